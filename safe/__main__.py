@@ -1,0 +1,5 @@
+"""`python -m safe`: the same as the console script `safe`."""
+
+from safe.cli import main
+
+main()

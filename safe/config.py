@@ -1,0 +1,281 @@
+"""The one description of every setting; `workflow/schemas` is generated from it.
+
+Relative paths are relative to the folder the run is started in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from safe.errors import ConfigError
+
+Layout = Literal["audiocaps", "vqav2", "gqa", "music_avqa", "digits"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """No unknown key, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WorldConfig(Strict):
+    """The miniature world (`safe world`), written to `root` in the public layouts."""
+
+    root: Path
+    seed: int = Field(ge=0)
+    clips: Positive = 1200  # sounds in the AudioCaps part
+    images: Positive = 3000  # pictures in the VQA v2 part; the GQA part has a third as many
+    videos: Positive = 900  # clips in the MUSIC-AVQA part
+    faults: list[str] = []
+
+
+class DatasetConfig(Strict):
+    """A dataset on disk in the layout its authors publish."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    layout: Layout
+    root: Path
+    splits: dict[Literal["train", "val", "test"], str] = Field(min_length=1)
+    annotations: dict[str, Path] = {}  # overrides of the layout's own file names, by split
+    media: bool = True  # False: annotation files alone; what needs media is then `unavailable`
+    limit: Positive | None = None  # first N questions of each split
+    split_unit: Literal["media", "question"] = "media"
+    split_unit_reason: str | None = None
+    label_fields: list[str] = ["answer"]
+    intended_imbalance: dict[str, str] = {}  # label field -> the reason
+    options: dict[str, Any] = {}  # keys of the layout, checked by its reader
+
+    @model_validator(mode="after")
+    def _question_split_needs_a_reason(self) -> DatasetConfig:
+        if self.split_unit == "question" and len(self.split_unit_reason or "") < 20:
+            raise ValueError("split_unit: question needs split_unit_reason (20 characters or more)")
+        for field, reason in self.intended_imbalance.items():
+            if len(reason) < 20:
+                raise ValueError(f"intended_imbalance.{field} needs a reason of 20 characters")
+        return self
+
+
+class BaseConfig(Strict):
+    """The frozen vision-language model and the frozen ear.
+
+    `train` names the miniature to train from scratch and cache; otherwise `vlm` and `ear` are
+    folders or hub ids opened by `from_pretrained` at the given revision.
+    """
+
+    train: Literal["world", "digits"] | None = None
+    vlm: str | None = None
+    vlm_revision: str | None = None
+    ear: str | None = None
+    ear_revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _either_trained_or_named(self) -> BaseConfig:
+        if (self.train is None) == (self.vlm is None or self.ear is None):
+            raise ValueError("give either `train`, or both `vlm` and `ear`")
+        return self
+
+
+class LoraConfig(Strict):
+    rank: Positive = 8
+    alpha: Positive = 16
+    dropout: Fraction = 0.0
+    targets: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+
+
+class AdapterConfig(Strict):
+    """The trainable part."""
+
+    projector: Literal["mlp", "resampler"] = "mlp"
+    audio_tokens: int = Field(default=4, ge=1, le=64)
+    hidden: Positive = 640  # width between the projector's two linear layers
+    lora: LoraConfig = LoraConfig()
+
+
+class TinyOverfitConfig(Strict):
+    """Experiment 03."""
+
+    rows: int = Field(default=512, ge=8)
+    audio_fraction: Fraction = 0.5
+    steps: Positive = 400
+    batch_size: Positive = 64
+    projector_lr: float = Field(default=2e-3, gt=0)
+    lora_lr: float = Field(default=2e-3, gt=0)
+    warmup: Fraction = 0.05
+    clip_norm: float = Field(default=1.0, gt=0)
+
+
+class ParityConfig(Strict):
+    """Experiment 02."""
+
+    samples: Positive = 1000
+    batch_size: Positive = 50
+    max_new_tokens: Positive = 8
+    timing_repeats: Positive = 20
+
+
+class PreflightConfig(Strict):
+    """Experiment 01."""
+
+    alignment_pairs: Positive = 1000
+    near_image_distance: int = Field(default=4, ge=0, le=64)
+    near_audio_similarity: Fraction = 0.985
+    near_text_similarity: Fraction = 0.9
+    recall_copies: Positive = 60  # re-encoded copies made to measure each detector's recall
+    verdict_file: Path | None = None  # a person's signed spot-check verdicts
+    batches: int = Field(default=200, ge=1)
+
+
+class StageConfig(Strict):
+    """One curriculum stage."""
+
+    name: str
+    epochs: Positive
+    audio_ratio: Fraction  # share of audio-bearing rows in every batch
+    difficulties: list[Literal["easy", "medium", "hard"]] = Field(min_length=1)
+    min_audio_accuracy: Fraction
+    max_vl_drop: Fraction
+    min_samples: int = Field(default=0, ge=0)
+
+
+class CurriculumConfig(Strict):
+    """Stages in order; what ends, extends or shortens them."""
+
+    batch_size: Positive = 50
+    stages: list[StageConfig] = Field(min_length=1)
+    max_extensions: int = Field(default=2, ge=0)
+    early_factor: float = Field(default=1.05, ge=1)
+    early_epochs: Positive = 2
+
+
+class RunConfig(Strict):
+    """A whole run: `results/RUN` comes from this and the code alone."""
+
+    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    scale: Literal["miniature", "full"]
+    seed: int = Field(ge=0)
+    results: Path = Path("results")
+    cache: Path = Path("cache")
+    criteria: Path = Path("config/criteria")
+    waivers: Path = Path("config/waivers.yaml")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: Positive = 2
+    world: WorldConfig | None = None
+    datasets: list[DatasetConfig] = Field(min_length=1)
+    base: BaseConfig
+    adapter: AdapterConfig = AdapterConfig()
+    preflight: PreflightConfig = PreflightConfig()
+    parity: ParityConfig = ParityConfig()
+    tiny_overfit: TinyOverfitConfig = TinyOverfitConfig()
+    curriculum: CurriculumConfig
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RunConfig:
+        names = [d.name for d in self.datasets]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two datasets share a name: {sorted(names)}")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.run
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed where `location` (pydantic's path to the fault) points."""
+    current: Any = model
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        fields = getattr(current, "model_fields", {})
+        if part not in fields:
+            return []
+        stack, current = [fields[part].annotation], None
+        while stack:
+            kind = stack.pop()
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                current = kind
+            stack.extend(getattr(kind, "__args__", ()))
+    return list(getattr(current, "model_fields", {}))
+
+
+def explain_validation(error: ValidationError, model: type[BaseModel], where: Path | str) -> str:
+    """One line a fault: key, what is wrong, and the nearest known key for a misspelt one."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(p) for p in fault["loc"]) or "(top level)"
+        message = fault["msg"]
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(model, fault["loc"])
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+            message = "unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
+            if not near and known:
+                message += f"; known keys: {', '.join(sorted(known))}"
+        elif "input" in fault and not isinstance(fault["input"], dict | list):
+            message += f" (given: {fault['input']!r})"
+        lines.append(f"  {key}: {message}")
+    return f"{where}: {len(lines)} fault(s)\n" + "\n".join(lines)
+
+
+def parse_run_config(values: dict[str, Any], where: Path | str) -> RunConfig:
+    """Validate a mapping that came from `where`.
+
+    Raises:
+        ConfigError: naming every faulty key, with the nearest known key for a misspelt one.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            explain_validation(error, RunConfig, where),
+            mend="correct the keys named above; config/README.md describes each one",
+        ) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """`yaml.safe_load`, with the file and line of a syntax error.
+
+    Raises:
+        ConfigError: where the file is missing, unreadable or no YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError("no such file", where=path, mend="check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=path, mend="save as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(
+            f"not YAML: {getattr(error, 'problem', error)}",
+            where=path,
+            line=None if mark is None else mark.line + 1,
+            mend="correct the syntax at that line",
+        ) from None
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """Read a run's YAML, or the resolved `config.json` of a run.
+
+    Raises:
+        ConfigError: naming file, line or key, and the mend.
+    """
+    if path.suffix == ".json":
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot be read: {error}", where=path) from None
+    else:
+        values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError("not a mapping at the top level", where=path, mend="see config/README.md")
+    return parse_run_config(values, path)

@@ -1,0 +1,49 @@
+"""The errors that a user can mend. Each says where, what is wrong, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SafeError(Exception):
+    """A fault in what the user gave us (config, data, checkpoint, machine), not in SAFE.
+
+    Args:
+        what: the fault in one sentence.
+        where: the file the fault lies in, with a line or key if there is one.
+        mend: what the user can do about it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        line: int | None = None,
+        key: str | None = None,
+        mend: str | None = None,
+    ) -> None:
+        self.what, self.where, self.line, self.key, self.mend = what, where, line, key, mend
+        place = "" if where is None else str(where)
+        if line is not None:
+            place += f":{line}"
+        if key is not None:
+            place += f" [{key}]" if place else f"[{key}]"
+        text = f"{place}: {what}" if place else what
+        super().__init__(text if mend is None else f"{text}\n  mend: {mend}")
+
+
+class ConfigError(SafeError):
+    """A config or criteria file that cannot be used."""
+
+
+class DataError(SafeError):
+    """An annotation file or dataset folder that cannot be read as its layout says."""
+
+
+class MediaError(SafeError):
+    """One image, sound or video that cannot be decoded; counted per file by the manifest."""
+
+
+class ModelError(SafeError):
+    """A checkpoint that does not fit the base or the config it is opened with."""

@@ -1,0 +1,1 @@
+"""Metrics and evaluators; nothing here knows how a model was trained."""

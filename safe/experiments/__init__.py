@@ -1,0 +1,1 @@
+"""One module per experiment: `METRICS` and `measure(context) -> list[Metric]`."""

@@ -1,0 +1,116 @@
+"""`safe measure NN_name`: run an experiment's `measure` and write `measurement.json`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import resource
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from safe.config import RunConfig
+from safe.digest import digest_code, digest_json
+from safe.errors import ConfigError
+from safe.experiments.context import Context
+from safe.files import write_json
+from safe.gates.criteria import load_criteria
+from safe.gates.ledger import decision_parent
+from safe.gates.schema import Measurement
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "snakemake", "safe")
+
+
+def module_name(experiment: str) -> str:
+    """`03_tiny_overfit` -> `safe.experiments.tiny_overfit`."""
+    return "safe.experiments." + re.sub(r"^\d\d_", "", experiment)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Packages, host, device, git commit and dirty flag."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "device": device,
+        **_git_state(),
+    }
+
+
+def _git_state() -> dict[str, Any]:
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+    }
+
+
+def run_experiment(config: RunConfig, experiment: str) -> Path:
+    """Measure one experiment.
+
+    Returns:
+        The path of measurement.json, written whole or not at all.
+
+    Raises:
+        ConfigError: no such experiment.
+    """
+    name = module_name(experiment)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            f"no experiment {experiment!r}", mend=f"there is no module {name}"
+        ) from None
+    criteria = load_criteria(config.criteria / f"{experiment}.yaml")
+    folder = config.folder / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    context = Context(config=config, folder=folder)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    metrics = module.measure(context)
+    measurement = Measurement(
+        experiment=experiment,
+        run=config.run,
+        metrics=metrics,
+        digests={
+            "code": digest_code(name),
+            "config": digest_json(config.model_dump(mode="json")),
+            "criteria": digest_json(criteria.model_dump(mode="json")),
+            **context.digests,
+        },
+        upstream={n: decision_parent(config.folder, n) for n in criteria.needs},
+        environment=environment(context.extra.get("device", "cpu")),
+        seeds={"run": config.seed, **context.extra.get("seeds", {})},
+        started=started.isoformat(timespec="seconds"),
+        duration_s=round(time.perf_counter() - clock, 3),
+        device_s=round(context.device_seconds, 3),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        plots=context.plots,
+        evidence=context.evidence,
+    )
+    path = folder / "measurement.json"
+    write_json(path, measurement.model_dump(mode="json"))
+    return path

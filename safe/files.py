@@ -1,0 +1,70 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safe.errors import SafeError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes `path`'s name when the block succeeds.
+
+    Raises:
+        SafeError: the disk is full or the folder may not be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        mends = {
+            errno.ENOSPC: "the disk is full: free some space and start again; finished steps stay",
+            errno.EDQUOT: "the quota is used up: free some space and start again",
+            errno.EACCES: "no permission to write there: change the owner, or `results`/`cache`",
+            errno.EPERM: "no permission to write there: change the owner, or `results`/`cache`",
+            errno.EROFS: "the file system is read-only: choose other `results`/`cache` folders",
+        }
+        if error.errno in mends:
+            raise SafeError(
+                f"cannot be written: {error.strerror}", where=path, mend=mends[error.errno]
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def resolve_below(root: Path, relative: str) -> Path:
+    """`root/relative`, refused when it leaves `root`.
+
+    Raises:
+        SafeError: the path is absolute or climbs out of `root`.
+    """
+    base = root.resolve()
+    path = (base / relative).resolve()
+    if Path(relative).is_absolute() or not path.is_relative_to(base):
+        raise SafeError(
+            f"the path {relative!r} leaves its folder",
+            where=root,
+            mend="names and ids in a dataset may not point outside it",
+        )
+    return path

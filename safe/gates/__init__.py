@@ -1,0 +1,1 @@
+"""Criteria, statistics, judge, gate token, waivers, ledger. Imports no torch."""

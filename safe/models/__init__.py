@@ -1,0 +1,1 @@
+"""The base (BLIP-2), the ear (CLAP), the projector, SafeModel and its gating policies."""

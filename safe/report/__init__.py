@@ -1,0 +1,1 @@
+"""The launch checklist page. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Training of the miniature bases, Stage A, losses, curriculum, checkpoints."""
