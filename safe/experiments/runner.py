@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import re
 import resource
 import subprocess
 import time
@@ -18,17 +17,13 @@ from safe.config import RunConfig
 from safe.digest import digest_code, digest_json
 from safe.errors import ConfigError
 from safe.experiments.context import Context
+from safe.experiments.names import module_name
 from safe.files import write_json
 from safe.gates.criteria import load_criteria
 from safe.gates.ledger import decision_parent
 from safe.gates.schema import Measurement
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "snakemake", "safe")
-
-
-def module_name(experiment: str) -> str:
-    """`03_tiny_overfit` -> `safe.experiments.tiny_overfit`."""
-    return "safe.experiments." + re.sub(r"^\d\d_", "", experiment)
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+# `make run`: the main job on the embedded default. `make test`: everything that is checked.
+# Each sets up .venv by itself; a second time it starts at once.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+export TOKENIZERS_PARALLELISM := false
+STAMP := $(VENV)/.installed
+
+.PHONY: run test quick lint clean
+
+run: $(STAMP)
+	snakemake
+
+test: $(STAMP) lint
+	pytest -m "not dag" -n 2
+	pytest -m dag
+
+quick: $(STAMP)
+	pytest -m "not dag" -n 2
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+clean:
+	rm -rf $(VENV)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SAFE needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

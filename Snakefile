@@ -1,0 +1,34 @@
+# SAFE: twelve experiments, each measured, judged and gated. See README.md.
+from pathlib import Path
+
+from safe.workflow import open_run
+
+# Only without --configfile: Snakemake would merge the two, and a dataset of one would
+# appear in the other.
+if "datasets" not in config:
+
+    configfile: "config/config.yaml"
+
+
+RUN = open_run(config, Path(workflow.basedir), ", ".join(map(str, workflow.configfiles)))
+RUN_CONFIG = RUN.write_config()
+
+
+wildcard_constraints:
+    experiment=r"\d\d_[a-z0-9_]+",
+
+
+rule all:
+    default_target: True
+    input:
+        [RUN.path(experiment, "GO") for experiment in RUN.experiments],
+
+
+include: "workflow/rules/base.smk"
+include: "workflow/rules/gates.smk"
+include: "workflow/rules/report.smk"
+
+
+for experiment in RUN.experiments:
+
+    include: f"workflow/rules/{experiment}.smk"

@@ -1,0 +1,116 @@
+"""What the Snakefile needs to know of a run: paths, gates, and what makes a rule run again.
+
+Imports no torch: every `snakemake` call pays for this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safe.config import RunConfig, parse_run_config
+from safe.digest import digest_code, digest_json
+from safe.errors import ConfigError
+from safe.experiments.names import module_name
+from safe.files import write_json
+from safe.gates.catalogue import check_criteria
+from safe.gates.schema import CriteriaFile
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the DAG."""
+
+    config: RunConfig
+    root: Path  # the folder of the Snakefile
+
+    @property
+    def folder(self) -> Path:
+        return self.config.folder
+
+    @cached_property
+    def criteria(self) -> dict[str, CriteriaFile]:
+        """Experiment name -> its criteria, checked against what its module measures."""
+        return {c.experiment: c for c in check_criteria(self.config.criteria)}
+
+    @cached_property
+    def experiments(self) -> list[str]:
+        """The experiments that have a rule file, in order."""
+        files = sorted((self.root / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
+        return [file.stem for file in files]
+
+    def name(self, number: str) -> str:
+        """`"03"` -> `"03_tiny_overfit"`."""
+        return next(e for e in self.experiments if e.startswith(f"{number}_"))
+
+    def path(self, *parts: str) -> str:
+        """A path below results/RUN."""
+        return self.folder.joinpath(*parts).as_posix()
+
+    def go(self, experiment: str) -> list[str]:
+        """The gate tokens that `experiment` needs. Wrap them in `ancient()`."""
+        return [self.path(name, "GO") for name in self.criteria[experiment].needs]
+
+    def parents(self, experiment: str) -> list[str]:
+        """The measurements that `experiment` stands on.
+
+        The token alone would not do: it must be ancient, so that judging again trains nothing
+        again; a new upstream measurement, though, makes what was built on the old one stale.
+        """
+        return [self.path(name, "measurement.json") for name in self.criteria[experiment].needs]
+
+    def settings(self, *keys: str) -> str:
+        """Digest of some sections of the config: a rule's params, so that an edit re-runs it."""
+        values = self.config.model_dump(mode="json")
+        return digest_json({key: values[key] for key in keys})
+
+    def code(self, experiment: str) -> str:
+        """Digest of the `safe.*` modules an experiment depends on.
+
+        Snakemake sees no change inside an imported package; this value lets it.
+        """
+        return self.code_of(module_name(experiment))
+
+    def code_of(self, module: str) -> str:
+        """The same for any `safe.*` module."""
+        return digest_code(module)
+
+    def write_config(self) -> str:
+        """Write results/RUN/config.json, touching it only when its content changes."""
+        path = self.folder / "config.json"
+        values = self.config.model_dump(mode="json")
+        text_is_same = path.is_file() and _read_or_none(path) == values
+        if not text_is_same:
+            write_json(path, values)
+        return path.as_posix()
+
+
+def _read_or_none(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # an unreadable copy is written anew
+
+
+def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
+    """Validate the config and the criteria before anything runs.
+
+    Raises:
+        ConfigError: naming file, key and mend.
+    """
+    run = Run(parse_run_config(dict(config), where), root)
+    known = set(run.criteria)
+    orphans = [e for e in run.experiments if e not in known]
+    if orphans:
+        raise ConfigError(
+            f"experiments without criteria: {', '.join(orphans)}",
+            where=run.config.criteria,
+            mend="add the criteria file; an experiment that nothing judges proves nothing",
+        )
+    return run
+
+

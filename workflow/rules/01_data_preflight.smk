@@ -1,0 +1,19 @@
+rule measure_01:
+    input:
+        manifest=RUN.path("data", "manifest.parquet"),
+        media=RUN.path("data", "media.parquet"),
+    output:
+        RUN.path("01_data_preflight", "measurement.json"),
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "datasets", "preflight", "curriculum"),
+        code=RUN.code("01_data_preflight"),
+    log:
+        RUN.path("logs", "measure_01.log"),
+    benchmark:
+        RUN.path("benchmarks", "measure_01.tsv")
+    threads: RUN.config.threads
+    conda:
+        "../../environment.yml"
+    shell:
+        "safe measure 01_data_preflight --config {params.config:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,42 @@
+# Data and frozen models: made or opened once, shared by every experiment.
+
+
+rule prepare_data:
+    output:
+        manifest=RUN.path("data", "manifest.parquet"),
+        media=RUN.path("data", "media.parquet"),
+        summary=RUN.path("data", "data.json"),
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "world", "datasets"),
+        code=RUN.code_of("safe.data.prepare"),
+    log:
+        RUN.path("logs", "prepare_data.log"),
+    benchmark:
+        RUN.path("benchmarks", "prepare_data.tsv")
+    threads: RUN.config.threads
+    conda:
+        "../../environment.yml"
+    shell:
+        "safe prepare-data --config {params.config:q} 2>&1 | tee {log:q}"
+
+
+rule prepare_base:
+    input:
+        data=RUN.path("data", "data.json"),
+        go=ancient(RUN.path("01_data_preflight", "GO")),
+    output:
+        RUN.path("base.json"),
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "base", "threads"),
+        code=RUN.code_of("safe.training.prepare_base"),
+    log:
+        RUN.path("logs", "prepare_base.log"),
+    benchmark:
+        RUN.path("benchmarks", "prepare_base.tsv")
+    threads: RUN.config.threads
+    conda:
+        "../../environment.yml"
+    shell:
+        "safe prepare-base --config {params.config:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,41 @@
+# measurement.json -> decision.json (always succeeds) -> GO (or a failure that says why).
+# Judging and gating are two rules because Snakemake deletes the output of a rule that fails.
+
+
+rule judge:
+    input:
+        measurement=RUN.path("{experiment}", "measurement.json"),
+        criteria=(RUN.config.criteria / "{experiment}.yaml").as_posix(),
+        waivers=RUN.config.waivers.as_posix(),
+    output:
+        report(
+            RUN.path("{experiment}", "decision.json"),
+            caption="../report/decision.rst",
+            category="Decisions",
+        ),
+    params:
+        folder=RUN.path(),
+        scale=RUN.config.scale,
+        code=RUN.code_of("safe.gates.judge"),
+    log:
+        RUN.path("logs", "judge_{experiment}.log"),
+    conda:
+        "../../environment.yml"
+    shell:
+        "safe judge {params.folder:q} {wildcards.experiment:q} > {log:q} 2>&1"
+
+
+rule gate:
+    input:
+        RUN.path("{experiment}", "decision.json"),
+    output:
+        RUN.path("{experiment}", "GO"),
+    params:
+        folder=RUN.path(),
+    log:
+        RUN.path("logs", "gate_{experiment}.log"),
+    retries: 0
+    conda:
+        "../../environment.yml"
+    shell:
+        "safe gate {params.folder:q} {wildcards.experiment:q} 2>&1 | tee {log:q}"

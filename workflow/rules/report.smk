@@ -1,0 +1,9 @@
+# The page is rendered whatever happened: after success, NO-GO or a crash.
+
+
+onsuccess:
+    shell("safe report {RUN.folder:q}")
+
+
+onerror:
+    shell("safe report {RUN.folder:q}")
