@@ -1,0 +1,79 @@
+"""Settings: every shipped config is valid; every fault is named with key and mend."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from safe.config import RunConfig, load_run_config, parse_run_config
+from safe.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
+RUNS = [path for path in CONFIGS if path.name != "waivers.yaml"]
+
+
+def _default() -> dict[str, Any]:
+    text = (Path(__file__).parents[1] / "config" / "config.yaml").read_text()
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
+def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
+    config = load_run_config(path)
+    assert RunConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tiny_overfitt": {}}, ["tiny_overfitt", "did you mean `tiny_overfit`"]),
+        ({"adapter": {"lora": {"rnk": 4}}}, ["adapter.lora.rnk", "did you mean `rank`"]),
+        ({"seed": "many"}, ["seed", "integer", "'many'"]),
+        ({"run": "my first run"}, ["run", "'my first run'"]),
+        ({"run": "../../x"}, ["run"]),
+        ({"scale": "huge"}, ["scale", "miniature"]),
+        ({"base": {}}, ["base", "train"]),
+        ({"datasets": []}, ["datasets"]),
+        ({"tiny_overfit": {"audio_fraction": 1.5}}, ["tiny_overfit.audio_fraction", "1.5"]),
+    ],
+)
+def test_a_fault_names_its_key(change: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_run_config(_default() | change, "config/mine.yaml")
+    for word in ["config/mine.yaml", "mend:", *words]:
+        assert word in str(caught.value)
+
+
+def test_two_datasets_may_not_share_a_name() -> None:
+    values = _default()
+    values["datasets"].append(values["datasets"][0])
+    with pytest.raises(ConfigError, match="share a name"):
+        parse_run_config(values, "x")
+
+
+def test_a_split_by_question_needs_its_reason() -> None:
+    values = _default()
+    values["datasets"][0]["split_unit"] = "question"
+    with pytest.raises(ConfigError, match="split_unit_reason"):
+        parse_run_config(values, "x")
+
+
+def test_a_missing_file_and_broken_yaml_name_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_run_config(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("run: a\nseed: [1,\n")
+    with pytest.raises(ConfigError, match=r"broken\.yaml:3"):
+        load_run_config(broken)
+    broken.write_text("- a list\n")
+    with pytest.raises(ConfigError, match="mapping"):
+        load_run_config(broken)
+
+
+def test_yaml_builds_no_objects(tmp_path: Path) -> None:
+    evil = tmp_path / "evil.yaml"
+    evil.write_text("run: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_run_config(evil)

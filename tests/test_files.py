@@ -1,0 +1,59 @@
+"""Files appear whole or not at all, below their root or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safe.errors import SafeError
+from safe.files import atomic, resolve_below, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("code", "word"), [(errno.ENOSPC, "full"), (errno.EACCES, "permission"), (errno.EROFS, "read")]
+)
+def test_disk_faults_say_the_mend(tmp_path: Path, code: int, word: str) -> None:
+    with pytest.raises(SafeError, match=word), atomic(tmp_path / "a"):
+        raise OSError(code, os.strerror(code))
+
+
+def test_a_full_disk_in_earnest() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(SafeError, match="free some space"), atomic(full.parent / "shm" / "x"):
+        full.write_text("a")
+
+
+@given(st.text(alphabet="ab./\\ ", min_size=1, max_size=12))
+def test_no_path_leaves_its_root(relative: str) -> None:
+    root = Path("some/root")
+    try:
+        path = resolve_below(root, relative)
+    except SafeError as error:
+        assert "leaves its folder" in str(error)
+    else:
+        assert path.is_relative_to(root.resolve())
+
+
+def test_ids_that_climb_are_refused(tmp_path: Path) -> None:
+    for bad in ("../../x", "/etc/passwd", "a/../../b"):
+        with pytest.raises(SafeError, match="leaves its folder"):
+            resolve_below(tmp_path, bad)
+    write_text(tmp_path / "x" / "y.txt", "ok")
+    assert resolve_below(tmp_path, "x/y.txt").read_text() == "ok"

@@ -1,0 +1,16 @@
+"""The committed schemas are the ones that the models generate."""
+
+from pathlib import Path
+
+import pytest
+
+from safe.schemas import schema_texts
+
+FOLDER = Path(__file__).parents[1] / "workflow" / "schemas"
+
+
+@pytest.mark.parametrize("name", sorted(schema_texts()))
+def test_schema_is_current(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == schema_texts()[name], (
+        "run: python -m safe.schemas workflow/schemas"
+    )
