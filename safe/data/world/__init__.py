@@ -1,0 +1,1 @@
+"""The miniature world: scenes, sounds and questions whose truth is known."""

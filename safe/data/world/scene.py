@@ -1,0 +1,239 @@
+"""Pictures of the miniature world: coloured shapes and instruments on a 2×2 grid.
+
+A `Scene` is what is there; a `Style` is how it happens to look (background, texture, jitter).
+Nothing in a still picture tells whether an instrument sounds: in a video a sounding instrument
+is shaken between frames, and the shake is no larger than the jitter of any picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+Difficulty = Literal["easy", "medium", "hard"]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (232, 40, 40),
+    "green": (40, 205, 70),
+    "blue": (55, 95, 255),
+    "yellow": (250, 220, 30),
+    "purple": (200, 60, 235),
+    "white": (245, 245, 245),
+}
+SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross")
+INSTRUMENTS: tuple[str, ...] = ("bell", "guitar", "drum", "siren")
+KINDS: tuple[str, ...] = SHAPES + INSTRUMENTS
+
+SIZE = 64  # pixels a side
+CELL = SIZE // 2
+TILE = 28  # pixels a side of an object's tile at scale 1
+FINE = 4  # objects are drawn this many times larger, then reduced
+JITTER = 2  # pixels an object may lie off the middle of its cell, either way
+OBJECTS: dict[Difficulty, tuple[tuple[int, ...], tuple[float, ...]]] = {
+    "easy": ((1, 2), (0.5, 0.5)),
+    "medium": ((2, 3), (0.5, 0.5)),
+    "hard": ((3, 4), (0.35, 0.65)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One object: a kind of `KINDS` in a colour of `COLOURS`."""
+
+    kind: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Four cells in reading order: upper left, upper right, lower left, lower right."""
+
+    cells: tuple[Cell | None, Cell | None, Cell | None, Cell | None]
+
+    @property
+    def objects(self) -> list[tuple[int, Cell]]:
+        """The cells that hold something, with their places 0..3."""
+        return [(place, cell) for place, cell in enumerate(self.cells) if cell is not None]
+
+    @property
+    def instruments(self) -> list[tuple[int, str]]:
+        """Place and kind of every instrument."""
+        return [(place, cell.kind) for place, cell in self.objects if cell.kind in INSTRUMENTS]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a scene looks. `background` is (64, 64, 3) float32, 0..255; the rest is per cell."""
+
+    background: Array
+    offsets: tuple[tuple[int, int], ...]
+    scales: tuple[float, ...]
+    brightness: tuple[float, ...]
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    difficulty: Difficulty,
+    instruments: Sequence[str] = (),
+) -> Scene:
+    """Draw a scene; more objects, and more that resemble each other, the harder it is.
+
+    Args:
+        instruments: kinds that must be there, one of each; the other objects are then shapes.
+    """
+    numbers, weights = OBJECTS[difficulty]
+    count = max(int(rng.choice(numbers, p=weights)), len(instruments))
+    places = rng.permutation(4)[:count]
+    colours = tuple(COLOURS)
+    cells: list[Cell | None] = [None] * 4
+    placed: list[Cell] = []
+    for index, place in enumerate(places):
+        if index < len(instruments):
+            kind = instruments[index]
+        elif instruments:
+            kind = SHAPES[rng.integers(len(SHAPES))]
+        elif placed and rng.random() < 0.3:
+            kind = placed[rng.integers(len(placed))].kind
+        else:
+            kind = KINDS[rng.integers(len(KINDS))]
+        if placed and rng.random() < 0.35:
+            colour = placed[rng.integers(len(placed))].colour
+        else:
+            colour = colours[rng.integers(len(colours))]
+        placed.append(Cell(kind, colour))
+        cells[place] = placed[-1]
+    return Scene((cells[0], cells[1], cells[2], cells[3]))
+
+
+@cache
+def _grid() -> tuple[Array, Array]:
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / (SIZE - 1)
+    return x, y
+
+
+def draw_style(rng: np.random.Generator) -> Style:
+    """Draw background, texture and jitter."""
+    x, y = _grid()
+    angle = rng.uniform(0, 2 * math.pi)
+    ramp = (x - 0.5) * math.cos(angle) + (y - 0.5) * math.sin(angle)
+    tint = rng.uniform(-9, 9, 3)
+    light = rng.uniform(40, 62) + rng.uniform(10, 34) * ramp
+    for _ in range(4):
+        fx, fy = rng.uniform(-3.5, 3.5, 2)
+        light = light + rng.uniform(4, 9) * np.cos(
+            2 * math.pi * (fx * x + fy * y) + rng.uniform(0, 2 * math.pi)
+        )
+    for _ in range(int(rng.integers(1, 4))):  # distractor lines
+        turn, where, width = (
+            rng.uniform(0, math.pi),
+            rng.uniform(-0.5, 0.5),
+            rng.uniform(0.01, 0.03),
+        )
+        away = np.abs((x - 0.5) * math.cos(turn) + (y - 0.5) * math.sin(turn) - where)
+        light = light + rng.choice((-20.0, 20.0)) * np.clip(1.5 - away / width, 0, 1)
+    background = light[..., None] + tint + rng.normal(0, 2.0, (SIZE, SIZE, 3))
+    return Style(
+        background=np.clip(background, 0, 118).astype(np.float32),
+        offsets=tuple((int(a), int(b)) for a, b in rng.integers(-JITTER, JITTER + 1, (4, 2))),
+        scales=tuple(float(s) for s in rng.uniform(0.82, 1.0, 4)),
+        brightness=tuple(float(b) for b in rng.uniform(0.8, 1.0, 4)),
+    )
+
+
+def paint(scene: Scene, style: Style, moved: Sequence[int] = ()) -> Image.Image:
+    """Paint `scene` in `style`, (64, 64) RGB.
+
+    Args:
+        moved: places of the instruments that are shaken out of their resting position.
+    """
+    canvas = style.background.copy()
+    for place, cell in scene.objects:
+        side = round(TILE * style.scales[place])
+        tile = np.asarray(_tile(cell.kind).resize((side, side), Image.Resampling.BOX), np.float32)
+        own, grey, mask = (tile[..., i : i + 1] / 255 for i in range(3))
+        colour = np.array(COLOURS[cell.colour], np.float32) * style.brightness[place]
+        dx, dy = style.offsets[place]
+        if place in moved:
+            dx, dy = _shaken(dx), _shaken(dy)
+        row, column = divmod(place, 2)
+        left = column * CELL + (CELL - side) // 2 + dx
+        top = row * CELL + (CELL - side) // 2 + dy
+        under = canvas[top : top + side, left : left + side]
+        # `own` and `grey` were reduced together with `mask`, so they are already weighted by it.
+        canvas[top : top + side, left : left + side] = (
+            under * (1 - mask) + own * colour + grey * 255
+        )
+    return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8), "RGB")
+
+
+def render(scene: Scene, rng: np.random.Generator) -> Image.Image:
+    """Paint `scene` in a freshly drawn style, (64, 64) RGB."""
+    return paint(scene, draw_style(rng))
+
+
+def _shaken(offset: int) -> int:
+    """A bijection of -JITTER..JITTER without fixed point: uniform jitter stays uniform."""
+    return (offset + JITTER + 2) % (2 * JITTER + 1) - JITTER
+
+
+@cache
+def _tile(kind: str) -> Image.Image:
+    """(112, 112) RGB: share of the object's own colour, share of white, coverage."""
+    side = TILE * FINE
+    own, grey, mask = (Image.new("L", (side, side), 0) for _ in range(3))
+    pens = [ImageDraw.Draw(layer) for layer in (own, grey, mask)]
+
+    def ink(method: str, points: Sequence[float], colour: int, light: int) -> None:
+        """Draw in unit coordinates; `colour` and `light` are 0..255."""
+        scaled = [p * side for p in points]
+        for pen, value in zip(pens, (colour, light, 255), strict=True):
+            getattr(pen, method)(scaled, fill=value)
+
+    def disc(x: float, y: float, rx: float, ry: float, colour: int = 255, light: int = 0) -> None:
+        ink("ellipse", (x - rx, y - ry, x + rx, y + ry), colour, light)
+
+    if kind == "circle":
+        disc(0.5, 0.5, 0.43, 0.43)
+    elif kind == "square":
+        ink("rectangle", (0.1, 0.1, 0.9, 0.9), 255, 0)
+    elif kind == "triangle":
+        ink("polygon", (0.5, 0.06, 0.97, 0.92, 0.03, 0.92), 255, 0)
+    elif kind == "cross":
+        ink("rectangle", (0.36, 0.04, 0.64, 0.96), 255, 0)
+        ink("rectangle", (0.04, 0.36, 0.96, 0.64), 255, 0)
+    elif kind == "bell":
+        disc(0.5, 0.9, 0.1, 0.1, 0, 225)
+        disc(0.5, 0.34, 0.27, 0.3)
+        ink("polygon", (0.23, 0.34, 0.77, 0.34, 0.84, 0.68, 0.16, 0.68), 255, 0)
+        ink("rectangle", (0.04, 0.67, 0.96, 0.82), 255, 0)
+        disc(0.5, 0.06, 0.08, 0.06)
+    elif kind == "guitar":
+        ink("polygon", (0.42, 0.52, 0.88, 0.02, 0.99, 0.13, 0.52, 0.62), 0, 160)
+        disc(0.56, 0.5, 0.2, 0.2)
+        disc(0.31, 0.7, 0.29, 0.28)
+        disc(0.36, 0.65, 0.12, 0.12, 0, 0)
+    elif kind == "drum":
+        ink("rectangle", (0.06, 0.3, 0.94, 0.78), 255, 0)
+        disc(0.5, 0.78, 0.44, 0.17)
+        for x in (0.16, 0.44, 0.72):
+            ink("polygon", (x, 0.36, x + 0.12, 0.36, x + 0.12, 0.92, x, 0.92), 0, 0)
+        disc(0.5, 0.27, 0.46, 0.19, 0, 235)
+        disc(0.5, 0.27, 0.3, 0.1, 0, 150)
+    elif kind == "siren":
+        for x0, y0, x1, y1 in ((0.08, 0.3, 0.02, 0.18), (0.92, 0.3, 0.98, 0.18)):
+            ink("polygon", (x0, y0, x1, y1, x1 + (0.5 - x1) * 0.28, y1 - 0.02), 0, 255)
+        ink("polygon", (0.45, 0.0, 0.55, 0.0, 0.53, 0.2, 0.47, 0.2), 0, 255)
+        disc(0.5, 0.52, 0.27, 0.3)
+        ink("rectangle", (0.23, 0.5, 0.77, 0.72), 255, 0)
+        ink("rectangle", (0.06, 0.72, 0.94, 0.95), 0, 120)
+    else:
+        raise ValueError(f"no drawing of {kind!r}; known kinds: {', '.join(KINDS)}")
+    return Image.merge("RGB", (own, grey, mask))
