@@ -6,6 +6,7 @@ truth about when something is heard is also measurable in the waveform.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -130,15 +131,27 @@ def _fade(tone: Array, seconds: float = 0.008) -> Array:
     return tone
 
 
+def _filtered(noise: Array, response: Callable[[Array], Array]) -> Array:
+    """`noise` through a filter whose gain at `hertz` is `response(hertz)`; same length, float32.
+
+    The transform's length is rounded up, since a prime number of samples would be slow.
+    """
+    size = -(-len(noise) // 512) * 512
+    hertz = np.fft.rfftfreq(size, 1 / RATE).astype(np.float32)
+    spectrum = np.fft.rfft(noise.astype(np.float32), size) * response(hertz).astype(np.float32)
+    return np.fft.irfft(spectrum, size)[: len(noise)].astype(np.float32)
+
+
 def _distractor(rng: np.random.Generator) -> Array:
     """Low rumble and mains hum, unit power: unlike any of `SOUNDS`."""
-    spectrum = np.fft.rfft(rng.standard_normal(SAMPLES).astype(np.float32))
-    hertz = np.fft.rfftfreq(SAMPLES, 1 / RATE)
-    shape = 1 / (1 + (hertz / rng.uniform(120, 400)) ** rng.uniform(1.2, 2.0))
-    noise = np.fft.irfft(spectrum * shape, SAMPLES)
-    hum = np.sin(2 * math.pi * rng.uniform(48, 62) * np.arange(SAMPLES) / RATE)
-    noise = noise / noise.std() + rng.uniform(0, 0.8) * hum
-    return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+    corner, slope = np.float32(rng.uniform(120, 400)), np.float32(rng.uniform(1.2, 2.0))
+    hertz = np.fft.rfftfreq(SAMPLES, 1 / RATE).astype(np.float32)
+    spectrum = rng.standard_normal(2 * len(hertz), np.float32).view(np.complex64)
+    noise = np.fft.irfft(spectrum / (1 + (hertz / corner) ** slope), SAMPLES).astype(np.float32)
+    turn = np.float32(2 * math.pi * rng.uniform(48, 62) / RATE)
+    hum = np.sin(turn * np.arange(SAMPLES, dtype=np.float32))
+    noise = noise / noise.std() + np.float32(rng.uniform(0, 0.8)) * hum
+    return noise / np.sqrt(np.mean(noise**2))
 
 
 def _strokes(count: int, rate_hz: float, rng: np.random.Generator) -> Array:
@@ -190,7 +203,7 @@ def _guitar(count: int, rng: np.random.Generator) -> Array:
     root = rng.uniform(110, 220)
     onsets = [*_strokes(count, rng.uniform(3.5, 5.5), rng), count]
     wave = np.zeros(count, np.float32)
-    for onset, until in zip(onsets[:-1], onsets[1:], strict=True):
+    for onset, until in itertools.pairwise(onsets):
         pitch = root * 2 ** (rng.choice((0, 3, 5, 7, 10, 12)) / 12)
         length = until - onset
         if length > 0:
@@ -204,8 +217,10 @@ def _drum(count: int, rng: np.random.Generator) -> Array:
     seconds = (np.arange(length) / RATE).astype(np.float32)
     low, fall = rng.uniform(70, 130), rng.uniform(60, 160)
     phase = 2 * math.pi * (low * seconds + fall * 0.03 * (1 - np.exp(-seconds / 0.03)))
-    tone = np.sin(phase) * np.exp(-seconds / rng.uniform(0.05, 0.1))
-    snap = rng.standard_normal(length) * np.exp(-seconds / rng.uniform(0.008, 0.02))
+    tone = np.sin(phase) * np.exp(-seconds / np.float32(rng.uniform(0.05, 0.1)))
+    snap = rng.standard_normal(length, np.float32) * np.exp(
+        -seconds / np.float32(rng.uniform(0.008, 0.02))
+    )
     stroke = (tone + rng.uniform(0.3, 0.8) * snap).astype(np.float32)
     wave = np.zeros(count + length, np.float32)
     for onset in _strokes(count, rng.uniform(6.5, 10.0), rng):
@@ -226,17 +241,16 @@ def _siren(count: int, rng: np.random.Generator) -> Array:
 
 def _rain(count: int, rng: np.random.Generator) -> Array:
     """Hissing noise with single drops."""
-    drops = rng.standard_normal(count) + 5 * rng.standard_normal(count) * (
-        rng.random(count) < rng.uniform(0.002, 0.01)
+    drops = rng.random(count, np.float32) < rng.uniform(0.002, 0.01)
+    noise = rng.standard_normal(count, np.float32) * np.where(drops, np.float32(6), np.float32(1))
+    corner, tilt = rng.uniform(900, 2200), rng.uniform(-12, 3) / 20 * math.log(10) / (RATE / 2)
+    hiss = _filtered(
+        noise,
+        lambda hertz: np.exp(tilt * hertz) / (1 + (corner / np.maximum(hertz, 1)) ** 2),
     )
-    spectrum = np.fft.rfft(drops)
-    hertz = np.fft.rfftfreq(count, 1 / RATE)
-    shape = 1 / (1 + (rng.uniform(900, 2200) / np.maximum(hertz, 1)) ** 2)
-    shape *= 10 ** (rng.uniform(-12, 3) / 20 * hertz / (RATE / 2))
-    gust = 1 + rng.uniform(0.05, 0.35) * np.sin(
-        2 * math.pi * rng.uniform(0.4, 1.6) * np.arange(count) / RATE + rng.uniform(0, 6)
-    )
-    return (np.fft.irfft(spectrum * shape, count) * gust).astype(np.float32)
+    turn = np.float32(2 * math.pi * rng.uniform(0.4, 1.6) / RATE)
+    swell = np.sin(turn * np.arange(count, dtype=np.float32) + np.float32(rng.uniform(0, 6)))
+    return hiss * (1 + np.float32(rng.uniform(0.05, 0.35)) * swell)
 
 
 VOWELS: tuple[tuple[float, float, float], ...] = (
@@ -253,21 +267,25 @@ def _speech(count: int, rng: np.random.Generator) -> Array:
     pitch, tract = rng.uniform(95, 230), rng.uniform(0.92, 1.2)
     onsets = [*_strokes(count, rng.uniform(3.5, 5.5), rng), count]
     wave = np.zeros(count, np.float32)
-    for onset, until in zip(onsets[:-1], onsets[1:], strict=True):
+    for onset, until in itertools.pairwise(onsets):
         length = int(until - onset)
         if length < 64:
             continue
         glide = np.linspace(rng.uniform(0.95, 1.15), rng.uniform(0.8, 1.0), length)
         cycles = np.cumsum(pitch * glide / RATE)
         pulses = np.diff(np.floor(cycles), prepend=0.0)
-        hertz = np.fft.rfftfreq(length, 1 / RATE)
-        shape = np.zeros(len(hertz))
-        for formant, gain in zip(VOWELS[rng.integers(len(VOWELS))], (1.0, 0.6, 0.35), strict=True):
-            width = 60 + 0.04 * formant
-            shape += gain / (1 + ((hertz - formant * tract) / width) ** 2)
-        voiced = np.fft.irfft(np.fft.rfft(pulses) * shape, length)
-        voiced *= np.sin(math.pi * np.linspace(0.02, 0.98, length)) ** 0.6
-        hiss = np.diff(rng.standard_normal(length), prepend=0.0)
+        formants = VOWELS[rng.integers(len(VOWELS))]
+
+        def response(hertz: Array, formants: tuple[float, ...] = formants) -> Array:
+            peaks = [
+                gain / (1 + ((hertz - hz * tract) / (60 + 0.04 * hz)) ** 2)
+                for hz, gain in zip(formants, (1.0, 0.6, 0.35), strict=True)
+            ]
+            return sum(peaks[1:], peaks[0])
+
+        voiced = _filtered(pulses, response)
+        voiced *= np.sin(math.pi * np.linspace(0.02, 0.98, length, dtype=np.float32))
+        hiss = np.diff(rng.standard_normal(length, np.float32), prepend=np.float32(0))
         hiss *= np.exp(-np.arange(length) / (rng.uniform(0.01, 0.03) * RATE))
         scale = float(np.abs(voiced).max()) + 1e-9
         wave[onset:until] += (voiced / scale + rng.uniform(0.02, 0.1) * hiss).astype(np.float32)
