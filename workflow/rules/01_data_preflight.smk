@@ -4,16 +4,16 @@ rule measure_01:
         media=RUN.path("data", "media.parquet"),
     output:
         RUN.path("01_data_preflight", "measurement.json"),
-    params:
-        config=RUN_CONFIG,
-        settings=RUN.settings("seed", "datasets", "preflight", "curriculum"),
-        code=RUN.code("01_data_preflight"),
     log:
         RUN.path("logs", "measure_01.log"),
     benchmark:
         RUN.path("benchmarks", "measure_01.tsv")
-    threads: RUN.config.threads
     conda:
         "../../environment.yml"
+    threads: RUN.config.threads
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "datasets", "preflight", "curriculum"),
+        code=RUN.code("01_data_preflight"),
     shell:
         "safe measure 01_data_preflight --config {params.config:q} 2>&1 | tee {log:q}"

@@ -6,16 +6,16 @@ rule measure_02:
         parents=RUN.parents("02_base_parity"),
     output:
         RUN.path("02_base_parity", "measurement.json"),
-    params:
-        config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "parity", "device"),
-        code=RUN.code("02_base_parity"),
     log:
         RUN.path("logs", "measure_02.log"),
     benchmark:
         RUN.path("benchmarks", "measure_02.tsv")
-    threads: RUN.config.threads
     conda:
         "../../environment.yml"
+    threads: RUN.config.threads
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "adapter", "parity", "device"),
+        code=RUN.code("02_base_parity"),
     shell:
         "safe measure 02_base_parity --config {params.config:q} 2>&1 | tee {log:q}"

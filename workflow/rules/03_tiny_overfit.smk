@@ -6,16 +6,16 @@ rule measure_03:
         parents=RUN.parents("03_tiny_overfit"),
     output:
         RUN.path("03_tiny_overfit", "measurement.json"),
-    params:
-        config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "tiny_overfit", "device"),
-        code=RUN.code("03_tiny_overfit"),
     log:
         RUN.path("logs", "measure_03.log"),
     benchmark:
         RUN.path("benchmarks", "measure_03.tsv")
-    threads: RUN.config.threads
     conda:
         "../../environment.yml"
+    threads: RUN.config.threads
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "adapter", "tiny_overfit", "device"),
+        code=RUN.code("03_tiny_overfit"),
     shell:
         "safe measure 03_tiny_overfit --config {params.config:q} 2>&1 | tee {log:q}"

@@ -6,17 +6,17 @@ rule prepare_data:
         manifest=RUN.path("data", "manifest.parquet"),
         media=RUN.path("data", "media.parquet"),
         summary=RUN.path("data", "data.json"),
-    params:
-        config=RUN_CONFIG,
-        settings=RUN.settings("seed", "world", "datasets"),
-        code=RUN.code_of("safe.data.prepare"),
     log:
         RUN.path("logs", "prepare_data.log"),
     benchmark:
         RUN.path("benchmarks", "prepare_data.tsv")
-    threads: RUN.config.threads
     conda:
         "../../environment.yml"
+    threads: RUN.config.threads
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "world", "datasets"),
+        code=RUN.code_of("safe.data.prepare"),
     shell:
         "safe prepare-data --config {params.config:q} 2>&1 | tee {log:q}"
 
@@ -27,16 +27,16 @@ rule prepare_base:
         go=ancient(RUN.path("01_data_preflight", "GO")),
     output:
         RUN.path("base.json"),
-    params:
-        config=RUN_CONFIG,
-        settings=RUN.settings("seed", "base", "threads"),
-        code=RUN.code_of("safe.training.prepare_base"),
     log:
         RUN.path("logs", "prepare_base.log"),
     benchmark:
         RUN.path("benchmarks", "prepare_base.tsv")
-    threads: RUN.config.threads
     conda:
         "../../environment.yml"
+    threads: RUN.config.threads
+    params:
+        config=RUN_CONFIG,
+        settings=RUN.settings("seed", "base", "threads"),
+        code=RUN.code_of("safe.training.prepare_base"),
     shell:
         "safe prepare-base --config {params.config:q} 2>&1 | tee {log:q}"

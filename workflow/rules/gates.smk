@@ -13,14 +13,14 @@ rule judge:
             caption="../report/decision.rst",
             category="Decisions",
         ),
-    params:
-        folder=RUN.path(),
-        scale=RUN.config.scale,
-        code=RUN.code_of("safe.gates.judge"),
     log:
         RUN.path("logs", "judge_{experiment}.log"),
     conda:
         "../../environment.yml"
+    params:
+        folder=RUN.path(),
+        scale=RUN.config.scale,
+        code=RUN.code_of("safe.gates.judge"),
     shell:
         "safe judge {params.folder:q} {wildcards.experiment:q} > {log:q} 2>&1"
 
@@ -30,12 +30,12 @@ rule gate:
         RUN.path("{experiment}", "decision.json"),
     output:
         RUN.path("{experiment}", "GO"),
-    params:
-        folder=RUN.path(),
     log:
         RUN.path("logs", "gate_{experiment}.log"),
     retries: 0
     conda:
         "../../environment.yml"
+    params:
+        folder=RUN.path(),
     shell:
         "safe gate {params.folder:q} {wildcards.experiment:q} 2>&1 | tee {log:q}"

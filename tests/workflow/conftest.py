@@ -1,0 +1,125 @@
+"""A working folder in which the DAG runs, apart from the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Dag:
+    """One working folder: config/ is a copy, results/, data/ and cache/ are its own."""
+
+    folder: Path
+    run_name: str = "default"
+    overrides: list[str] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, folder: Path, **kwargs: Any) -> Dag:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / "config", folder / "config")
+        return cls(folder, **kwargs)
+
+    def clone(self, folder: Path) -> Dag:
+        """A copy with everything this one has computed; data and cache are shared."""
+        folder.mkdir(parents=True)
+        for name in ("config", "results", ".snakemake"):
+            shutil.copytree(self.folder / name, folder / name, copy_function=shutil.copy2)
+        for name in ("data", "cache"):
+            (folder / name).symlink_to(self.folder / name)
+        return Dag(folder, self.run_name, list(self.overrides))
+
+    def command(self, *arguments: str) -> list[str]:
+        extra = ["--config", *self.overrides] if self.overrides else []
+        return [
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--cores",
+            "2",
+            "--keep-going",
+            "--rerun-incomplete",
+            *arguments,
+            *extra,
+        ]
+
+    def run(self, *arguments: str, sabotage: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run to the end. `sabotage` is Python that every process of the run executes first."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self._environment(sabotage),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def run_until_killed(self, sign: str, *, timeout: float = 900) -> None:
+        """Start, wait until `sign` is printed, then SIGKILL the whole process group."""
+        log = self.folder / "killed.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env=self._environment(None),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                end = time.monotonic() + timeout
+                while sign not in log.read_text(errors="replace"):
+                    assert process.poll() is None, log.read_text(errors="replace")[-3000:]
+                    assert time.monotonic() < end, f"never printed {sign!r}"
+                    time.sleep(0.2)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _environment(self, sabotage: str | None) -> dict[str, str]:
+        environment = dict(os.environ)
+        if sabotage is not None:
+            plant = self.folder / "sabotage"
+            plant.mkdir(exist_ok=True)
+            (plant / "sitecustomize.py").write_text(sabotage)
+            environment["PYTHONPATH"] = str(plant)
+        return environment
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath("results", self.run_name, *parts)
+
+    def json(self, *parts: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.path(*parts).read_text())
+        return value
+
+    def verdicts(self, experiment: str) -> dict[str, str]:
+        decision = self.json(experiment, "decision.json")
+        return {c["id"]: c["verdict"] for c in decision["criteria"]}
+
+    def statuses(self) -> dict[str, str]:
+        experiments: Sequence[Any] | dict[str, Any] = self.json("launch.json")["experiments"]
+        assert isinstance(experiments, dict)
+        return {name: row["status"] for name, row in experiments.items()}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Dag:
+    """The default run, killed in the middle of base training, started again and finished."""
+    dag = Dag.create(tmp_path_factory.mktemp("dag") / "default")
+    dag.run_until_killed("rule prepare_base:")
+    done = dag.run()
+    assert done.returncode == 0, done.stdout[-5000:]
+    return dag

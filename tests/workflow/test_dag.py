@@ -1,0 +1,177 @@
+"""The DAG as people run it: killed and resumed, judged again, refused, and never bypassed."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from safe.gates.schema import Decision
+
+from .conftest import Dag
+
+pytestmark = pytest.mark.dag
+
+BUILT = ("01_data_preflight", "02_base_parity", "03_tiny_overfit")
+
+
+def _jobs(output: str) -> list[str]:
+    return re.findall(r"^(?:local)?rule (\w+):", output, flags=re.MULTILINE)
+
+
+def test_the_default_run_is_go_after_a_kill(finished: Dag) -> None:
+    for name in BUILT:
+        decision = Decision.model_validate(finished.json(name, "decision.json"))
+        assert decision.verdict == "GO", [c.reason for c in decision.criteria]
+        assert finished.path(name, "GO").is_file()
+    statuses = finished.statuses()
+    assert {statuses[name] for name in BUILT} == {"go"}
+    assert len(statuses) == 12
+    assert {s for name, s in statuses.items() if name not in BUILT} == {"not-run"}
+
+
+def test_the_page_is_one_file_that_shows_every_experiment(finished: Dag) -> None:
+    page = finished.path("launch_checklist.html").read_text()
+    for name in finished.statuses():
+        assert name[:2] in page
+    for name in BUILT:
+        for criterion in finished.json(name, "decision.json")["criteria"]:
+            assert criterion["id"] in page
+    assert not re.search(r"(src|href)=[\"']https?://", page)
+
+
+def test_a_second_run_has_nothing_to_do(finished: Dag) -> None:
+    again = finished.run()
+    assert again.returncode == 0
+    assert _jobs(again.stdout) == []
+
+
+def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> None:
+    dag = finished.clone(tmp_path / "edited")
+    measured = {name: dag.path(name, "measurement.json").stat().st_mtime_ns for name in BUILT}
+    before = dag.path("03_tiny_overfit", "decision.json").read_bytes()
+    criteria = dag.folder / "config" / "criteria" / "03_tiny_overfit.yaml"
+    original = criteria.read_text()
+    value = next(
+        c["value"]
+        for c in dag.json("03_tiny_overfit", "decision.json")["criteria"]
+        if c["id"] == "03.loss"
+    )
+    time.sleep(1.1)  # file systems and Snakemake compare whole seconds
+    criteria.write_text(re.sub(r"threshold: 0\.05\b", f"threshold: {value / 2:.8f}", original))
+    assert criteria.read_text() != original
+
+    refused = dag.run()
+    assert refused.returncode != 0
+    assert set(_jobs(refused.stdout)) == {"judge", "gate"}
+    assert re.search(r"NO-GO 03_tiny_overfit: 03\.loss = ", refused.stdout)
+    assert dag.json("03_tiny_overfit", "decision.json")["criteria_changed_after_measuring"]
+    assert dag.statuses()["03_tiny_overfit"] == "no-go"
+    assert not dag.path("03_tiny_overfit", "GO").exists()
+
+    time.sleep(1.1)
+    criteria.write_text(original)
+    assert dag.run().returncode == 0
+    assert dag.path("03_tiny_overfit", "decision.json").read_bytes() == before
+    after = {name: dag.path(name, "measurement.json").stat().st_mtime_ns for name in BUILT}
+    assert after == measured
+
+
+def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path) -> None:
+    dag = finished.clone(tmp_path / "killed")
+    (dag.path("03_tiny_overfit", "measurement.json")).unlink()
+    dag.run_until_killed("rule measure_03:")
+    assert not dag.path("03_tiny_overfit", "measurement.json").exists()
+    done = dag.run()
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert dag.statuses()["03_tiny_overfit"] == "go"
+
+
+@pytest.mark.parametrize(
+    ("fault", "criterion"),
+    [
+        ("leak", "01.no_leakage"),
+        ("answer_in_filename", "01.no_leakage"),
+        ("duplicate_exact", "01.no_cross_split_duplicates"),
+        ("duplicate_reencoded", "01.no_cross_split_duplicates"),
+        ("undecodable", "01.files_load"),
+        ("skew", "01.class_balance"),
+        ("shifted", "01.alignment"),
+        ("swapped", "01.mismatch"),
+    ],
+)
+def test_a_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) -> None:
+    world = "{root: data/world, clips: 200, images: 300, videos: 200, faults: [%s]}" % fault
+    dag = Dag.create(
+        tmp_path / "faulty", run_name="faulty", overrides=["run=faulty", f"world={world}"]
+    )
+    refused = dag.run(dag.path("03_tiny_overfit", "GO").relative_to(dag.folder).as_posix())
+    assert refused.returncode != 0
+    assert dag.verdicts("01_data_preflight")[criterion] == "fail", refused.stdout[-3000:]
+    assert re.search(rf"NO-GO 01_data_preflight: .*{re.escape(criterion)} = ", refused.stdout)
+    assert not dag.path("base.json").exists()
+    assert not dag.path("03_tiny_overfit").exists()
+    assert dag.statuses()["01_data_preflight"] == "no-go"
+    assert dag.statuses()["02_base_parity"] == "blocked"
+    assert dag.path("launch_checklist.html").is_file()
+
+
+def test_dry_run_shows_the_whole_dag(tmp_path: Path) -> None:
+    dag = Dag.create(tmp_path / "dry")
+    shown = dag.run("--dry-run")
+    assert shown.returncode == 0
+    assert {"prepare_data", "prepare_base", "measure_01", "measure_03", "gate"} <= set(
+        _jobs(shown.stdout)
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seeed=3", ["seeed", "did you mean `seed`"]),
+        ("run=my run", ["run", "my run"]),
+        ("threads=many", ["threads", "integer"]),
+    ],
+)
+def test_bad_settings_stop_before_anything_runs(
+    tmp_path: Path, override: str, words: list[str]
+) -> None:
+    dag = Dag.create(tmp_path / "bad", overrides=[override])
+    refused = dag.run()
+    assert refused.returncode != 0
+    assert all(word in refused.stdout for word in words), refused.stdout
+    assert not (dag.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("metric: loss\n", "metric: los\n", ["03.loss", "los", "did you mean"]),
+        ("threshold: 0.05", "threshold: -1", ["03.loss", "-1"]),
+        ("severity:", "severety:", ["severety", "severity"]),
+    ],
+)
+def test_bad_criteria_stop_before_anything_runs(
+    tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    dag = Dag.create(tmp_path / "bad")
+    criteria = dag.folder / "config" / "criteria" / "03_tiny_overfit.yaml"
+    text = criteria.read_text()
+    assert old in text
+    criteria.write_text(text.replace(old, new, 1))
+    refused = dag.run()
+    assert refused.returncode != 0
+    assert all(word in refused.stdout for word in ["03_tiny_overfit.yaml", *words]), refused.stdout
+
+
+def test_measurements_say_where_they_come_from(finished: Dag) -> None:
+    for name in BUILT:
+        measurement = json.loads(finished.path(name, "measurement.json").read_text())
+        assert {"code", "config", "criteria"} <= set(measurement["digests"])
+        assert measurement["environment"]["packages"]["torch"]
+        assert measurement["peak_memory_bytes"] > 0
+        for plot in measurement["plots"]:
+            assert finished.path(name, plot).is_file()
