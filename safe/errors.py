@@ -47,3 +47,7 @@ class MediaError(SafeError):
 
 class ModelError(SafeError):
     """A checkpoint that does not fit the base or the config it is opened with."""
+
+
+class EvidenceError(SafeError):
+    """A measurement, decision or gate token that is missing, broken or was edited by hand."""

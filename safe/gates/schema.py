@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from safe.digest import digest_json
 
 SCHEMA_VERSION = 1
 
@@ -14,7 +25,33 @@ Verdict = Literal["pass", "fail", "inconclusive", "unavailable", "error", "waive
 Status = Literal["go", "no-go", "blocked", "stale", "not-run", "waived"]
 Op = Literal["<=", "<", ">=", ">", "==", "between"]
 DecideOn = Literal["point", "ci_low", "ci_high", "exact"]
-Threshold = float | tuple[float, float]
+
+
+def _threshold(value: Any) -> float | tuple[float, float]:
+    """A finite number, or [low, high]. YAML reads `1e-5` as text and `yes` as a truth value."""
+
+    def number(given: Any) -> float:
+        if isinstance(given, bool) or not isinstance(given, int | float | str):
+            raise ValueError("a threshold is a number, or [low, high] with op: between")
+        try:
+            found = float(given)
+        except ValueError:
+            raise ValueError("a threshold is a number, or [low, high] with op: between") from None
+        if not math.isfinite(found):
+            raise ValueError("a threshold must be a finite number")
+        return found
+
+    if not isinstance(value, list | tuple):
+        return number(value)
+    if len(value) != 2:
+        raise ValueError("a range is two numbers, [low, high]")
+    low, high = number(value[0]), number(value[1])
+    if low > high:
+        raise ValueError("the lower bound stands above the upper one")
+    return low, high
+
+
+Threshold = Annotated[float | tuple[float, float], BeforeValidator(_threshold)]
 
 
 class Document(BaseModel):
@@ -36,8 +73,14 @@ class Interval(Document):
 
     low: float
     high: float
-    level: float = 0.95
-    method: str
+    level: float = Field(default=0.95, gt=0, lt=1)
+    method: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise ValueError(f"an interval needs finite low <= high, not {self.low}, {self.high}")
+        return self
 
 
 class Metric(Document):
@@ -85,6 +128,20 @@ class Measurement(Document):
     evidence: list[str] = []
 
 
+EVIDENCE_EXCLUDES = {"started", "duration_s", "device_s", "peak_memory_bytes", "environment"}
+
+
+def evidence_digest(measurement: Measurement) -> str:
+    """Digest of what was seen: the document without clock, machine and upstream verdicts.
+
+    A deterministic repetition keeps it; another number, seed, dataset, weight or code does not.
+    Of each upstream only its own evidence counts, so that judging it anew changes nothing here.
+    """
+    document = measurement.model_dump(mode="json", exclude=EVIDENCE_EXCLUDES)
+    document["upstream"] = {name: p.evidence for name, p in sorted(measurement.upstream.items())}
+    return digest_json(document)
+
+
 class Scaled(Document):
     """Another threshold for runs of one `scale`, with the reason a reviewer is asked to accept."""
 
@@ -105,17 +162,21 @@ class Criterion(Document):
     min_n: int = Field(ge=1)
     severity: Literal["required", "advisory"] = "required"
     rationale: str = Field(min_length=20)
-    scaled: dict[str, Scaled] = {}
+    scaled: dict[Literal["miniature"], Scaled] = {}  # `full` is the plan itself
 
-    @field_validator("threshold")
-    @classmethod
-    def _threshold_is_finite(cls, value: Threshold) -> Threshold:
-        for bound in value if isinstance(value, tuple) else (value,):
-            if not math.isfinite(bound):
-                raise ValueError("a threshold must be a finite number")
-        if isinstance(value, tuple) and value[0] > value[1]:
-            raise ValueError("the lower bound stands above the upper one")
-        return value
+    @model_validator(mode="after")
+    def _decidable(self) -> Criterion:
+        """Refuse a criterion whose parts contradict each other or lean to the lenient side."""
+        for threshold in (self.threshold, *(s.threshold for s in self.scaled.values())):
+            if isinstance(threshold, tuple) != (self.op == "between"):
+                raise ValueError("op: between goes with a range [low, high], others with a number")
+        allowed = {">=": "ci_low", ">": "ci_low", "<=": "ci_high", "<": "ci_high"}.get(self.op)
+        if self.decide_on.startswith("ci_") and self.decide_on != allowed:
+            raise ValueError(
+                f"decide_on: {self.decide_on} with op {self.op} "
+                + (f"is lenient, use {allowed}" if allowed else "cannot decide, use exact or point")
+            )
+        return self
 
 
 class CriteriaFile(Document):
@@ -168,6 +229,13 @@ class Decision(Document):
     criteria_changed_after_measuring: bool
 
 
+def decision_digest(decision: Decision) -> str:
+    """Digest of the document without its own entry `digests.decision`."""
+    document = decision.model_dump(mode="json")
+    document["digests"].pop("decision", None)
+    return digest_json(document)
+
+
 class Waiver(Document):
     """An accepted exception in `config/waivers.yaml`; dies when the evidence changes."""
 
@@ -176,5 +244,13 @@ class Waiver(Document):
     criterion: str
     author: str = Field(min_length=1)
     reason: str = Field(min_length=20)
-    expires: str  # ISO date
-    evidence: str  # digest of the measurement it was made for
+    expires: str  # ISO date, the last day it holds
+    evidence: str = Field(pattern=r"^[0-9a-f]{64}$")  # digest of the measurement it was made for
+
+    @field_validator("expires")
+    @classmethod
+    def _is_a_date(cls, value: str) -> str:
+        try:
+            return date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise ValueError("not a date; write YYYY-MM-DD") from None

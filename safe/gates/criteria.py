@@ -1,0 +1,122 @@
+"""Reading `config/criteria/NN_name.yaml`: what each experiment must show, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from safe.config import explain_validation, read_yaml
+from safe.digest import digest_json
+from safe.errors import ConfigError
+from safe.gates.schema import CriteriaFile
+
+
+def criteria_digest(criteria: CriteriaFile) -> str:
+    """Digest of a criteria file's meaning; comments and layout do not count."""
+    return digest_json(criteria.model_dump(mode="json"))
+
+
+def line_of(path: Path, location: tuple[int | str, ...]) -> int | None:
+    """Line (from 1) of the YAML node nearest to `location`, pydantic's path to a fault."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    line = None if node is None else node.start_mark.line + 1
+    for part in location:
+        below = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == part:
+                    line, below = key.start_mark.line + 1, value
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+        ):
+            below = node.value[part]
+            line = below.start_mark.line + 1
+        if below is None:
+            break
+        node = below
+    return line
+
+
+def load_criteria(path: Path) -> CriteriaFile:
+    """Read and check one criteria file.
+
+    Raises:
+        ConfigError: naming file, line, key and mend: not YAML, unknown or missing key, wrong type,
+            an id twice, or a file name that is not its experiment's.
+    """
+    values: Any = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError(
+            "not a mapping at the top level", where=path, mend="see config/criteria/README.md"
+        )
+    try:
+        criteria = CriteriaFile.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            explain_validation(error, CriteriaFile, path),
+            where=path,
+            line=line_of(path, error.errors()[0]["loc"]),
+            mend="correct the keys named above; config/criteria/README.md describes each one",
+        ) from None
+    _check_names(path, criteria)
+    return criteria
+
+
+def _check_names(path: Path, criteria: CriteriaFile) -> None:
+    if criteria.experiment != path.stem:
+        raise ConfigError(
+            f"the file is of experiment {criteria.experiment!r} but is named {path.name!r}",
+            where=path,
+            key="experiment",
+            mend=f"rename it to {criteria.experiment}.yaml, or correct the key",
+        )
+    number, seen = criteria.experiment[:2], set()
+    for index, criterion in enumerate(criteria.criteria):
+        fault = None
+        if not criterion.id.startswith(f"{number}."):
+            fault = f"the id {criterion.id!r} does not begin with {number}."
+        elif criterion.id in seen:
+            fault = f"the id {criterion.id!r} stands twice"
+        if fault:
+            raise ConfigError(
+                fault,
+                where=path,
+                line=line_of(path, ("criteria", index, "id")),
+                key="id",
+                mend=f"give every criterion its own id, {number}.short_name",
+            )
+        seen.add(criterion.id)
+
+
+def load_all(folder: Path) -> list[CriteriaFile]:
+    """Every criteria file of `folder`, by number.
+
+    Raises:
+        ConfigError: a file cannot be used, there is none, or one needs an experiment that has none.
+    """
+    paths = sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise ConfigError(
+            "no criteria files", where=folder, mend="point `criteria` at config/criteria"
+        )
+    files = [load_criteria(path) for path in paths]
+    known = {f.experiment for f in files}
+    for position, (path, file) in enumerate(zip(paths, files, strict=True)):
+        earlier = {f.experiment for f in files[:position]}
+        for need in file.needs:
+            if need not in earlier:
+                raise ConfigError(
+                    f"needs {need!r}, "
+                    + ("which comes later" if need in known else "which has no criteria file"),
+                    where=path,
+                    line=line_of(path, ("needs",)),
+                    key="needs",
+                    mend=f"name an earlier experiment: {', '.join(sorted(earlier)) or 'none'}",
+                )
+    return files

@@ -1,0 +1,86 @@
+"""Reading measurements and decisions back, refusing what is broken or was edited."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from safe.config import explain_validation
+from safe.errors import EvidenceError
+from safe.gates.schema import SCHEMA_VERSION, Decision, Measurement, decision_digest
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def read_json(path: Path, *, mend: str) -> Any:
+    """Parse strict JSON (no NaN).
+
+    Raises:
+        EvidenceError: missing, unreadable or cut off, with the line of the fault.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except FileNotFoundError:
+        raise EvidenceError("no such file", where=path, mend=mend) from None
+    except json.JSONDecodeError as error:
+        raise EvidenceError(
+            f"broken JSON: {error.msg}", where=path, line=error.lineno, mend=mend
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"cannot be read: {error}", where=path, mend=mend) from None
+
+
+def _check_version(document: Any, path: Path, mend: str) -> None:
+    if not isinstance(document, dict):
+        raise EvidenceError("not a JSON object", where=path, mend=mend)
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise EvidenceError(
+            f"schema version {version!r}, this SAFE reads {SCHEMA_VERSION}",
+            where=path,
+            key="schema_version",
+            mend=mend,
+        )
+
+
+def read_measurement(path: Path) -> Measurement:
+    """Read measurement.json.
+
+    Raises:
+        EvidenceError: missing, broken or of another shape.
+    """
+    mend = "measure again: delete the file and start the run"
+    document = read_json(path, mend=mend)
+    _check_version(document, path, mend)
+    try:
+        return Measurement.model_validate(document)
+    except ValidationError as error:
+        raise EvidenceError(explain_validation(error, Measurement, path), mend=mend) from None
+
+
+def read_decision(path: Path) -> Decision:
+    """Read decision.json and check it against its own digest.
+
+    Raises:
+        EvidenceError: missing, broken, of another shape, or edited after judging.
+    """
+    mend = f"judge again: safe judge {path.parent.parent} {path.parent.name}"
+    document = read_json(path, mend=mend)
+    _check_version(document, path, mend)
+    try:
+        decision = Decision.model_validate(document)
+    except ValidationError as error:
+        raise EvidenceError(explain_validation(error, Decision, path), mend=mend) from None
+    if decision.digests.get("decision") != decision_digest(decision):
+        raise EvidenceError(
+            "the content does not match its digest: it was edited after judging",
+            where=path,
+            key="digests.decision",
+            mend=mend,
+        )
+    return decision

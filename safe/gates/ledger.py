@@ -1,0 +1,230 @@
+"""Where a run stands: what went, what is blocked, stale or not run, and what launch needs."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from safe.errors import SafeError
+from safe.files import write_json
+from safe.gates.catalogue import module_path
+from safe.gates.criteria import criteria_digest, load_all
+from safe.gates.documents import read_decision, read_measurement
+from safe.gates.launch import LAUNCH_ITEMS
+from safe.gates.schema import (
+    SCHEMA_VERSION,
+    CriteriaFile,
+    Decision,
+    Document,
+    Parent,
+    Status,
+    evidence_digest,
+)
+from safe.gates.token import obstacle
+
+OPEN: tuple[Status, ...] = ("go", "waived")
+
+
+class StatusRow(Document):
+    """Where one experiment stands, why, and what to do next."""
+
+    experiment: str
+    title: str
+    status: Status
+    verdict: Literal["GO", "NO-GO"] | None  # of its own decision, if it has one
+    optional: bool
+    needs: list[str]
+    launch_items: list[str]
+    reason: str
+    next: str | None  # the command to run next
+    decision: str | None = None  # digests
+    evidence: str | None = None
+
+
+def decision_parent(run_folder: Path, experiment: str) -> Parent:
+    """The record of an upstream decision that a measurement keeps.
+
+    Raises:
+        EvidenceError: there is no decision, or it cannot be trusted.
+    """
+    decision = read_decision(run_folder / experiment / "decision.json")
+    return Parent(
+        decision=decision.digests["decision"],
+        evidence=decision.digests["evidence"],
+        verdict=decision.verdict,
+    )
+
+
+def _command(run_folder: Path, experiment: str, *, force: bool = False) -> str:
+    target = run_folder / experiment
+    words = ["snakemake", "--configfile", f"{run_folder / 'config.json'}", f"{target / 'GO'}"]
+    if force:
+        words += ["--forcerun", f"{target / 'measurement.json'}"]
+    return shlex.join(words)
+
+
+def _judge_command(run_folder: Path, experiment: str) -> str:
+    return shlex.join(["safe", "judge", str(run_folder), experiment])
+
+
+def _own(
+    run_folder: Path, criteria: CriteriaFile, today: date | None
+) -> tuple[Status, str, str | None, Decision | None]:
+    """(status, reason, next command, decision) as if nothing stood upstream."""
+    name, folder = criteria.experiment, run_folder / criteria.experiment
+    if not (folder / "measurement.json").is_file() and not (folder / "decision.json").is_file():
+        if not module_path(name).is_file():
+            return "not-run", "no experiment module measures this yet", None, None
+        return "not-run", "nothing was measured yet", _command(run_folder, name), None
+    try:
+        evidence = evidence_digest(read_measurement(folder / "measurement.json"))
+    except SafeError as error:
+        return "no-go", str(error), _command(run_folder, name, force=True), None
+    judging = _judge_command(run_folder, name)
+    if not (folder / "decision.json").is_file():
+        return "not-run", "it was measured but not judged", judging, None
+    try:
+        decision = read_decision(folder / "decision.json")
+    except SafeError as error:
+        return "no-go", str(error), judging, None
+    if decision.digests["evidence"] != evidence:
+        return "stale", "measured again since it was judged", judging, decision
+    if decision.digests["criteria"] != criteria_digest(criteria):
+        return "stale", "its criteria changed since it was judged", judging, decision
+    reason = obstacle(decision, today)
+    if reason is not None:
+        explain = shlex.join(["safe", "explain", name[:2], "--run", str(run_folder)])
+        return "no-go", reason, explain, decision
+    waived = [j.id for j in decision.criteria if j.verdict == "waived"]
+    if waived:
+        return "waived", f"GO by waiver of {', '.join(waived)}", None, decision
+    return "go", "every required criterion passes", None, decision
+
+
+def _upstream(
+    run_folder: Path, criteria: CriteriaFile, decision: Decision, rows: dict[str, StatusRow]
+) -> str | None:
+    """Why a decision no longer rests on its upstream; None where it does."""
+    for need in criteria.needs:
+        parent = decision.upstream.get(need)
+        if parent is None:
+            return f"it keeps no record of {need}"
+        if parent.evidence != rows[need].evidence:
+            return f"{need} has other evidence now than when this was measured"
+        if rows[need].status not in OPEN:
+            return f"{need} is {rows[need].status}"
+    return None
+
+
+def _row(
+    run_folder: Path, criteria: CriteriaFile, rows: dict[str, StatusRow], today: date | None
+) -> StatusRow:
+    name = criteria.experiment
+    status, reason, command, decision = _own(run_folder, criteria, today)
+    barred = [n for n in criteria.needs if rows[n].status in ("no-go", "blocked")]
+    if barred:
+        status, command = "blocked", rows[barred[0]].next
+        cause = rows[barred[0]]
+        reason = f"waits for {barred[0]}, which is {cause.status}: {cause.reason}"
+    elif decision is not None and status in ("go", "waived", "no-go"):
+        lost = _upstream(run_folder, criteria, decision, rows)
+        if lost is not None:
+            status, reason = "stale", lost
+            command = _command(run_folder, name, force=True)
+    elif status == "not-run" and command is not None and decision is None:
+        waiting = [n for n in criteria.needs if rows[n].status not in OPEN]
+        if waiting:
+            reason = f"{reason}; {waiting[0]} comes first"
+    return StatusRow(
+        experiment=name,
+        title=criteria.title,
+        status=status,
+        verdict=None if decision is None else decision.verdict,
+        optional=criteria.optional,
+        needs=criteria.needs,
+        launch_items=criteria.launch_items,
+        reason=reason,
+        next=command,
+        decision=None if decision is None else decision.digests["decision"],
+        evidence=None if decision is None else decision.digests["evidence"],
+    )
+
+
+def rows_of(
+    run_folder: Path, files: list[CriteriaFile], today: date | None = None
+) -> dict[str, StatusRow]:
+    """The standing of every experiment of `files`, which stand in their order."""
+    rows: dict[str, StatusRow] = {}
+    for criteria in files:
+        rows[criteria.experiment] = _row(run_folder, criteria, rows, today)
+    return rows
+
+
+def statuses(
+    run_folder: Path, criteria_folder: Path, today: date | None = None
+) -> dict[str, StatusRow]:
+    """Experiment -> where it stands in this run, derived from the files alone.
+
+    Raises:
+        ConfigError: the criteria cannot be read.
+    """
+    return rows_of(run_folder, load_all(criteria_folder), today)
+
+
+def launch_document(
+    run: str, scale: str | None, files: list[CriteriaFile], rows: dict[str, StatusRow]
+) -> dict[str, Any]:
+    """The launch verdict and its reasons; nothing in it is judged by hand.
+
+    GO needs every experiment that is not optional to be go or waived, and every item of the plan's
+    launch checklist to be supported by at least one of them.
+    """
+    items = {}
+    for item, (title, claim) in LAUNCH_ITEMS.items():
+        names = [f.experiment for f in files if item in f.launch_items and not f.optional]
+        missing = [f"{n} is {rows[n].status}" for n in names if rows[n].status not in OPEN]
+        if not names:
+            missing = ["no experiment supports it"]
+        items[item] = {
+            "title": title,
+            "claim": claim,
+            "verdict": "NO-GO" if missing else "GO",
+            "experiments": names,
+            "reasons": missing,
+        }
+    reasons = [
+        f"{name} is {row.status}: {row.reason}"
+        for name, row in rows.items()
+        if not row.optional and row.status not in OPEN
+    ]
+    reasons += [
+        f"{item['title']}: no experiment supports it"
+        for item in items.values()
+        if not item["experiments"]
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": run,
+        "scale": scale,
+        "verdict": "NO-GO" if reasons or not rows else "GO",
+        "reasons": reasons,
+        "items": items,
+        "experiments": {name: row.model_dump(mode="json") for name, row in rows.items()},
+    }
+
+
+def write_launch(
+    run_folder: Path, criteria_folder: Path, scale: str | None = None, today: date | None = None
+) -> dict[str, Any]:
+    """Write results/RUN/launch.json and return it.
+
+    Raises:
+        ConfigError: the criteria cannot be read.
+    """
+    files = load_all(criteria_folder)
+    rows = rows_of(run_folder, files, today)
+    document = launch_document(run_folder.name, scale, files, rows)
+    write_json(run_folder / "launch.json", document)
+    return document

@@ -1,0 +1,71 @@
+"""The gate: a GO token for the next experiment, or one line that says what stands in the way."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from safe.errors import SafeError
+from safe.files import write_json
+from safe.gates.documents import read_decision
+from safe.gates.judge import failing
+from safe.gates.schema import Decision
+from safe.gates.wording import statement
+
+SHOWN = 3  # criteria named in the line
+
+
+class GateClosed(Exception):
+    """NO-GO. Its text is the one line that says criterion, value and bound."""
+
+
+def obstacle(decision: Decision, today: date | None = None) -> str | None:
+    """Why a decision does not open its gate; None where it does."""
+    open_criteria = failing(decision)
+    if decision.verdict != "GO" or open_criteria:
+        named = [
+            statement(j) + ("" if j.verdict == "fail" else f" ({j.verdict})")
+            for j in open_criteria[:SHOWN]
+        ]
+        more = len(open_criteria) - len(named)
+        return "; ".join(named or ["no criterion is required"]) + (f"; {more} more" if more else "")
+    for judged in decision.criteria:
+        if judged.verdict == "waived":
+            expires = (judged.waiver or {}).get("expires", "0001-01-01")
+            if date.fromisoformat(expires) < (today or date.today()):
+                return f"the waiver of {judged.id} expired on {expires}; judge again"
+    for name, parent in sorted(decision.upstream.items()):
+        if parent.verdict != "GO":
+            return f"it was measured while {name} was NO-GO; measure again after its GO"
+    return None
+
+
+def check_gate(decision_path: Path, today: date | None = None) -> None:
+    """Write the GO token beside a decision, or remove it and refuse.
+
+    The token holds digests only, so that an unchanged decision leaves an unchanged file.
+
+    Raises:
+        GateClosed: NO-GO, with one line for the user.
+        EvidenceError: the decision is missing, broken or was edited after judging.
+    """
+    token = decision_path.parent / "GO"
+    try:
+        decision = read_decision(decision_path)
+        reason = obstacle(decision, today)
+    except SafeError:
+        token.unlink(missing_ok=True)
+        raise
+    if reason is not None:
+        token.unlink(missing_ok=True)
+        raise GateClosed(f"NO-GO {decision.experiment}: {reason}")
+    write_json(
+        token,
+        {
+            "experiment": decision.experiment,
+            "run": decision.run,
+            "verdict": "GO",
+            "decision": decision.digests["decision"],
+            "evidence": decision.digests["evidence"],
+        },
+    )
