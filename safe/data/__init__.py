@@ -1,1 +1,1 @@
-"""Public dataset layouts read into one `Sample`; the miniature world; audits; mixing; feature cache."""
+"""Public dataset layouts read into one `Sample`; miniature world; audits; mixing; cache."""

@@ -55,6 +55,8 @@ class Sample:
         source: key of the source media, e.g. `youtube:ID@30`, `coco:123`, `video:00000028`;
             two samples with one key come from the same recording or picture.
         difficulty: easy, medium or hard.
+        image_source: key of the picture where it does not come from the same recording as the
+            sound (digits: a recording beside a handwritten image); empty otherwise.
         events: annotated events with times, where the dataset has them.
         labels: declared label fields for audits (e.g. {"answer": "yes", "speaker": "theo"}).
     """
@@ -73,3 +75,4 @@ class Sample:
     difficulty: Difficulty = "easy"
     events: tuple[Event, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    image_source: str = ""

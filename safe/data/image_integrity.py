@@ -1,0 +1,110 @@
+"""Does a picture hold the pixels its header claims? Decoders pad or crop silently; this does not."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+from safe.errors import MediaError
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> samples a pixel
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+          (0, 1, 1, 2))  # fmt: skip
+_SOF = (0xC0, 0xC1)  # baseline and extended sequential JPEG
+_ALL_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+MAX_BYTES = 400_000_000
+
+
+def check_integrity(path: Path) -> None:
+    """Compare a PNG's or JPEG's data with the size in its header; other formats pass.
+
+    Raises:
+        MediaError: more or fewer pixels than claimed, or a damaged chunk.
+    """
+    data = path.read_bytes()
+    fault = None
+    if data.startswith(_PNG):
+        fault = _png_fault(data)
+    elif data.startswith(b"\xff\xd8"):
+        fault = _jpeg_fault(data)
+    if fault is not None:
+        raise MediaError(
+            f"the picture lies about its size or is damaged: {fault}",
+            where=path,
+            mend="replace the file, or remove its rows",
+        )
+
+
+def _png_fault(data: bytes) -> str | None:
+    at, pixels, header = len(_PNG), [], b""
+    while at + 12 <= len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        if len(body) < length or zlib.crc32(kind + body) != int.from_bytes(
+            data[at + 8 + length : at + 12 + length], "big"
+        ):
+            return f"chunk {kind!r} is cut off or its checksum is wrong"
+        if kind == b"IHDR":
+            header = body
+        elif kind == b"IDAT":
+            pixels.append(body)
+        at += 12 + length
+    if len(header) != 13:
+        return "no header"
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    depth = bits * _CHANNELS.get(colour, 0)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    wanted = 0
+    for x, y, dx, dy in passes:
+        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
+        if columns > 0 and rows > 0:
+            wanted += rows * (1 + (columns * depth + 7) // 8)
+    if wanted == 0 or wanted > MAX_BYTES:
+        return f"{width} x {height} pixels"
+    try:
+        unpacker = zlib.decompressobj()
+        # One byte more than claimed is enough to see a surplus; a bomb is never unpacked.
+        found = len(unpacker.decompress(b"".join(pixels), wanted + 1))
+    except zlib.error as error:
+        return str(error)
+    if found != wanted:
+        return f"{found} bytes of pixels where {width} x {height} need {wanted}"
+    return None
+
+
+def _jpeg_fault(data: bytes) -> str | None:
+    at = 2
+    while at + 9 < len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _ALL_SOF:
+            break
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    else:
+        return "no frame header"
+    if not _decodes(data):
+        return "the data end before the last row"
+    if data[at + 1] in _SOF:
+        # Claiming more rows must fail; where it decodes, rows were hidden. The last byte's padding
+        # can pass for a block or two, so a narrow picture must claim more than one row of blocks.
+        height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+        claim = height + (16 if width > 64 else 128)
+        longer = bytearray(data)
+        longer[at + 5 : at + 7] = min(claim, 0xFFFF).to_bytes(2, "big")
+        if claim <= 0xFFFF and _decodes(bytes(longer)):
+            return f"the data go on after row {height}"
+    return None
+
+
+def _decodes(data: bytes) -> bool:
+    """Whether ffmpeg's strict JPEG decoder finds every block."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), format="jpeg_pipe") as container:
+            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
+            return any(True for _ in container.decode(video=0))
+    except (av.FFmpegError, ValueError, IndexError):
+        return False

@@ -1,0 +1,82 @@
+"""Rows of a text table (CSV or `&`-separated), each with its line; faults name the line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from safe.errors import DataError
+
+
+def _decoded_lines(path: Path) -> Iterator[str]:
+    # Decoded line by line, so that a byte in another encoding can be named by its line.
+    with path.open("rb") as handle:
+        for number, raw in enumerate(handle, start=1):
+            try:
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                utf16 = number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+                raise DataError(
+                    f"not UTF-8 (byte 0x{raw[error.start]:02x})"
+                    + (": it looks like UTF-16" if utf16 else ""),
+                    where=path,
+                    line=number,
+                    mend="save the file as UTF-8",
+                ) from None
+
+
+def read_table(
+    path: Path, columns: tuple[str, ...], *, delimiter: str = ",", quoted: bool = True
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line, row) of a table whose first line names its columns.
+
+    Raises:
+        DataError: no such file, another encoding, a missing column, or a row whose number of
+            fields differs from the header's.
+    """
+    try:
+        lines = _decoded_lines(path)
+        rows = csv.reader(
+            lines,
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            strict=True,
+        )
+        header = next(rows, None)
+        names = [] if header is None else [name.strip() for name in header]
+        missing = [column for column in columns if column not in names]
+        if missing:
+            raise DataError(
+                f"the column {missing[0]!r} is missing; found: {', '.join(names) or 'nothing'}",
+                where=path,
+                line=1,
+                key=missing[0],
+                mend=f"the first line must name {', '.join(columns)}",
+            )
+        while True:
+            start = rows.line_num + 1
+            row = next(rows, None)
+            if row is None:
+                return
+            if not row:
+                continue
+            if len(row) != len(names):
+                raise DataError(
+                    f"{len(row)} fields where the header has {len(names)}",
+                    where=path,
+                    line=start,
+                    mend="correct or remove the broken row (an unquoted separator, a cut line?)",
+                )
+            yield start, dict(zip(names, row, strict=True))
+    except csv.Error as error:
+        raise DataError(
+            f"broken row: {error}",
+            where=path,
+            line=rows.line_num,
+            mend="correct the quoting at that line",
+        ) from None
+    except FileNotFoundError:
+        raise DataError("no such file", where=path, mend="check the path") from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=path) from None
