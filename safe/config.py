@@ -241,14 +241,29 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunConfig:
         ) from None
 
 
+class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader (libyaml's where it is built in), refusing a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{key.value}` stands twice", key.start_mark
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_yaml(path: Path) -> Any:
-    """`yaml.safe_load`, with the file and line of a syntax error.
+    """`yaml.safe_load`, with the file and line of a syntax error or a repeated key.
 
     Raises:
         ConfigError: where the file is missing, unreadable or no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  # a SafeLoader
     except FileNotFoundError:
         raise ConfigError("no such file", where=path, mend="check the path") from None
     except (OSError, UnicodeDecodeError) as error:
