@@ -1,4 +1,4 @@
-"""Does a picture hold the pixels its header claims? Decoders pad or crop silently; this does not."""
+"""Does a picture hold the pixels its header claims? Decoders pad or crop without a word."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def _jpeg_fault(data: bytes) -> str | None:
     if not _decodes(data):
         return "the data end before the last row"
     if data[at + 1] in _SOF:
-        # Claiming more rows must fail; where it decodes, rows were hidden. The last byte's padding
-        # can pass for a block or two, so a narrow picture must claim more than one row of blocks.
+        # Claiming more rows must fail; where it decodes, rows were hidden. The decoder forgives a
+        # few missing bytes, so a narrow picture must claim more than one row of blocks.
         height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-        claim = height + (16 if width > 64 else 128)
+        claim = height + 16 * -(-64 // width)
         longer = bytearray(data)
         longer[at + 5 : at + 7] = min(claim, 0xFFFF).to_bytes(2, "big")
-        if claim <= 0xFFFF and _decodes(bytes(longer)):
+        if width > 16 and claim <= 0xFFFF and _decodes(bytes(longer)):
             return f"the data go on after row {height}"
     return None
 
