@@ -1,0 +1,1 @@
+"""Nothing but the place: makes the helper modules beside it importable from every room."""
