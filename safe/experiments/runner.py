@@ -19,7 +19,7 @@ from safe.errors import ConfigError
 from safe.experiments.context import Context
 from safe.experiments.names import module_name
 from safe.files import write_json
-from safe.gates.criteria import load_criteria
+from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.ledger import decision_parent
 from safe.gates.schema import Measurement
 
@@ -93,7 +93,7 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
         digests={
             "code": digest_code(name),
             "config": digest_json(config.model_dump(mode="json")),
-            "criteria": digest_json(criteria.model_dump(mode="json")),
+            "criteria": criteria_digest(criteria),
             **context.digests,
         },
         upstream={n: decision_parent(config.folder, n) for n in criteria.needs},

@@ -18,7 +18,7 @@ rule judge:
     conda:
         "../../environment.yml"
     params:
-        folder=RUN.path(),
+        folder=lambda wildcards, input: Path(input.measurement).parents[1],
         scale=RUN.config.scale,
         code=RUN.code_of("safe.gates.judge"),
     shell:
@@ -36,6 +36,6 @@ rule gate:
     conda:
         "../../environment.yml"
     params:
-        folder=RUN.path(),
+        folder=lambda wildcards, input: Path(input[0]).parents[1],
     shell:
         "safe gate {params.folder:q} {wildcards.experiment:q} 2>&1 | tee {log:q}"
