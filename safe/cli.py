@@ -17,6 +17,12 @@ from safe.errors import SafeError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Config = Annotated[Path, typer.Option("--config", help="run config (YAML, or a run's config.json)")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="results/RUN")]
+CriteriaFolder = Annotated[
+    Path | None, typer.Option(help="criteria folder; by default the run's own")
+]
+WaiversFile = Annotated[Path | None, typer.Option(help="waivers file; by default the run's own")]
+Scale = Annotated[str | None, typer.Option(help="miniature or full; by default the run's own")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for a script to read")]
 
 
@@ -60,6 +66,115 @@ def measure(experiment: str, config: Config) -> None:
     from safe.experiments.runner import run_experiment
 
     run_experiment(load_run_config(config), experiment)
+
+
+@app.command()
+def judge(
+    run: RunFolder,
+    experiment: Annotated[str | None, typer.Argument(help="03 or 03_tiny_overfit")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="every experiment with a measurement")
+    ] = False,
+    criteria: CriteriaFolder = None,
+    waivers: WaiversFile = None,
+    scale: Scale = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a measurement against its criteria and write decision.json; NO-GO is no error here."""
+    from safe.gates.run import judge_experiment, measured, open_gate_run
+
+    gates = open_gate_run(run, criteria=criteria, waivers=waivers, scale=scale)
+    if all_ == (experiment is not None):
+        raise typer.BadParameter("name an experiment, or give --all")
+    names = measured(gates) if experiment is None else [gates.find(experiment)]
+    verdicts: dict[str, str] = {}
+    faults: list[SafeError] = []
+    for name in names:
+        try:
+            verdicts[name] = judge_experiment(gates, name).verdict
+        except SafeError as error:
+            faults.append(error)
+            continue
+        if not as_json:
+            typer.echo(f"{verdicts[name]} {name}")
+    if as_json:
+        echo_json(verdicts)
+    for fault in faults:
+        print(f"safe: {fault}", file=sys.stderr)
+    if faults:
+        raise typer.Exit(2)
+
+
+@app.command()
+def gate(
+    run: RunFolder,
+    experiment: Annotated[str, typer.Argument(help="03 or 03_tiny_overfit")],
+    criteria: CriteriaFolder = None,
+) -> None:
+    """Write the GO token of a decision, or fail with the one line that says why."""
+    from safe.gates.run import open_gate_run
+    from safe.gates.token import GateClosed, check_gate
+
+    name = open_gate_run(run, criteria=criteria, lenient=True).find(experiment)
+    try:
+        check_gate(run / name / "decision.json")
+    except GateClosed as closed:
+        print(closed, file=sys.stderr)
+        raise typer.Exit(1) from None
+    typer.echo(f"GO {name}")
+
+
+@app.command()
+def report(run: RunFolder, criteria: CriteriaFolder = None, as_json: AsJson = False) -> None:
+    """Write launch.json and the launch checklist page, whatever happened."""
+    from safe.gates.run import open_gate_run
+    from safe.report.page import render
+
+    gates = open_gate_run(run, criteria=criteria, lenient=True)
+    page = render(run, gates.criteria)
+    launch = json.loads((run / "launch.json").read_text(encoding="utf-8"))
+    if as_json:
+        echo_json(launch)
+    else:
+        typer.echo(f"{launch['verdict']} {page}")
+
+
+@app.command()
+def explain(
+    experiment: Annotated[str | None, typer.Argument(help="03 or 03_tiny_overfit")] = None,
+    run: Annotated[Path, typer.Option("--run", help="results/RUN")] = Path("results/default"),
+    criteria: CriteriaFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which number decides, how far it is from its bound, and what it would unblock."""
+    from safe.gates.explain import as_text, explain_run
+    from safe.gates.run import open_gate_run
+
+    gates = open_gate_run(run, criteria=criteria, lenient=True)
+    found = explain_run(gates, None if experiment is None else gates.find(experiment))
+    if as_json:
+        echo_json(found)
+    else:
+        typer.echo(as_text(found))
+
+
+@app.command()
+def doctor(
+    config: Config = Path("config/config.yaml"),
+    devices: Annotated[bool, typer.Option(help="also ask torch for its devices (slow)")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Is this machine ready? Packages, devices, disk, memory, Java, datasets, hub, tracking."""
+    from safe.doctor import examine
+
+    checks = examine(config, devices=devices)
+    if as_json:
+        echo_json([check.as_dict() for check in checks])
+    else:
+        for check in checks:
+            typer.echo(check.line())
+    if any(check.state == "fail" for check in checks):
+        raise typer.Exit(1)
 
 
 def main() -> None:

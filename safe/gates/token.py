@@ -7,9 +7,9 @@ from pathlib import Path
 
 from safe.errors import SafeError
 from safe.files import write_json
-from safe.gates.documents import read_decision
+from safe.gates.documents import read_decision, read_measurement
 from safe.gates.judge import failing
-from safe.gates.schema import Decision
+from safe.gates.schema import Decision, evidence_digest
 from safe.gates.wording import statement
 
 SHOWN = 3  # criteria named in the line
@@ -40,6 +40,15 @@ def obstacle(decision: Decision, today: date | None = None) -> str | None:
     return None
 
 
+def _evidence_changed(decision_path: Path, decision: Decision) -> str | None:
+    measurement = decision_path.with_name("measurement.json")
+    if not measurement.is_file():
+        return "its measurement is gone; measure again"
+    if evidence_digest(read_measurement(measurement)) != decision.digests["evidence"]:
+        return "it was measured again since it was judged; judge again"
+    return None
+
+
 def check_gate(decision_path: Path, today: date | None = None) -> None:
     """Write the GO token beside a decision, or remove it and refuse.
 
@@ -52,7 +61,7 @@ def check_gate(decision_path: Path, today: date | None = None) -> None:
     token = decision_path.parent / "GO"
     try:
         decision = read_decision(decision_path)
-        reason = obstacle(decision, today)
+        reason = obstacle(decision, today) or _evidence_changed(decision_path, decision)
     except SafeError:
         token.unlink(missing_ok=True)
         raise

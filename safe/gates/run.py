@@ -1,0 +1,125 @@
+"""A run's folder seen from the gates: which criteria, waivers and scale it is judged by."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from safe.errors import ConfigError, EvidenceError, SafeError
+from safe.files import write_json
+from safe.gates.catalogue import check_file
+from safe.gates.criteria import load_criteria
+from safe.gates.documents import read_json, read_measurement
+from safe.gates.judge import judge
+from safe.gates.schema import Decision
+from safe.gates.waivers import load_waivers
+
+SCALES = ("miniature", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class GateRun:
+    """results/RUN and what it is judged by."""
+
+    folder: Path
+    criteria: Path
+    waivers: Path
+    scale: str
+
+    def experiments(self) -> list[str]:
+        """Every experiment that has a criteria file, by number."""
+        return [path.stem for path in sorted(self.criteria.glob("*.yaml"))]
+
+    def find(self, name: str) -> str:
+        """`03` or `03_tiny_overfit` -> `03_tiny_overfit`.
+
+        Raises:
+            ConfigError: no such experiment, with the nearest one.
+        """
+        known = self.experiments()
+        for experiment in known:
+            if name in (experiment, experiment[:2], experiment[3:]):
+                return experiment
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(
+            f"no experiment {name!r}",
+            where=self.criteria,
+            mend=f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(known)}",
+        )
+
+
+def open_gate_run(
+    folder: Path,
+    *,
+    criteria: Path | None = None,
+    waivers: Path | None = None,
+    scale: str | None = None,
+    lenient: bool = False,
+) -> GateRun:
+    """Read `config.json` of a run's folder; what is given here goes before it.
+
+    Args:
+        lenient: without a readable config, take the defaults and full scale (the plan's own
+            thresholds). For the page, which is written whatever happened.
+
+    Raises:
+        EvidenceError: no config.json and not everything given.
+        ConfigError: a scale that does not exist.
+    """
+    values: dict[str, Any] = {}
+    if criteria is None or waivers is None or scale is None:
+        try:
+            values = _read_config(folder)
+        except SafeError:
+            if not lenient:
+                raise
+    scale = scale or str(values.get("scale", "full"))
+    if scale not in SCALES:
+        raise ConfigError(f"no scale {scale!r}", key="scale", mend="use miniature or full")
+    return GateRun(
+        folder=folder,
+        criteria=criteria or Path(str(values.get("criteria", "config/criteria"))),
+        waivers=waivers or Path(str(values.get("waivers", "config/waivers.yaml"))),
+        scale=scale,
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    mend = "start the run once, or give --criteria, --waivers and --scale"
+    values = read_json(folder / "config.json", mend=mend)
+    if not isinstance(values, dict) or "scale" not in values:
+        raise EvidenceError("not a run's config", where=folder / "config.json", mend=mend)
+    return values
+
+
+def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -> Decision:
+    """Judge one experiment's measurement.json and write decision.json beside it.
+
+    Raises:
+        EvidenceError: the measurement is missing or broken.
+        ConfigError: criteria or waivers cannot be used.
+    """
+    criteria_path = run.criteria / f"{experiment}.yaml"
+    criteria = load_criteria(criteria_path)
+    check_file(criteria_path, criteria)
+    waivers = load_waivers(run.waivers)
+    for waiver in waivers:
+        if waiver.experiment not in run.experiments():
+            raise ConfigError(
+                f"a waiver by {waiver.author} names {waiver.experiment!r}, which does not exist",
+                where=run.waivers,
+                key="experiment",
+                mend=f"use one of {', '.join(run.experiments())}",
+            )
+    measurement = read_measurement(run.folder / experiment / "measurement.json")
+    decision = judge(measurement, criteria, waivers, run.scale, today=today)
+    write_json(run.folder / experiment / "decision.json", decision.model_dump(mode="json"))
+    return decision
+
+
+def measured(run: GateRun) -> list[str]:
+    """The experiments that have a measurement."""
+    return [e for e in run.experiments() if (run.folder / e / "measurement.json").is_file()]
