@@ -94,29 +94,51 @@ def _check_names(path: Path, criteria: CriteriaFile) -> None:
         seen.add(criterion.id)
 
 
+def load_each(folder: Path) -> tuple[list[CriteriaFile], dict[str, ConfigError]]:
+    """(files by number, faults by experiment) of `folder`; a faulty file does not hide the others.
+
+    A file that needs an experiment which is not before it, or is faulty itself, is a fault too.
+    """
+    files: list[CriteriaFile] = []
+    faults: dict[str, ConfigError] = {}
+    paths = sorted(folder.glob("*.yaml"))
+    names = [path.stem for path in paths]
+    for path in paths:
+        try:
+            criteria = load_criteria(path)
+            _check_needs(path, criteria, names)
+        except ConfigError as error:
+            faults[path.stem] = error
+        else:
+            files.append(criteria)
+    return files, faults
+
+
+def _check_needs(path: Path, criteria: CriteriaFile, names: list[str]) -> None:
+    earlier = names[: names.index(path.stem)]
+    for need in criteria.needs:
+        if need not in earlier:
+            raise ConfigError(
+                f"needs {need!r}, "
+                + ("which is not before it" if need in names else "which has no criteria file"),
+                where=path,
+                line=line_of(path, ("needs",)),
+                key="needs",
+                mend=f"name an earlier experiment: {', '.join(earlier) or 'there is none'}",
+            )
+
+
 def load_all(folder: Path) -> list[CriteriaFile]:
     """Every criteria file of `folder`, by number.
 
     Raises:
-        ConfigError: a file cannot be used, there is none, or one needs an experiment that has none.
+        ConfigError: there is none, or the first that cannot be used.
     """
-    paths = sorted(folder.glob("*.yaml"))
-    if not paths:
+    files, faults = load_each(folder)
+    for error in faults.values():
+        raise error
+    if not files:
         raise ConfigError(
             "no criteria files", where=folder, mend="point `criteria` at config/criteria"
         )
-    files = [load_criteria(path) for path in paths]
-    known = {f.experiment for f in files}
-    for position, (path, file) in enumerate(zip(paths, files, strict=True)):
-        earlier = {f.experiment for f in files[:position]}
-        for need in file.needs:
-            if need not in earlier:
-                raise ConfigError(
-                    f"needs {need!r}, "
-                    + ("which comes later" if need in known else "which has no criteria file"),
-                    where=path,
-                    line=line_of(path, ("needs",)),
-                    key="needs",
-                    mend=f"name an earlier experiment: {', '.join(sorted(earlier)) or 'none'}",
-                )
     return files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from safe.errors import SafeError
 from safe.files import write_json
 from safe.gates.catalogue import module_path
-from safe.gates.criteria import criteria_digest, load_all
+from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.launch import LAUNCH_ITEMS
 from safe.gates.schema import (
@@ -153,12 +154,30 @@ def _row(
 
 
 def rows_of(
-    run_folder: Path, files: list[CriteriaFile], today: date | None = None
+    run_folder: Path,
+    files: list[CriteriaFile],
+    today: date | None = None,
+    faults: Mapping[str, SafeError] | None = None,
 ) -> dict[str, StatusRow]:
-    """The standing of every experiment of `files`, which stand in their order."""
+    """The standing of every experiment of `files`, and of those whose criteria file is faulty."""
+    faults = faults or {}
+    by_name = {f.experiment: f for f in files}
     rows: dict[str, StatusRow] = {}
-    for criteria in files:
-        rows[criteria.experiment] = _row(run_folder, criteria, rows, today)
+    for name in sorted({*by_name, *faults}):
+        if name in by_name:
+            rows[name] = _row(run_folder, by_name[name], rows, today)
+        else:
+            rows[name] = StatusRow(
+                experiment=name,
+                title=name[3:].replace("_", " ").capitalize(),
+                status="no-go",
+                verdict=None,
+                optional=False,
+                needs=[],
+                launch_items=[],
+                reason=f"its criteria cannot be read: {faults[name]}",
+                next=None,
+            )
     return rows
 
 
@@ -218,13 +237,9 @@ def launch_document(
 def write_launch(
     run_folder: Path, criteria_folder: Path, scale: str | None = None, today: date | None = None
 ) -> dict[str, Any]:
-    """Write results/RUN/launch.json and return it.
-
-    Raises:
-        ConfigError: the criteria cannot be read.
-    """
-    files = load_all(criteria_folder)
-    rows = rows_of(run_folder, files, today)
+    """Write results/RUN/launch.json and return it; a faulty criteria file is a NO-GO in it."""
+    files, faults = load_each(criteria_folder)
+    rows = rows_of(run_folder, files, today, faults)
     document = launch_document(run_folder.name, scale, files, rows)
     write_json(run_folder / "launch.json", document)
     return document

@@ -77,6 +77,8 @@ def open_gate_run(
             if not lenient:
                 raise
     scale = scale or str(values.get("scale", "full"))
+    if scale not in SCALES and lenient:
+        scale = "full"
     if scale not in SCALES:
         raise ConfigError(f"no scale {scale!r}", key="scale", mend="use miniature or full")
     return GateRun(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safe.gates.schema import Criterion, Interval, Judged, Threshold
 
-UNITS = {"fraction": "", "ratio": "×", "rho": "", "auroc": ""}
+UNITS = {"fraction": "", "count": "", "ratio": "×", "rho": "", "auroc": "", "r2": ""}
 BY = {"ci_low": " by its lower bound", "ci_high": " by its upper bound", "point": "", "exact": ""}
 
 

@@ -1,0 +1,72 @@
+"""Numbers as the page shows them: shares in per cent, nothing rounded onto a bound."""
+
+from __future__ import annotations
+
+from safe.gates.schema import Judged, Threshold
+
+SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">", "==": "=", "between": "within"}
+SUFFIX = {
+    "fraction": " %",
+    "ratio": " ×",
+    "count": "",
+    "rho": "",
+    "auroc": "",
+    "r2": "",
+    "score": "",
+}
+DECIDES = {
+    "ci_low": "lower bound of the interval",
+    "ci_high": "upper bound of the interval",
+    "point": "the value itself",
+    "exact": "the exact value",
+}
+
+
+def plain(value: float, unit: str) -> str:
+    """A number without its unit; fractions times 100."""
+    scaled = value * 100 if unit == "fraction" else value
+    if scaled == int(scaled) and abs(scaled) < 1e15:
+        return f"{int(scaled):,}".replace(",", " ")
+    return f"{scaled:.4g}" if 1e-4 <= abs(scaled) < 1e6 else f"{scaled:.3g}"
+
+
+def show(value: float | None, unit: str, beside: Threshold | None = None) -> str:
+    """A number with its unit; more digits where four would make it look equal to `beside`."""
+    if value is None:
+        return "—"
+    text = plain(value, unit)
+    bounds = beside if isinstance(beside, tuple) else () if beside is None else (beside,)
+    if any(value != b and text == plain(b, unit) for b in bounds):
+        text = f"{value * 100 if unit == 'fraction' else value:.9g}"
+    return text + SUFFIX.get(unit, f" {unit}")
+
+
+def bound(op: str, threshold: Threshold, unit: str) -> str:
+    """`≥ 95 %`, or `within 10 000 000 – 50 000 000 parameters`."""
+    if isinstance(threshold, tuple):
+        low, high = (plain(b, unit) for b in threshold)
+        return f"{SIGNS[op]} {low} – {high}{SUFFIX.get(unit, f' {unit}')}"
+    return f"{SIGNS[op]} {show(threshold, unit)}"
+
+
+def interval(judged: Judged) -> str:
+    """`95 % interval 93.1 – 99.0 % (wilson)`, or nothing."""
+    if judged.ci is None:
+        return ""
+    low, high = plain(judged.ci.low, judged.unit), plain(judged.ci.high, judged.unit)
+    suffix = SUFFIX.get(judged.unit, f" {judged.unit}")
+    return f"{judged.ci.level * 100:g} % interval {low} – {high}{suffix}"
+
+
+def seconds(value: float) -> str:
+    """`3 min 5 s`."""
+    minutes, rest = divmod(value, 60)
+    return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def size(count: int) -> str:
+    """`1.4 GB`."""
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= power:
+            return f"{count / power:.1f} {unit}"
+    return f"{count} bytes"

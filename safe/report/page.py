@@ -1,0 +1,42 @@
+"""results/RUN/launch_checklist.html: one file that holds everything it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from safe.files import write_text
+from safe.gates.ledger import write_launch
+from safe.gates.run import open_gate_run
+from safe.report.view import build
+
+PAGE = "launch_checklist.html"
+
+
+def render(run_folder: Path, criteria_folder: Path) -> Path:
+    """Write launch.json and the page, whatever happened in the run.
+
+    Returns:
+        The path of the page, one file without any request to another.
+
+    Raises:
+        SafeError: the folder cannot be written to.
+    """
+    scale = open_gate_run(run_folder, criteria=criteria_folder, lenient=True).scale
+    launch = write_launch(run_folder, criteria_folder, scale)
+    environment = Environment(
+        loader=PackageLoader("safe.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    loader = environment.loader
+    assert loader is not None
+    style = Markup(loader.get_source(environment, "checklist.css")[0])  # noqa: S704  # our own
+    view = build(run_folder, criteria_folder, launch)
+    page = run_folder / PAGE
+    write_text(page, environment.get_template("checklist.html.j2").render(style=style, **view))
+    return page
