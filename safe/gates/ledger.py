@@ -128,7 +128,10 @@ def _row(
     if barred:
         status, command = "blocked", rows[barred[0]].next
         cause = rows[barred[0]]
-        reason = f"waits for {barred[0]}, which is {cause.status}: {cause.reason}"
+        if cause.status == "blocked":
+            reason = cause.reason  # the root of it, not the chain
+        else:
+            reason = f"waits for {barred[0]}, which is NO-GO: {cause.reason}"
     elif decision is not None and status in ("go", "waived", "no-go"):
         lost = _upstream(run_folder, criteria, decision, rows)
         if lost is not None:

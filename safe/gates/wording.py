@@ -8,13 +8,21 @@ UNITS = {"fraction": "", "count": "", "ratio": "×", "rho": "", "auroc": "", "r2
 BY = {"ci_low": " by its lower bound", "ci_high": " by its upper bound", "point": "", "exact": ""}
 
 
-def number(value: float | None) -> str:
-    """A number without noise: whole numbers in full, others with six significant digits."""
+def number(value: float | None, beside: Threshold | None = None) -> str:
+    """A number without noise: whole numbers in full, others with four significant digits.
+
+    More digits are given where four would make it look equal to the bound it stands `beside`.
+    """
     if value is None:
         return "not measured"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:.6g}"
+    bounds = beside if isinstance(beside, tuple) else () if beside is None else (beside,)
+    for digits in range(4, 18):
+        text = f"{value:.{digits}g}"
+        if all(value == b or float(text) != b for b in bounds):
+            break
+    return text
 
 
 def bound(value: Threshold) -> str:
@@ -24,22 +32,22 @@ def bound(value: Threshold) -> str:
     return number(value)
 
 
-def with_unit(value: float | None, unit: str) -> str:
+def with_unit(value: float | None, unit: str, beside: Threshold | None = None) -> str:
     """A number and its unit, where the unit says more than the number."""
     suffix = UNITS.get(unit, f" {unit}")
-    return number(value) + ("" if value is None else suffix)
+    return number(value, beside) + ("" if value is None else suffix)
 
 
-def interval(ci: Interval) -> str:
+def interval(ci: Interval, beside: Threshold | None = None) -> str:
     """`95 % interval 0.88 to 0.94`."""
-    return f"{ci.level * 100:g} % interval {number(ci.low)} to {number(ci.high)}"
+    return f"{ci.level * 100:g} % interval {number(ci.low, beside)} to {number(ci.high, beside)}"
 
 
 def statement(judged: Judged) -> str:
     """`03.loss = 0.21 nats, needs <= 0.05`: criterion, value, bound, in that order."""
-    text = f"{judged.id} = {with_unit(judged.value, judged.unit)}"
+    text = f"{judged.id} = {with_unit(judged.value, judged.unit, judged.threshold)}"
     if judged.ci is not None and judged.decide_on.startswith("ci_"):
-        text += f" ({interval(judged.ci)})"
+        text += f" ({interval(judged.ci, judged.threshold)})"
     return f"{text}, needs {requirement(judged)}"
 
 

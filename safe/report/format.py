@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from safe.gates.schema import Judged, Threshold
 
-SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">", "==": "=", "between": "within"}
-SUFFIX = {
-    "fraction": " %",
-    "ratio": " ×",
-    "count": "",
-    "rho": "",
-    "auroc": "",
-    "r2": "",
-    "score": "",
-}
+SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">", "==": "="}
+SIGN_OF = {"fraction": "\N{NO-BREAK SPACE}%", "ratio": "\N{NO-BREAK SPACE}×"}
+BARE = ("count", "rho", "auroc", "r2", "score")  # units that go without saying
 DECIDES = {
     "ci_low": "lower bound of the interval",
     "ci_high": "upper bound of the interval",
@@ -26,36 +19,39 @@ def plain(value: float, unit: str) -> str:
     """A number without its unit; fractions times 100."""
     scaled = value * 100 if unit == "fraction" else value
     if scaled == int(scaled) and abs(scaled) < 1e15:
-        return f"{int(scaled):,}".replace(",", " ")
+        return f"{int(scaled):,}"
     return f"{scaled:.4g}" if 1e-4 <= abs(scaled) < 1e6 else f"{scaled:.3g}"
 
 
 def show(value: float | None, unit: str, beside: Threshold | None = None) -> str:
-    """A number with its unit; more digits where four would make it look equal to `beside`."""
+    """A number and its sign (%, ×); more digits where four would make it look equal to `beside`."""
     if value is None:
         return "—"
     text = plain(value, unit)
     bounds = beside if isinstance(beside, tuple) else () if beside is None else (beside,)
     if any(value != b and text == plain(b, unit) for b in bounds):
         text = f"{value * 100 if unit == 'fraction' else value:.9g}"
-    return text + SUFFIX.get(unit, f" {unit}")
+    return (text + SIGN_OF.get(unit, "")).replace("-", "−", 1 if text.startswith("-") else 0)
+
+
+def word(unit: str) -> str:
+    """A unit that is a word; nothing for those that are a sign or go without saying."""
+    return "" if unit in SIGN_OF or unit in BARE else unit
 
 
 def bound(op: str, threshold: Threshold, unit: str) -> str:
-    """`≥ 95 %`, or `within 10 000 000 – 50 000 000 parameters`."""
+    """`≥ 95 %`, or `between 10,000,000 and 50,000,000`."""
     if isinstance(threshold, tuple):
-        low, high = (plain(b, unit) for b in threshold)
-        return f"{SIGNS[op]} {low} – {high}{SUFFIX.get(unit, f' {unit}')}"
+        return f"between {show(threshold[0], unit)} and {show(threshold[1], unit)}"
     return f"{SIGNS[op]} {show(threshold, unit)}"
 
 
 def interval(judged: Judged) -> str:
-    """`95 % interval 93.1 – 99.0 % (wilson)`, or nothing."""
+    """`95 % interval 93.1 – 99.0 %`, or nothing."""
     if judged.ci is None:
         return ""
-    low, high = plain(judged.ci.low, judged.unit), plain(judged.ci.high, judged.unit)
-    suffix = SUFFIX.get(judged.unit, f" {judged.unit}")
-    return f"{judged.ci.level * 100:g} % interval {low} – {high}{suffix}"
+    low, high = show(judged.ci.low, judged.unit), show(judged.ci.high, judged.unit)
+    return f"{judged.ci.level * 100:g}\N{NO-BREAK SPACE}% interval {low} – {high}"
 
 
 def seconds(value: float) -> str:

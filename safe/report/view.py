@@ -55,8 +55,10 @@ def _detail(metric: Metric | None) -> str:
 
 
 def _why(judged: Judged) -> str:
-    """The reason without the statement, which the page draws and lays out itself."""
-    why = judged.reason.removeprefix(f"{statement(judged)}: ")
+    """The reason without its statement, which the page lays out; of a pass there is no more."""
+    if judged.verdict == "pass":
+        return ""
+    why = judged.reason.partition(": ")[2] or judged.reason
     return why[:1].upper() + why[1:]
 
 
@@ -78,6 +80,7 @@ def _judged_view(
         "verdict": judged.verdict,
         "severity": judged.severity,
         "value": fmt.show(judged.value, judged.unit, judged.threshold),
+        "unit": fmt.word(judged.unit),
         "interval": fmt.interval(judged),
         "method": "" if judged.ci is None else judged.ci.method,
         "bar": interval_bar(judged, statement(judged)),
@@ -86,7 +89,7 @@ def _judged_view(
         "n": judged.n,
         "provenance": judged.provenance,
         "decides": fmt.DECIDES[judged.decide_on],
-        "margin": ("—" if judged.margin is None else _signed(fmt.show(judged.margin, judged.unit))),
+        "margin": _signed(judged.margin, judged.unit),
         "why": _why(judged),
         "statement": statement(judged),
         "rationale": judged.rationale,
@@ -96,8 +99,8 @@ def _judged_view(
     }
 
 
-def _signed(text: str) -> str:
-    return text.replace("-", "−") if text.startswith("-") else f"+{text}"
+def _signed(margin: float | None, unit: str) -> str:
+    return ("+" if margin is not None and margin > 0 else "") + fmt.show(margin, unit)
 
 
 def _planned_view(criterion: Criterion, metric: Metric | None, scale: str | None) -> dict[str, Any]:
