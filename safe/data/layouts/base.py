@@ -130,7 +130,8 @@ class ReadJob:
             from safe.data.layouts.ave import read_events
 
             name = self.option("events", "")
-            self._events = read_events(self.config.root / name) if name else {}
+            inside = self.config.root / name
+            self._events = read_events(inside if inside.is_file() else Path(name)) if name else {}
         return tuple(self._events.get(key, ()))
 
 
