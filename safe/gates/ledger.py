@@ -60,10 +60,16 @@ def decision_parent(run_folder: Path, experiment: str) -> Parent:
 
 def _command(run_folder: Path, experiment: str, *, force: bool = False) -> str:
     target = run_folder / experiment
-    words = ["snakemake", "--configfile", f"{run_folder / 'config.json'}", f"{target / 'GO'}"]
+    config = run_folder / "config.json"
+    words = ["snakemake", *(["--configfile", f"{config}"] if config.is_file() else [])]
+    words.append(f"{target / 'GO'}")
     if force:
         words += ["--forcerun", f"{target / 'measurement.json'}"]
     return shlex.join(words)
+
+
+def _one_line(error: SafeError) -> str:
+    return "; ".join(line.strip() for line in str(error).splitlines())
 
 
 def _judge_command(run_folder: Path, experiment: str) -> str:
@@ -82,14 +88,14 @@ def _own(
     try:
         evidence = evidence_digest(read_measurement(folder / "measurement.json"))
     except SafeError as error:
-        return "no-go", str(error), _command(run_folder, name, force=True), None
+        return "no-go", _one_line(error), _command(run_folder, name, force=True), None
     judging = _judge_command(run_folder, name)
     if not (folder / "decision.json").is_file():
         return "not-run", "it was measured but not judged", judging, None
     try:
         decision = read_decision(folder / "decision.json")
     except SafeError as error:
-        return "no-go", str(error), judging, None
+        return "no-go", _one_line(error), judging, None
     if decision.digests["evidence"] != evidence:
         return "stale", "measured again since it was judged", judging, decision
     if decision.digests["criteria"] != criteria_digest(criteria):
@@ -178,7 +184,7 @@ def rows_of(
                 optional=False,
                 needs=[],
                 launch_items=[],
-                reason=f"its criteria cannot be read: {faults[name]}",
+                reason=f"its criteria cannot be read: {_one_line(faults[name])}",
                 next=None,
             )
     return rows
