@@ -12,6 +12,31 @@ from typing import Any
 
 from safe.errors import SafeError
 
+MENDS = {
+    errno.ENOSPC: "the disk is full: free some space and start again; finished steps stay",
+    errno.EDQUOT: "the quota is used up: free some space and start again",
+    errno.EACCES: "no permission to write there: change the owner, or `results`/`cache`",
+    errno.EPERM: "no permission to write there: change the owner, or `results`/`cache`",
+    errno.EROFS: "the file system is read-only: choose other `results`/`cache` folders",
+}
+
+
+@contextmanager
+def translate_os_error(path: Path) -> Iterator[None]:
+    """Say what to do when `path` cannot be written.
+
+    Raises:
+        SafeError: the disk is full or the folder may not be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in MENDS:
+            raise SafeError(
+                f"cannot be written: {error.strerror}", where=path, mend=MENDS[error.errno]
+            ) from error
+        raise
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -21,25 +46,13 @@ def atomic(path: Path) -> Iterator[Path]:
         SafeError: the disk is full or the folder may not be written to.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        mends = {
-            errno.ENOSPC: "the disk is full: free some space and start again; finished steps stay",
-            errno.EDQUOT: "the quota is used up: free some space and start again",
-            errno.EACCES: "no permission to write there: change the owner, or `results`/`cache`",
-            errno.EPERM: "no permission to write there: change the owner, or `results`/`cache`",
-            errno.EROFS: "the file system is read-only: choose other `results`/`cache` folders",
-        }
-        if error.errno in mends:
-            raise SafeError(
-                f"cannot be written: {error.strerror}", where=path, mend=mends[error.errno]
-            ) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with translate_os_error(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

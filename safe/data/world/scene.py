@@ -87,15 +87,18 @@ def draw_scene(
     """Draw a scene; more objects, and more that resemble each other, the harder it is.
 
     Args:
-        instruments: kinds that must be there, one of each; the other objects are then shapes.
+        instruments: kinds that must be there, one of each, the first two on different sides;
+            the other objects are then shapes.
     """
     numbers, weights = OBJECTS[difficulty]
     count = max(int(rng.choice(numbers, p=weights)), len(instruments))
-    places = rng.permutation(4)[:count]
+    places = rng.permutation(4)
+    if len(instruments) > 1 and places[0] % 2 == places[1] % 2:  # one on the left, one right
+        places[1], places[2] = places[2], places[1]
     colours = tuple(COLOURS)
     cells: list[Cell | None] = [None] * 4
     placed: list[Cell] = []
-    for index, place in enumerate(places):
+    for index, place in enumerate(places[:count]):
         if index < len(instruments):
             kind = instruments[index]
         elif instruments:
@@ -115,7 +118,7 @@ def draw_scene(
 
 @cache
 def _grid() -> tuple[Array, Array]:
-    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / (SIZE - 1)
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / (SIZE - 1) - np.float32(0.5)
     return x, y
 
 
@@ -123,25 +126,23 @@ def draw_style(rng: np.random.Generator) -> Style:
     """Draw background, texture and jitter."""
     x, y = _grid()
     angle = rng.uniform(0, 2 * math.pi)
-    ramp = (x - 0.5) * math.cos(angle) + (y - 0.5) * math.sin(angle)
-    tint = rng.uniform(-9, 9, 3)
-    light = rng.uniform(40, 62) + rng.uniform(10, 34) * ramp
-    for _ in range(4):
-        fx, fy = rng.uniform(-3.5, 3.5, 2)
-        light = light + rng.uniform(4, 9) * np.cos(
-            2 * math.pi * (fx * x + fy * y) + rng.uniform(0, 2 * math.pi)
-        )
+    light = rng.uniform(40, 62) + rng.uniform(10, 34) * (x * math.cos(angle) + y * math.sin(angle))
+    for _ in range(4):  # waves
+        fx, fy = rng.uniform(-22, 22), rng.uniform(-22, 22)
+        light += rng.uniform(4, 9) * np.cos(fx * x + fy * y + rng.uniform(0, 2 * math.pi))
     for _ in range(int(rng.integers(1, 4))):  # distractor lines
         turn, where, width = (
             rng.uniform(0, math.pi),
             rng.uniform(-0.5, 0.5),
             rng.uniform(0.01, 0.03),
         )
-        away = np.abs((x - 0.5) * math.cos(turn) + (y - 0.5) * math.sin(turn) - where)
-        light = light + rng.choice((-20.0, 20.0)) * np.clip(1.5 - away / width, 0, 1)
-    background = light[..., None] + tint + rng.normal(0, 2.0, (SIZE, SIZE, 3))
+        away = np.abs(x * math.cos(turn) + y * math.sin(turn) - where)
+        light += (40 * int(rng.integers(2)) - 20) * np.clip(1.5 - away / width, 0, 1)
+    background = 2 * rng.standard_normal((SIZE, SIZE, 3), np.float32)
+    background += light[..., None]
+    background += rng.uniform(-9, 9, 3).astype(np.float32)
     return Style(
-        background=np.clip(background, 0, 118).astype(np.float32),
+        background=np.clip(background, 0, 118),
         offsets=tuple((int(a), int(b)) for a, b in rng.integers(-JITTER, JITTER + 1, (4, 2))),
         scales=tuple(float(s) for s in rng.uniform(0.82, 1.0, 4)),
         brightness=tuple(float(b) for b in rng.uniform(0.8, 1.0, 4)),
@@ -157,8 +158,7 @@ def paint(scene: Scene, style: Style, moved: Sequence[int] = ()) -> Image.Image:
     canvas = style.background.copy()
     for place, cell in scene.objects:
         side = round(TILE * style.scales[place])
-        tile = np.asarray(_tile(cell.kind).resize((side, side), Image.Resampling.BOX), np.float32)
-        own, grey, mask = (tile[..., i : i + 1] / 255 for i in range(3))
+        own, grey, mask = _sized_tile(cell.kind, side)
         colour = np.array(COLOURS[cell.colour], np.float32) * style.brightness[place]
         dx, dy = style.offsets[place]
         if place in moved:
@@ -182,6 +182,14 @@ def render(scene: Scene, rng: np.random.Generator) -> Image.Image:
 def _shaken(offset: int) -> int:
     """A bijection of -JITTER..JITTER without fixed point: uniform jitter stays uniform."""
     return (offset + JITTER + 2) % (2 * JITTER + 1) - JITTER
+
+
+@cache
+def _sized_tile(kind: str, side: int) -> tuple[Array, Array, Array]:
+    """The three layers of `_tile` at `side` pixels, each (side, side, 1) float32 in 0..1."""
+    tile = _tile(kind).resize((side, side), Image.Resampling.BOX)
+    own, grey, mask = np.split(np.asarray(tile, np.float32) / 255, 3, axis=2)
+    return own, grey, mask
 
 
 @cache

@@ -154,10 +154,10 @@ def _distractor(rng: np.random.Generator) -> Array:
     return noise / np.sqrt(np.mean(noise**2))
 
 
-def _strokes(count: int, rate_hz: float, rng: np.random.Generator) -> Array:
+def _strokes(count: int, rate_hz: float, rng: np.random.Generator, uneven: float = 0.15) -> Array:
     """Onsets in samples of strokes that fill `count` samples at about `rate_hz`."""
     number = max(1, round(count / RATE * rate_hz))
-    places = np.arange(number) + rng.uniform(-0.12, 0.12, number)
+    places = np.arange(number) + rng.uniform(-uneven, uneven, number)
     places[0] = 0.0
     return np.clip(places / number * count, 0, count - 1).astype(int)
 
@@ -168,7 +168,7 @@ def _bell(count: int, rng: np.random.Generator) -> Array:
     ratios = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.74, 3.76]) * rng.uniform(0.995, 1.005, 7)
     gains = np.array([0.5, 1.0, 0.8, 0.5, 0.8, 0.5, 0.35]) * rng.uniform(0.7, 1.3, 7)
     decay = rng.uniform(0.2, 0.45) / (0.6 + 0.4 * ratios)
-    strokes = _strokes(count, rng.uniform(1.6, 2.8), rng)
+    strokes = _strokes(count, rng.uniform(2.0, 4.5), rng, 0.3)
     longest = count - int(strokes[0])
     seconds = (np.arange(longest) / RATE).astype(np.float32)
     stroke = np.zeros(longest, np.float32)
@@ -178,7 +178,7 @@ def _bell(count: int, rng: np.random.Generator) -> Array:
             stroke += np.float32(gain) * np.sin(turn * seconds) * np.exp(-seconds / np.float32(tau))
     wave = np.zeros(count, np.float32)
     for onset in strokes:
-        wave[onset:] += stroke[: count - onset]
+        wave[onset:] += np.float32(rng.uniform(0.5, 1.0)) * stroke[: count - onset]
     return wave
 
 
@@ -223,8 +223,8 @@ def _drum(count: int, rng: np.random.Generator) -> Array:
     )
     stroke = (tone + rng.uniform(0.3, 0.8) * snap).astype(np.float32)
     wave = np.zeros(count + length, np.float32)
-    for onset in _strokes(count, rng.uniform(6.5, 10.0), rng):
-        wave[onset : onset + length] += np.float32(rng.uniform(0.7, 1.0)) * stroke
+    for onset in _strokes(count, rng.uniform(6.5, 10.0), rng, 0.25):
+        wave[onset : onset + length] += np.float32(rng.uniform(0.6, 1.0)) * stroke
     return wave[:count]
 
 
