@@ -83,6 +83,7 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
     criteria = load_criteria(config.criteria / f"{experiment}.yaml")
     folder = config.folder / experiment
     folder.mkdir(parents=True, exist_ok=True)
+    upstream = {name: decision_parent(config.folder, name) for name in criteria.needs}
     context = Context(config=config, folder=folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     metrics = module.measure(context)
@@ -96,7 +97,7 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
             "criteria": criteria_digest(criteria),
             **context.digests,
         },
-        upstream={n: decision_parent(config.folder, n) for n in criteria.needs},
+        upstream=upstream,
         environment=environment(context.extra.get("device", "cpu")),
         seeds={"run": config.seed, **context.extra.get("seeds", {})},
         started=started.isoformat(timespec="seconds"),

@@ -1,0 +1,39 @@
+"""Intervals for what the experiments measure. scipy and statsmodels do the statistics.
+
+Every function refuses too little data (ValueError) where the usual recipe would return an interval
+of width zero: a gate would read that as certainty. Where the data show no variation, an exact
+interval takes the place of the bootstrap or, if there is none, the data are refused.
+"""
+
+from safe.gates.statistics.bootstrap import (
+    cluster_bootstrap,
+    mean_interval,
+    paired_difference,
+    ratio_bootstrap,
+)
+from safe.gates.statistics.paired import McNemar, mcnemar_exact
+from safe.gates.statistics.proportions import exact, exact_equality, wilson
+from safe.gates.statistics.ranks import (
+    auroc,
+    auroc_interval,
+    quantile_interval,
+    rank_correlation,
+    sd_interval,
+)
+
+__all__ = [
+    "McNemar",
+    "auroc",
+    "auroc_interval",
+    "cluster_bootstrap",
+    "exact",
+    "exact_equality",
+    "mcnemar_exact",
+    "mean_interval",
+    "paired_difference",
+    "quantile_interval",
+    "rank_correlation",
+    "ratio_bootstrap",
+    "sd_interval",
+    "wilson",
+]

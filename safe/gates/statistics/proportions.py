@@ -1,0 +1,47 @@
+"""Intervals of shares: so many of so many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from safe.gates.schema import Interval
+
+
+def _proportion(successes: int, n: int, level: float, method: str, name: str) -> Interval:
+    from statsmodels.stats.proportion import proportion_confint
+
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is no proportion")
+    low, high = proportion_confint(successes, n, alpha=1 - level, method=method)
+    return Interval(low=max(0.0, float(low)), high=min(1.0, float(high)), level=level, method=name)
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927)."""
+    return _proportion(successes, n, level, "wilson", "wilson")
+
+
+def exact(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Clopper and Pearson's exact interval of a proportion (1934): never under its level."""
+    return _proportion(successes, n, level, "beta", "clopper-pearson")
+
+
+def exact_equality(left: Sequence[Any], right: Sequence[Any], level: float = 0.95) -> Interval:
+    """[0, 0] for two models whose outputs are equal on every item, bit for bit.
+
+    Raises:
+        ValueError: no items, another number of them, or an item that differs.
+    """
+    if len(left) != len(right) or len(left) == 0:
+        raise ValueError(f"pairs are needed, not {len(left)} and {len(right)} items")
+    differing = sum(1 for a, b in zip(left, right, strict=True) if not _same(a, b))
+    if differing:
+        raise ValueError(f"{differing} of {len(left)} outputs differ: not equal bit for bit")
+    return Interval(low=0.0, high=0.0, level=level, method="exact equality")
+
+
+def _same(a: Any, b: Any) -> bool:
+    if hasattr(a, "tobytes") and hasattr(b, "tobytes"):  # NaN equals itself, -0.0 is not 0.0
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+    return type(a) is type(b) and a == b

@@ -1,0 +1,126 @@
+"""AUROC, rank correlation, quantiles and spread."""
+
+from __future__ import annotations
+
+from safe.gates.schema import Interval
+from safe.gates.statistics.proportions import exact
+from safe.gates.statistics.values import MIN_UNITS, Values, as_array
+
+
+def auroc(positive: Values, negative: Values) -> float:
+    """P(positive > negative) + P(equal) / 2: the area under the ROC curve."""
+    from scipy.stats import mannwhitneyu
+
+    high, low = as_array(positive, "positive"), as_array(negative, "negative")
+    return float(mannwhitneyu(high, low).statistic) / (high.size * low.size)
+
+
+def auroc_interval(
+    positive: Values, negative: Values, *, seed: int, level: float = 0.95, resamples: int = 2_000
+) -> Interval:
+    """Stratified percentile bootstrap of the AUROC.
+
+    Under perfect separation every resample gives 1 and the bootstrap is blind; the exact interval
+    over the min(n+, n-) disjoint pairs, each an independent trial, takes its place.
+
+    Raises:
+        ValueError: fewer than 8 items of either kind, or all scores alike.
+    """
+    import numpy as np
+
+    high, low = as_array(positive, "positive"), as_array(negative, "negative")
+    fewest = min(high.size, low.size)
+    if fewest < MIN_UNITS:
+        raise ValueError(f"{fewest} items of a kind are too few, {MIN_UNITS} are needed")
+    if high.min() > low.max() or high.max() < low.min():
+        found = exact(fewest if high.min() > low.max() else 0, fewest, level)
+        return found.model_copy(update={"method": f"clopper-pearson over {fewest} disjoint pairs"})
+    rng = np.random.default_rng(seed)
+    draws = np.empty(resamples)
+    for i in range(resamples):
+        above, below = rng.choice(high, high.size), np.sort(rng.choice(low, low.size))
+        less, upto = np.searchsorted(below, above), np.searchsorted(below, above, side="right")
+        draws[i] = (less + upto).sum() / (2 * high.size * low.size)
+    bounds = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    if bounds[0] == bounds[1]:
+        raise ValueError("the bootstrap found no width: too few distinct values")
+    return Interval(
+        low=float(bounds[0]), high=float(bounds[1]), level=level, method="stratified bootstrap"
+    )
+
+
+def rank_correlation(x: Values, y: Values, level: float = 0.95) -> tuple[float, Interval]:
+    """Spearman's rho and its interval on Fisher's scale (Bonett and Wright 2000).
+
+    At rho = ±1 Fisher's scale has no end; the interval is then taken at the rho of ranks with one
+    adjacent swap, the nearest that the data could have shown. Pairs are taken as exchangeable: for
+    a curve over time the interval is a description, not a test.
+
+    Raises:
+        ValueError: fewer than 8 pairs, or a constant.
+    """
+    from math import atanh, sqrt, tanh
+
+    import numpy as np
+    from scipy.stats import norm, spearmanr
+
+    first, second = as_array(x, "x"), as_array(y, "y")
+    n = first.size
+    if n != second.size or n < MIN_UNITS:
+        raise ValueError(f"{n} and {second.size} values: {MIN_UNITS} pairs or more are needed")
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        raise ValueError("a constant has no rank correlation")
+    rho = float(spearmanr(first, second).statistic)
+    swapped = 1 - 12 / (n * (n * n - 1))
+    inner = max(-swapped, min(swapped, rho))
+    half = float(norm.ppf((1 + level) / 2)) * sqrt((1 + inner**2 / 2) / (n - 3))
+    low, high = tanh(atanh(inner) - half), tanh(atanh(inner) + half)
+    interval = Interval(
+        low=min(low, rho), high=max(high, rho), level=level, method="fisher, bonett-wright"
+    )
+    return rho, interval
+
+
+def quantile_interval(values: Values, q: float, level: float = 0.95) -> Interval:
+    """Interval of a quantile from order statistics; needs no shape of the distribution.
+
+    Raises:
+        ValueError: too few values for two order statistics to enclose the quantile at this level.
+    """
+    import numpy as np
+    from scipy.stats import binom
+
+    ordered = np.sort(as_array(values, "values"))
+    n, tail = ordered.size, (1 - level) / 2
+    # P(X(k) > quantile) = P(Binomial(n, q) < k): the innermost k, counted from 1, in the tail.
+    low = int(binom.ppf(tail, n, q))  # 0 means that no value is low enough
+    high = int(binom.ppf(1 - tail, n, q)) + 1
+    if low < 1 or high > n:
+        raise ValueError(f"{n} values are too few for the {q:g} quantile at {level:g}")
+    return Interval(
+        low=float(ordered[low - 1]),
+        high=float(ordered[high - 1]),
+        level=level,
+        method="order statistics",
+    )
+
+
+def sd_interval(values: Values, level: float = 0.95) -> Interval:
+    """Interval of a standard deviation of normal values, by the chi-squared distribution.
+
+    Raises:
+        ValueError: fewer than 3 values, or all alike.
+    """
+    from math import sqrt
+
+    import numpy as np
+    from scipy.stats import chi2
+
+    array = as_array(values, "values")
+    if array.size < 3 or np.ptp(array) == 0:
+        raise ValueError("3 values that are not all alike are needed")
+    squares = float(array.var(ddof=1)) * (array.size - 1)
+    low, high = (
+        sqrt(squares / chi2.ppf(p, array.size - 1)) for p in ((1 + level) / 2, (1 - level) / 2)
+    )
+    return Interval(low=low, high=high, level=level, method="chi-squared")
