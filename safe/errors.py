@@ -51,3 +51,7 @@ class ModelError(SafeError):
 
 class EvidenceError(SafeError):
     """A measurement, decision or gate token that is missing, broken or was edited by hand."""
+
+
+class TrainingError(SafeError):
+    """Training that cannot go on: a loss or gradient that is not finite."""

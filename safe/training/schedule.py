@@ -1,0 +1,17 @@
+"""Learning rate over optimizer steps."""
+
+from __future__ import annotations
+
+import math
+
+
+def warmup_cosine(step: int, steps: int, warmup: float) -> float:
+    """Factor in (0, 1] for step 0 .. steps-1: linear to 1 over `warmup * steps`, then a cosine.
+
+    Loshchilov and Hutter 2017, without restarts; it ends just above 0, so no step is wasted.
+    """
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    progress = (step - rising) / max(1, steps - rising)
+    return 0.5 * (1 + math.cos(math.pi * progress))
