@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from safe.data.world.scene import COLOURS, INSTRUMENTS, KINDS
-from safe.data.world.sound import SOUNDS
 from safe.data.world.words import NUMBERS, Question
 
 Weights = Mapping[tuple[str, str], float]
@@ -29,25 +28,27 @@ VQA_WEIGHTS = _weights(
 GQA_WEIGHTS = _weights(
     ("query-attr", tuple(COLOURS), 0.5),
     ("choose-attr", tuple(COLOURS), 0.5),
-    ("query-obj", KINDS, 0.8),
-    ("verify-attr", ("yes", "no"), 1.1),
-    ("verify-obj", ("yes", "no"), 1.1),
+    ("query-obj", KINDS, 0.55),
+    ("choose-obj", KINDS, 0.45),
+    ("verify-attr", ("yes", "no"), 0.9),
+    ("verify-obj", ("yes", "no"), 0.9),
     ("choose-rel", ("left", "right", "top", "bottom"), 1),
 )
 VIDEO_WEIGHTS = _weights(
     ("Audio-Identity", INSTRUMENTS, 0.3),
     ("Audio-Identity", ("rain", "speech"), 0.5),
     ("Audio-Counting", ("one", "two", "three"), 0.8),
-    ("Audio-Existential", ("yes", "no"), 0.8),
-    ("Audio-Temporal", SOUNDS, 0.4),
-    ("Audio-Visual-Existential", ("yes", "no"), 0.8),
+    ("Audio-Existential", ("yes", "no"), 0.6),
+    ("Audio-Temporal", INSTRUMENTS, 0.4),
+    ("Audio-Temporal", ("rain", "speech"), 0.6),
+    ("Audio-Visual-Existential", ("yes", "no"), 0.6),
     ("Audio-Visual-Counting", ("one", "two", "three"), 0.6),
-    ("Audio-Visual-Counting", ("zero",), 1.0),
-    ("Audio-Visual-Location", ("yes", "no"), 0.5),
-    ("Audio-Visual-Temporal", ("left", "right"), 1.2),
+    ("Audio-Visual-Counting", ("zero",), 0.75),
+    ("Audio-Visual-Location", ("yes", "no"), 0.4),
+    ("Audio-Visual-Temporal", ("left", "right"), 1.4),
     ("Visual-Counting", ("one", "two", "three"), 0.6),
-    ("Visual-Existential", ("yes", "no"), 0.5),
-    ("Visual-Location", INSTRUMENTS, 0.6),
+    ("Visual-Existential", ("yes", "no"), 0.4),
+    ("Visual-Location", INSTRUMENTS, 0.5),
 )
 
 

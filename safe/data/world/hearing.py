@@ -12,12 +12,12 @@ from safe.data.world.words import NUMBERS, VIDEO, Question, Task
 Odds = tuple[tuple[int, ...], tuple[float, ...]]
 SEEN: dict[Difficulty, Odds] = {  # instruments in the picture
     "easy": ((1,), (1.0,)),
-    "medium": ((1, 2), (0.25, 0.75)),
+    "medium": ((1, 2), (0.2, 0.8)),
     "hard": ((2, 3), (0.3, 0.7)),
 }
 HEARD: dict[Difficulty, Odds] = {  # sounds
     "easy": ((1,), (1.0,)),
-    "medium": ((1, 2), (0.25, 0.75)),
+    "medium": ((1, 2), (0.2, 0.8)),
     "hard": ((2, 3), (0.25, 0.75)),
 }
 
@@ -77,12 +77,14 @@ def draw_video(rng: np.random.Generator, difficulty: Difficulty) -> tuple[Scene,
     numbers, weights = HEARD[difficulty]
     count = int(rng.choice(numbers, p=weights))
     absent = [label for label in SOUNDS if label not in seen]
+    # Rain and speech are only ever heard, never seen: they are put in twice as often.
+    odds = np.array([1.0 if label in INSTRUMENTS else 2.0 for label in absent])
     most = min(len(seen), count)
-    # Where all could sound, they do so a little more often: "three" would be rare otherwise.
-    own = min(int(rng.integers(most + 2)), most) if most > 1 else int(rng.random() < 0.5)
+    # Where all could sound, they do so more often: "three" would be rare otherwise.
+    own = min(int(rng.integers(most + 3)), most) if most > 1 else int(rng.random() < 0.5)
     labels = [
         *(seen[i] for i in rng.permutation(len(seen))[:own]),
-        *(absent[i] for i in rng.permutation(len(absent))[: count - own]),
+        *rng.choice(absent, count - own, replace=False, p=odds / odds.sum()).tolist(),
     ]
     order = rng.permutation(len(labels))
     return scene, draw_sound(rng, difficulty, [labels[i] for i in order])

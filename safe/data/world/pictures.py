@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -60,6 +61,11 @@ def gqa_questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
         structural, semantic, _, template = GQA[name]
         return Question(name, f"{structural}-{semantic}", "vl", template, values, answer)
 
+    def either(true: str, known: Sequence[str]) -> tuple[str, str]:
+        others = [value for value in known if value != true]
+        other = others[rng.integers(len(others))]
+        return (true, other) if rng.random() < 0.5 else (other, true)
+
     cells = scene.objects
     kinds = Counter(cell.kind for _, cell in cells)
     colours = Counter(cell.colour for _, cell in cells)
@@ -67,11 +73,12 @@ def gqa_questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
     for place, cell in cells:
         if colours[cell.colour] == 1:
             found.append(gqa("query_object", cell.kind, cell.colour))
+            pair = either(cell.kind, KINDS)
+            found.append(gqa("choose_object", cell.kind, cell.colour, *pair))
         if kinds[cell.kind] > 1:
             continue
-        others = [colour for colour in COLOURS if colour != cell.colour]
-        other = others[rng.integers(len(others))]
-        pair = (cell.colour, other) if rng.random() < 0.5 else (other, cell.colour)
+        pair = either(cell.colour, tuple(COLOURS))
+        other = pair[0] if pair[1] == cell.colour else pair[1]
         found += [
             gqa("query_color", cell.colour, cell.kind),
             gqa("choose_color", cell.colour, cell.kind, *pair),

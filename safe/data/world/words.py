@@ -37,6 +37,12 @@ GQA: dict[str, tuple[str, str, str, str]] = {
     "query_color": ("query", "attr", "directOf", "What is the color of the <Kind>?"),
     "choose_color": ("choose", "attr", "chooseAttr", "Is the <Kind> <Colour> or <Colour>?"),
     "query_object": ("query", "obj", "categoryThat", "Which object is <Colour>?"),
+    "choose_object": (
+        "choose",
+        "obj",
+        "chooseObj",
+        "Is the <Colour> object a <Kind> or a <Kind>?",
+    ),
     "verify_color": ("verify", "attr", "verifyAttr", "Is the <Kind> <Colour>?"),
     "exists": ("verify", "obj", "exist", "Is there a <Kind> in the picture?"),
     "choose_side": (
