@@ -1,0 +1,96 @@
+"""Faults planted in the code itself: the gate they belong to refuses, and nothing runs past it.
+
+`sitecustomize` is imported by every Python process of the run, so the fault lies in the measuring
+process without the product having a switch for it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import Dag
+
+pytestmark = pytest.mark.dag
+
+ONLY_WHEN_MEASURING = "import sys\nif 'measure' in sys.orig_argv:\n"
+
+ADAPTER_STAYS_ON = """
+    from safe.models.safe_model import SafeModel
+    plain = SafeModel._run_base
+    def leaky(self, batch, kwargs):
+        out = plain(self, batch, kwargs)
+        out.logits = out.logits + 1e-4
+        return out
+    SafeModel._run_base = leaky
+"""
+BACKBONE_UNFROZEN = """
+    from safe.models.safe_model import SafeModel
+    made = SafeModel.__init__
+    def thawed(self, *args, **kwargs):
+        made(self, *args, **kwargs)
+        next(self.base.vision_model.parameters()).requires_grad_(True)
+    SafeModel.__init__ = thawed
+"""
+DEAF = """
+    from safe.models.safe_model import SafeModel
+    heard = SafeModel.hear
+    def deaf(self, audio, rows):
+        return heard(self, audio, rows) * 0
+    SafeModel.hear = deaf
+"""
+
+
+def _refused(dag: Dag, experiment: str, criteria: set[str], sabotage: str | None) -> None:
+    target = dag.path("03_tiny_overfit", "GO").relative_to(dag.folder).as_posix()
+    dag.path(experiment, "measurement.json").unlink()
+    refused = dag.run(target, sabotage=sabotage)
+    assert refused.returncode != 0
+    verdicts = dag.verdicts(experiment)
+    assert criteria <= {c for c, verdict in verdicts.items() if verdict == "fail"}, verdicts
+    line = re.search(rf"NO-GO {experiment}: (.*)", refused.stdout)
+    assert line, refused.stdout[-3000:]
+    assert any(criterion in line[1] for criterion in criteria), line[1]
+    assert dag.statuses()[experiment] == "no-go"
+    assert dag.path(experiment, "measurement.json").is_file()
+    assert dag.path("launch_checklist.html").is_file()
+    assert not dag.path("03_tiny_overfit", "GO").exists()
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "criteria"),
+    [
+        pytest.param(ADAPTER_STAYS_ON, {"02.logits_equal"}, id="adapter-active-when-off"),
+        pytest.param(
+            BACKBONE_UNFROZEN, {"02.backbone_frozen", "02.trainable_set"}, id="backbone-unfrozen"
+        ),
+    ],
+)
+def test_broken_parity_stops_at_02(
+    finished: Dag, tmp_path: Path, sabotage: str, criteria: set[str]
+) -> None:
+    dag = finished.clone(tmp_path / "parity")
+    trained = dag.path("03_tiny_overfit", "measurement.json").stat().st_mtime_ns
+    _refused(dag, "02_base_parity", criteria, ONLY_WHEN_MEASURING + sabotage)
+    assert dag.path("03_tiny_overfit", "measurement.json").stat().st_mtime_ns == trained
+    assert dag.statuses()["03_tiny_overfit"] in ("blocked", "stale")
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "overrides", "criteria"),
+    [
+        pytest.param(DEAF, [], {"03.audio_accuracy"}, id="model-is-deaf"),
+        pytest.param(
+            None, ["tiny_overfit={steps: 20}"], {"03.loss", "03.audio_accuracy"}, id="too-short"
+        ),
+    ],
+)
+def test_a_model_that_does_not_learn_stops_at_03(
+    finished: Dag, tmp_path: Path, sabotage: str | None, overrides: list[str], criteria: set[str]
+) -> None:
+    dag = finished.clone(tmp_path / "deaf")
+    dag.overrides = overrides
+    planted = None if sabotage is None else ONLY_WHEN_MEASURING + sabotage
+    _refused(dag, "03_tiny_overfit", criteria, planted)
