@@ -191,6 +191,8 @@ def _header(run_folder: Path, experiments: list[dict[str, Any]]) -> tuple[dict[s
         config = read_json(run_folder / "config.json", mend="start the run")
         if not isinstance(config, dict):
             config, problem = {}, f"{run_folder / 'config.json'}: not a JSON object"
+        elif "scale" not in config:
+            problem = f"{run_folder / 'config.json'}: not a run's config, it has no scale"
     except SafeError as error:
         problem = str(error)
     environments = [e["measurement"].environment for e in experiments if e["measurement"]]
