@@ -28,6 +28,11 @@ class OpenedBase:
     vlm_ref: ModelRef
     ear_ref: ModelRef
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """For a measurement: weights by model."""
+        return {"vlm": self.vlm_ref.digest, "ear": self.ear_ref.digest}
+
     def build(
         self, config: RunConfig, *, seed: int, on_bad_audio: OnBadAudio = "refuse"
     ) -> SafeModel:

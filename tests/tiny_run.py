@@ -1,0 +1,137 @@
+"""A whole run in a temporary folder: pictures, tones, manifest, random base and ear, config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from safe.config import RunConfig, parse_run_config
+from safe.data.manifest import write_manifest
+from safe.data.sample import MediaRef, Sample
+from safe.models.base import load_vlm
+from safe.models.ear import load_ear
+from safe.models.weights import weight_digest
+from tests.tiny_models import RATE, save_tiny, tiny_tone
+
+COLOURS = ("red", "green", "blue", "yellow")
+SOUNDS = ("bell", "drum", "siren", "rain")
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _picture(path: Path, rng: np.random.Generator) -> MediaRef:
+    Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(path)
+    return MediaRef(path)
+
+
+def _sound(path: Path, hertz: float) -> MediaRef:
+    soundfile.write(path, tiny_tone(hertz), RATE)
+    return MediaRef(path)
+
+
+def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sample]:
+    """VL questions in split test and train, audio questions in split train.
+
+    The answer of an audio question is decided by its tone's pitch, of which there are four.
+    """
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = [_picture(folder / f"{i}.png", rng) for i in range(24)]
+    samples = []
+    for split in ("test", "train"):
+        for i in range(vl):
+            colour = COLOURS[int(rng.integers(4))]
+            question = ("what colour is the dog?", "what is the colour of the cat?")[i % 2]
+            samples.append(
+                Sample(
+                    id=f"tiny/{split}/vl-{i}",
+                    dataset="tiny",
+                    split=split,
+                    task="vl",
+                    question=question,
+                    question_type="colour",
+                    answers=(colour,) * 3,
+                    answer=colour,
+                    source=f"picture:{split}:{i}",
+                    image=pictures[i % len(pictures)],
+                )
+            )
+    for i in range(audio):
+        kind = int(rng.integers(4))
+        hertz = 250.0 * 2**kind * float(rng.uniform(0.95, 1.05))
+        samples.append(
+            Sample(
+                id=f"tiny/train/audio-{i}",
+                dataset="tiny",
+                split="train",
+                task="audio" if i % 2 else "av",
+                question="what sound do you hear?",
+                question_type="sound",
+                answers=(SOUNDS[kind],) * 3,
+                answer=SOUNDS[kind],
+                source=f"tone:{i}",
+                image=pictures[i % len(pictures)],
+                audio=_sound(folder / f"{i}.wav", hertz),
+            )
+        )
+    return samples
+
+
+def make_run(
+    root: Path, *, vl: int = 40, audio: int = 24, **settings: dict[str, object]
+) -> RunConfig:
+    """A prepared run below `root`: everything that an experiment needs is there."""
+    vlm, ear = save_tiny(root / "models")
+    config = parse_run_config(
+        {
+            "run": "tiny",
+            "scale": "miniature",
+            "seed": 0,
+            "results": str(root / "results"),
+            "cache": str(root / "cache"),
+            "criteria": str(REPOSITORY / "config" / "criteria"),
+            "device": "cpu",
+            "threads": 1,
+            "datasets": [
+                {
+                    "name": "tiny",
+                    "layout": "vqav2",
+                    "root": str(root),
+                    "splits": {"train": "train", "test": "test"},
+                }
+            ],
+            "base": {"vlm": str(vlm), "ear": str(ear)},
+            "adapter": {"audio_tokens": 3, "hidden": 32, "lora": {"rank": 4, "alpha": 8}},
+            "curriculum": {
+                "stages": [
+                    {
+                        "name": "one",
+                        "epochs": 1,
+                        "audio_ratio": 0.5,
+                        "difficulties": ["easy"],
+                        "min_audio_accuracy": 0.5,
+                        "max_vl_drop": 0.01,
+                    }
+                ]
+            },
+            **settings,
+        },
+        "tests/tiny_run.py",
+    )
+    samples = make_samples(root / "media", vl=vl, audio=audio)
+    write_manifest(samples, config.folder / "data" / "manifest.parquet")
+    base = {
+        "vlm": str(vlm),
+        "ear": str(ear),
+        "vlm_revision": None,
+        "ear_revision": None,
+        "digests": {
+            "vlm": weight_digest(load_vlm(vlm)[0]),
+            "ear": weight_digest(load_ear(ear).model),
+        },
+    }
+    (config.folder / "base.json").write_text(json.dumps(base))
+    return config
