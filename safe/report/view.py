@@ -95,6 +95,7 @@ def _judged_view(
         "rationale": judged.rationale,
         "waiver": judged.waiver,
         "evidence": [link(run_folder, experiment, e) for e in judged.evidence],
+        "note": "" if metric is None or judged.verdict == "unavailable" else metric.reason or "",
         "detail": _detail(metric),
     }
 
