@@ -23,7 +23,7 @@ Positive = Annotated[int, Field(gt=0)]
 class Strict(BaseModel):
     """No unknown key, no later change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class WorldConfig(Strict):
