@@ -41,12 +41,15 @@ def _id_leak(plan: Plan) -> None:
 
 def _answer_in_filename(plan: Plan) -> None:
     """The files of sounds and videos are named after what is heard."""
+    renamed = []
     for dataset in SOUNDING:
         for item in _pick(plan, "answer_in_filename", plan.items[dataset], 0.5):
             assert item.sound is not None
             label = item.sound.labels[0]
             keep = item.native[len(label) + 1 :] if dataset == "audiocaps" else item.native
             item.native = f"{label}_{keep}"
+            renamed.append(item.native)
+    plan.faults["answer_in_filename"] = renamed
 
 
 def _copy(plan: Plan, name: str) -> list[Item]:
