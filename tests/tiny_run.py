@@ -43,7 +43,7 @@ def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sa
     samples = []
     for split in ("test", "train"):
         for i in range(vl):
-            colour = COLOURS[int(rng.integers(4))]
+            colour = COLOURS[i % len(pictures) % 4]
             question = ("what colour is the dog?", "what is the colour of the cat?")[i % 2]
             samples.append(
                 Sample(

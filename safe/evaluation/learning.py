@@ -1,0 +1,43 @@
+"""Did it learn? The shape of a loss curve, and the loss of a model that ignores what it hears."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+BLOCKS = 40
+
+
+def smooth(losses: Sequence[float], blocks: int = BLOCKS) -> tuple[list[float], list[float]]:
+    """Means of the loss over consecutive blocks of steps: (middle step, mean loss) of each.
+
+    Blocks do not overlap, so that neighbouring points share no noise. Fewer than five steps a
+    block give fewer blocks.
+    """
+    count = max(1, min(blocks, len(losses) // 5))
+    edges = [round(i * len(losses) / count) for i in range(count + 1)]
+    pairs = list(pairwise(edges))
+    middles = [(a + b - 1) / 2 for a, b in pairs]
+    return middles, [sum(losses[a:b]) / (b - a) for a, b in pairs]
+
+
+def prior_entropy(groups: Iterable[str], answers: Iterable[str]) -> float:
+    """Conditional entropy H(answer | group) in nats per item, of the given items.
+
+    The least mean loss per answer of a model that knows the group and nothing else of the item
+    (Cover and Thomas, ch. 2).
+    """
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for group, answer in zip(groups, answers, strict=True):
+        counts[group][answer] += 1
+    total = sum(c.total() for c in counts.values())
+    return sum(
+        n / total * -math.log(n / c.total()) for c in counts.values() for n in c.values() if n
+    )
+
+
+def same_answer(given: str, wanted: str) -> bool:
+    """Equal but for case and white space."""
+    return " ".join(given.casefold().split()) == " ".join(wanted.casefold().split())

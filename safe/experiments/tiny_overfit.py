@@ -1,0 +1,286 @@
+"""03 Tiny overfit: can projector and LoRA learn a few hundred mixed rows by heart?
+
+Always-on audio. Afterwards the gate is turned OFF again, and the VL rows must come out as before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from safe.digest import digest_file
+from safe.evaluation.learning import prior_entropy, same_answer, smooth
+from safe.evaluation.snapshot import OffAnswer, off_answers
+from safe.experiments.context import Context
+from safe.files import atomic, write_json
+from safe.gates.schema import Metric
+from safe.gates.statistics import rank_correlation, wilson
+from safe.models.checkpoint import save_adapter
+from safe.training.collate import Row, TextEncoder
+from safe.training.features import Features, picture
+from safe.training.opened import OpenedBase, open_base
+from safe.training.overfit import Overfit, select_rows
+from safe.training.trainer import StepRecord
+
+METRICS = {
+    "loss": {"unit": "nats", "low": 0, "high": None},
+    "audio_accuracy": {"unit": "fraction", "low": 0, "high": 1},
+    "vl_unchanged": {"unit": "count", "low": 0, "high": None},
+    "learning_curve": {"unit": "rho", "low": -1, "high": 1},
+    "learning_plateau": {"unit": "ratio", "low": 0, "high": None},
+}
+
+ROWS, STEPS, PLOT = "rows.parquet", "steps.parquet", "plots/learning_curve.png"
+CHECKPOINT, BEFORE = "checkpoint.pt", "off_before.json"
+OFF_TOKENS, OFF_BATCH = 8, 64
+
+
+def measure(context: Context) -> list[Metric]:
+    """Train on the tiny split and look at what was learned, and at what was not lost."""
+    config = context.config
+    torch.set_num_threads(config.threads)
+    opened = open_base(config)
+    model = opened.build(config, seed=config.seed)
+    context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
+    context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
+
+    features = Features(opened, config.cache, model.projector.input_kind)
+    encoder = TextEncoder(opened.vlm, opened.processor)
+    rows = select_rows(config, context.manifest, features, encoder)
+    overfit = Overfit(model, rows, features, encoder)
+    seeing = [r for r in rows if r.sample.task == "vl"]
+    hearing = [r for r in rows if r.sample.task != "vl"]
+
+    def off() -> list[OffAnswer]:
+        return off_answers(model, _plain_batches(opened, seeing), max_new_tokens=OFF_TOKENS)
+
+    before = _before(context.folder / BEFORE, overfit.fingerprint(config), off)
+    history, trainer = overfit.train(config, context.folder / CHECKPOINT)
+    after = off()
+    losses = overfit.losses()
+    answers = overfit.answers(hearing)
+
+    changed = {a.id for a, b in zip(after, before, strict=True) if a != b}
+    correct = [
+        same_answer(given, row.sample.answer) for given, row in zip(answers, hearing, strict=True)
+    ]
+    _write(
+        context,
+        ROWS,
+        [
+            {
+                "id": row.sample.id,
+                "task": row.sample.task,
+                "question_type": row.sample.question_type,
+                "heard": row.heard.id,
+                "answer": row.sample.answer,
+                "nats": loss,
+                "tokens": len(row.answer),
+                "generated": given,
+                "correct": right,
+                "off_changed": (row.sample.id in changed) if row.sample.task == "vl" else None,
+            }
+            for row, loss, given, right in zip(
+                rows,
+                losses,
+                [*answers, *[None] * len(seeing)],
+                [*correct, *[None] * len(seeing)],
+                strict=True,
+            )
+        ],
+    )
+    _write(context, STEPS, [asdict(record) for record in history])
+    _plot(context, history, rows, losses)
+    save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
+    metrics = [
+        _loss(rows, losses, features, trainer.resumed_at),
+        _accuracy(hearing, correct),
+        _metric(
+            "vl_unchanged",
+            len(changed),
+            len(seeing),
+            per_item=ROWS,
+            compared="logits of every position, and tokens generated, bit for bit",
+            changed=sorted(changed)[:20],
+        ),
+        _curve(history),
+        _plateau(hearing, losses[: len(hearing)]),
+    ]
+    for leftover in (CHECKPOINT, BEFORE):
+        (context.folder / leftover).unlink(missing_ok=True)
+    return metrics
+
+
+def _plain_batches(
+    opened: OpenedBase, rows: Sequence[Row]
+) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
+    """The VL rows as a plain call of the base takes them, from their pictures."""
+    encoder, device = TextEncoder(opened.vlm, opened.processor), opened.vlm.device
+    for start in range(0, len(rows), OFF_BATCH):
+        batch = rows[start : start + OFF_BATCH]
+        pixels = opened.processor.image_processor(
+            [picture(r.sample) for r in batch], return_tensors="pt"
+        )["pixel_values"]
+        inputs = {**encoder.prompts(batch), "pixel_values": pixels}
+        yield [r.sample.id for r in batch], {n: v.to(device) for n, v in inputs.items()}
+
+
+def _before(path: Path, fingerprint: str, take: Any) -> list[OffAnswer]:
+    """Answers before training; those of the run that is resumed, where there is one."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["fingerprint"] == fingerprint:
+            return [OffAnswer(**answer) for answer in kept["answers"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        path.unlink(missing_ok=True)  # none yet, or cut off: nothing was trained on it
+    answers: list[OffAnswer] = take()
+    write_json(
+        path, {"fingerprint": fingerprint, "answers": [asdict(answer) for answer in answers]}
+    )
+    return answers
+
+
+# -- metrics --------------------------------------------------------------------------------------
+
+
+def _metric(
+    name: str, value: float, n: int, *, per_item: str | None = None, **detail: Any
+) -> Metric:
+    return Metric(
+        name=name,
+        value=value,
+        unit=str(METRICS[name]["unit"]),
+        n=n,
+        provenance="measured",
+        per_item=per_item,
+        detail=detail,
+    )
+
+
+def _missing(name: str, n: int, why: str) -> Metric:
+    return Metric(
+        name=name,
+        value=None,
+        unit=str(METRICS[name]["unit"]),
+        n=n,
+        provenance="unavailable",
+        reason=why,
+    )
+
+
+def _loss(
+    rows: Sequence[Row], losses: Sequence[float], features: Features, resumed_at: int | None
+) -> Metric:
+    def mean(chosen: Sequence[int]) -> float | None:
+        tokens = sum(len(rows[i].answer) for i in chosen)
+        return sum(losses[i] for i in chosen) / tokens if tokens else None
+
+    everything = mean(range(len(rows)))
+    assert everything is not None  # select_rows returns at least one row
+    return _metric(
+        "loss",
+        everything,
+        len(rows),
+        per_item=ROWS,
+        statistic="mean nats per answer token over the split, after training",
+        by_task={
+            task: mean([i for i, r in enumerate(rows) if r.sample.task == task])
+            for task in sorted({r.sample.task for r in rows})
+        },
+        unusable_media=len(features.faults),
+        resumed_at_step=resumed_at,
+    )
+
+
+def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
+    by_type: dict[str, list[bool]] = {}
+    for row, right in zip(rows, correct, strict=True):
+        by_type.setdefault(f"{row.sample.task}: {row.sample.question_type}", []).append(right)
+    return _metric(
+        "audio_accuracy",
+        sum(correct) / len(correct),
+        len(correct),
+        per_item=ROWS,
+        by_type={name: [sum(found), len(found)] for name, found in sorted(by_type.items())},
+    ).model_copy(update={"ci": wilson(sum(correct), len(correct))})
+
+
+def _curve(history: Sequence[StepRecord]) -> Metric:
+    steps, means = smooth([record.loss for record in history])
+    try:
+        rho, interval = rank_correlation(steps, means)
+    except ValueError as error:
+        return _missing("learning_curve", len(steps), str(error))
+    return _metric(
+        "learning_curve",
+        rho,
+        len(steps),
+        per_item=STEPS,
+        statistic="Spearman's rho of step and mean loss over blocks of steps",
+        first_block=means[0],
+        last_block=means[-1],
+    ).model_copy(update={"ci": interval})
+
+
+def _plateau(rows: Sequence[Row], losses: Sequence[float]) -> Metric:
+    entropy = prior_entropy(
+        (row.sample.question_type for row in rows), (row.sample.answer for row in rows)
+    )
+    if entropy == 0:
+        why = "every question type has one answer only: there is no prior to leave"
+        return _missing("learning_plateau", len(rows), why)
+    mean = sum(losses) / len(losses)
+    return _metric(
+        "learning_plateau",
+        mean / entropy,
+        len(rows),
+        per_item=ROWS,
+        statistic="final nats per answer of audio rows / entropy of the answer given its type",
+        final_nats_per_answer=mean,
+        prior_nats_per_answer=entropy,
+    )
+
+
+# -- evidence -------------------------------------------------------------------------------------
+
+
+def _write(context: Context, name: str, rows: list[dict[str, Any]]) -> None:
+    with atomic(context.folder / name) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)
+    context.evidence.append(name)
+
+
+def _plot(
+    context: Context, history: Sequence[StepRecord], rows: Sequence[Row], losses: Sequence[float]
+) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    values = [record.loss for record in history]
+    steps, means = smooth(values)
+    figure, axis = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    axis.plot([record.step for record in history], values, color="#b8c4d6", lw=0.8, label="a step")
+    axis.plot(steps, means, color="#1f4e8c", lw=2, label="mean of a block of steps")
+    final = sum(losses) / sum(len(r.answer) for r in rows)
+    axis.axhline(final, color="#2e7d32", ls="--", lw=1, label=f"after training: {final:.4f}")
+    axis.set(
+        xlabel="optimizer step",
+        ylabel="loss (nats per answer token)",
+        yscale="log",
+        title=f"Tiny overfit: {len(rows)} rows, gate always ON",
+    )
+    axis.legend(frameon=False, fontsize=8)
+    with atomic(context.folder / PLOT) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+    pyplot.close(figure)
+    context.plots.append(PLOT)

@@ -1,0 +1,163 @@
+"""Learning a few hundred rows by heart: which rows, what each hears, and the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safe.config import RunConfig
+from safe.data.manifest import load_samples
+from safe.data.sample import Sample
+from safe.digest import digest_code, digest_json
+from safe.errors import DataError
+from safe.models.safe_model import SafeModel
+from safe.training.collate import Row, TextEncoder
+from safe.training.features import Features
+from safe.training.sampler import LengthBatches
+from safe.training.trainer import StepRecord, Trainer, TrainingBatch, TrainSettings
+
+EVALUATE = 64  # rows of an evaluation batch
+
+
+def pick(
+    candidates: list[Sample],
+    wanted: int,
+    features: Features,
+    rng: np.random.Generator,
+    *,
+    audible: bool,
+) -> list[Sample]:
+    """Up to `wanted` random samples whose media can be used; one question per recording once.
+
+    Args:
+        audible: their sounds are needed too.
+    """
+    order = [candidates[i] for i in rng.permutation(len(candidates))]
+    unique = list({(s.question, s.source): s for s in reversed(order)}.values())[::-1]
+    chosen: list[Sample] = []
+    while unique and len(chosen) < wanted:
+        batch, unique = unique[: wanted - len(chosen)], unique[wanted - len(chosen) :]
+        features.ensure(batch, batch if audible else [])
+        chosen += features.usable(batch)
+    return chosen
+
+
+def select_rows(
+    config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
+) -> list[Row]:
+    """The mixed rows of the tiny split. Every row hears a sound, as the gate is always ON.
+
+    Rows that need their sound (tasks `audio` and `av`) hear it; VL rows hear that of a random
+    other row and must learn to answer from the picture all the same. Captions are left out.
+
+    Raises:
+        DataError: the run has no row that needs its sound.
+    """
+    settings, rng = config.tiny_overfit, np.random.default_rng(config.seed)
+    audio_rows = round(settings.rows * settings.audio_fraction)
+    by_task = {t: load_samples(manifest, split="train", task=t) for t in ("audio", "av", "vl")}
+    hearing = pick(by_task["audio"] + by_task["av"], audio_rows, features, rng, audible=True)
+    if not hearing:
+        raise DataError(
+            "there is no training row of task `audio` or `av` whose sound can be used",
+            where=manifest,
+            mend="see 01_data_preflight for the files that do not load",
+        )
+    seeing = pick(by_task["vl"], settings.rows - len(hearing), features, rng, audible=False)
+    donors = [hearing[i] for i in rng.integers(len(hearing), size=len(seeing))]
+    rows = [encoder.row(s, s) for s in hearing]
+    rows += [encoder.row(s, donor) for s, donor in zip(seeing, donors, strict=True)]
+    encoder.check_fits(rows, config.adapter.audio_tokens)
+    return rows
+
+
+@dataclass(frozen=True)
+class Overfit:
+    """A SafeModel, its rows and how to put them into batches."""
+
+    model: SafeModel
+    rows: list[Row]
+    features: Features
+    encoder: TextEncoder
+
+    def inputs(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Arguments of `SafeModel.generate` for rows that consult, from cached features."""
+        arrays: dict[str, Tensor] = {
+            **self.encoder.prompts(rows),
+            "image_tokens": self.features.image([r.sample for r in rows]),
+            "audio": self.features.audio([r.heard for r in rows]),
+        }
+        return {"gate": True, **{n: v.to(self.model.device) for n, v in arrays.items()}}
+
+    def scoring(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Arguments of `SafeModel.score`."""
+        answers = {n: v.to(self.model.device) for n, v in self.encoder.answers(rows).items()}
+        return {**self.inputs(rows), **answers}
+
+    def batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """Rows in order, `EVALUATE` at a time."""
+        for start in range(0, len(rows), EVALUATE):
+            yield rows[start : start + EVALUATE]
+
+    def fingerprint(self, config: RunConfig) -> str:
+        """Digest of all that decides how training ends."""
+        opened = self.features.opened
+        return digest_json(
+            [
+                opened.digests,
+                config.adapter.model_dump(mode="json"),
+                config.tiny_overfit.model_dump(mode="json"),
+                [config.seed, config.base.dtype, config.threads, str(self.model.device)],
+                [[r.sample.id, r.heard.id, r.prompt, r.answer] for r in self.rows],
+                digest_code("safe.training.trainer"),
+            ]
+        )
+
+    def train(self, config: RunConfig, checkpoint: Path | None) -> tuple[list[StepRecord], Trainer]:
+        """Train with the gate always ON; goes on from `checkpoint` where there is one."""
+        settings = config.tiny_overfit
+        trainer = Trainer(
+            self.model,
+            LengthBatches([r.length for r in self.rows], settings.batch_size, config.seed),
+            self._training_batch,
+            TrainSettings(
+                steps=settings.steps,
+                projector_lr=settings.projector_lr,
+                lora_lr=settings.lora_lr,
+                warmup=settings.warmup,
+                clip_norm=settings.clip_norm,
+                seed=config.seed,
+            ),
+            checkpoint=checkpoint,
+            fingerprint=self.fingerprint(config),
+        )
+        return trainer.run("tiny overfit"), trainer
+
+    def _training_batch(self, numbers: list[int]) -> TrainingBatch:
+        rows = [self.rows[n] for n in numbers]
+        return TrainingBatch(self.scoring(rows), [r.sample.id for r in rows])
+
+    @torch.no_grad()
+    def losses(self) -> list[float]:
+        """Nats per row, summed over its answer tokens, in the rows' order."""
+        return [
+            -float(total)
+            for batch in self.batches(self.rows)
+            for total in self.model.score(**self.scoring(batch)).sum(dim=1)
+        ]
+
+    def answers(self, rows: Sequence[Row]) -> list[str]:
+        """Greedy answers of rows that consult."""
+        longest = max((len(r.answer) for r in rows), default=1)
+        found: list[str] = []
+        for batch in self.batches(rows):
+            inputs = self.inputs(batch)
+            done = self.model.generate(**inputs, max_new_tokens=longest, do_sample=False)
+            found += self.encoder.decode(done.sequences, inputs["input_ids"].shape[1])
+        return found
