@@ -14,6 +14,10 @@ RUN = open_run(config, Path(workflow.basedir), ", ".join(map(str, workflow.confi
 RUN_CONFIG = RUN.write_config()
 
 
+# A progress bar that is written to a log as well need not move ten times a second.
+shell.prefix("export TQDM_MININTERVAL=2; ")
+
+
 wildcard_constraints:
     experiment=r"\d\d_[a-z0-9_]+",
 

@@ -20,7 +20,7 @@ rule judge:
     params:
         folder=lambda wildcards, input: Path(input.measurement).parents[1],
         scale=RUN.config.scale,
-        code=RUN.code_of("safe.gates.judge"),
+        code=RUN.code_of("safe.gates.run"),
     shell:
         "safe judge {params.folder:q} {wildcards.experiment:q} > {log:q} 2>&1"
 
@@ -37,5 +37,6 @@ rule gate:
         "../../environment.yml"
     params:
         folder=lambda wildcards, input: Path(input[0]).parents[1],
+        code=RUN.code_of("safe.gates.token"),
     shell:
         "safe gate {params.folder:q} {wildcards.experiment:q} 2>&1 | tee {log:q}"
