@@ -51,12 +51,15 @@ class DatasetConfig(Strict):
     split_unit_reason: str | None = None
     label_fields: list[str] = ["answer"]
     intended_imbalance: dict[str, str] = {}  # label field -> the reason
+    names_carry_labels: str | None = None  # why file names that give answers away do no harm
     options: dict[str, Any] = {}  # keys of the layout, checked by its reader
 
     @model_validator(mode="after")
     def _question_split_needs_a_reason(self) -> DatasetConfig:
         if self.split_unit == "question" and len(self.split_unit_reason or "") < 20:
             raise ValueError("split_unit: question needs split_unit_reason (20 characters or more)")
+        if self.names_carry_labels is not None and len(self.names_carry_labels) < 20:
+            raise ValueError("names_carry_labels needs a reason of 20 characters")
         for field, reason in self.intended_imbalance.items():
             if len(reason) < 20:
                 raise ValueError(f"intended_imbalance.{field} needs a reason of 20 characters")
@@ -128,7 +131,8 @@ class PreflightConfig(Strict):
 
     alignment_pairs: Positive = 1000
     near_image_distance: int = Field(default=4, ge=0, le=64)
-    near_audio_similarity: Fraction = 0.985
+    near_audio_similarity: Fraction = 0.9  # of fingerprints: what is compared further
+    near_audio_correlation: Fraction = 0.88  # of waveforms: what is then a copy
     near_text_similarity: Fraction = 0.9
     recall_copies: Positive = 60  # re-encoded copies made to measure each detector's recall
     verdict_file: Path | None = None  # a person's signed spot-check verdicts

@@ -31,13 +31,15 @@ class AudioFeatures(NamedTuple):
         snr_db: level while something sounds over the level while nothing does; NaN when one of
             the two never happens (an estimate: what never stops counts as noise).
         activity: intervals in seconds during which something sounds.
-        fingerprint: unit vector of `FINGERPRINT_TIME * BANDS` float32.
+        fingerprint: unit vector of `FINGERPRINT_TIME * BANDS` float32; tells copies.
+        timbre: `3 * BANDS` float32; tells kinds of sound, see `describe_timbre`.
     """
 
     rms_db: float
     snr_db: float
     activity: list[tuple[float, float]]
     fingerprint: Float
+    timbre: Float
 
 
 def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -123,6 +125,21 @@ def make_fingerprint(mel: Float) -> Float:
     return (parts / norm if norm > 1e-6 else parts * 0).astype(np.float32).ravel()
 
 
+def describe_timbre(mel: Float, active: NDArray[np.bool_]) -> Float:
+    """Over the active frames, by band: mean level, its spread, and the spread of its change.
+
+    The mean over bands is taken from the levels, so gain does not count. Scaled so that plain
+    distances between two sounds' values are comparable.
+    """
+    if active.sum() < 3:
+        active = np.ones(len(mel), bool)
+    mel = np.maximum(mel, mel.max() - 60.0)
+    level = mel[active].mean(axis=0)
+    change = np.diff(mel, axis=0)[active[1:]] if active[1:].any() else np.zeros((1, BANDS))
+    parts = ((level - level.mean()) / 10, mel[active].std(axis=0) / 10, change.std(axis=0) / 5)
+    return np.concatenate(parts).astype(np.float32)
+
+
 def describe_audio(wave: Float, rate: int) -> AudioFeatures:
     """Features of a mono sound of any rate."""
     if rate != RATE:
@@ -147,4 +164,5 @@ def describe_audio(wave: Float, rate: int) -> AudioFeatures:
         (round(start * seconds, 3), round(min(end * seconds + 0.015, length), 3))
         for start, end in runs
     ]
-    return AudioFeatures(rms_db, snr_db, activity, make_fingerprint(mel))
+    fingerprint, timbre = make_fingerprint(mel), describe_timbre(mel, raw)
+    return AudioFeatures(rms_db, snr_db, activity, fingerprint, timbre)

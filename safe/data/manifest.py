@@ -45,6 +45,7 @@ def write_manifest(samples: Iterable[Sample], path: Path) -> dict[str, Any]:
             for row in rows:
                 counts[row["dataset"], row["split"], row["task"], row["difficulty"]] += 1
                 for kind in ("image", "audio"):
+                    del row[f"{kind}_key"]
                     if row[kind] is not None:
                         row[kind] = {**row[kind], "path": Path(row[kind]["path"]).name}
                 sha.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())

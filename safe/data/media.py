@@ -49,6 +49,7 @@ SCHEMA = pa.schema(
         ("phash", pa.uint64()),
         ("thumbnail", pa.binary()),
         ("fingerprint", pa.binary()),  # float16
+        ("timbre", pa.binary()),  # float16
         ("rms_db", pa.float32()),
         ("snr_db", pa.float32()),
         ("activity", pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64())]))),
@@ -118,6 +119,7 @@ def _audio(ref: MediaRef) -> dict[str, Any]:
         "rate": rate,
         "content": hashlib.sha256(f"{rate}:".encode() + pcm.tobytes()).hexdigest(),
         "fingerprint": features.fingerprint.astype(np.float16).tobytes(),
+        "timbre": features.timbre.astype(np.float16).tobytes(),
         "rms_db": features.rms_db,
         "snr_db": None if np.isnan(features.snr_db) else features.snr_db,
         "activity": [{"start": s, "end": e} for s, e in features.activity],
@@ -143,8 +145,10 @@ def _known(files: list[Path], wanted: dict[str, Medium]) -> dict[str, Path]:
     known: dict[str, Path] = {}
     for file in files:
         try:
+            if pq.read_schema(file) != SCHEMA:
+                continue  # written by an earlier version
             table = pq.read_table(file, columns=["key", "bytes", "mtime_ns"])
-        except (OSError, pa.ArrowInvalid, KeyError):
+        except (OSError, pa.ArrowInvalid):
             continue  # a part cut off when the machine stopped: its media are decoded again
         for row in table.to_pylist():
             medium = wanted.get(row["key"])

@@ -22,24 +22,11 @@ from safe.files import write_json
 
 def ensure_world(world: WorldConfig) -> None:
     """Write the world unless its folder already holds exactly this one."""
-    wanted = world.model_dump(mode="json", exclude={"root"})
-    mark = world.root / "world.json"
-    try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = {}
-    if all(found.get(key) == value for key, value in wanted.items()):
-        return
-    from safe.data.world import write_world
+    from safe.data.world import is_current, write_world
 
-    write_world(
-        world.root,
-        seed=world.seed,
-        clips=world.clips,
-        images=world.images,
-        videos=world.videos,
-        faults=world.faults,
-    )
+    size = {"clips": world.clips, "images": world.images, "videos": world.videos}
+    if not is_current(world.root, seed=world.seed, faults=world.faults, **size):
+        write_world(world.root, seed=world.seed, faults=world.faults, **size)
 
 
 def read_all(config: RunConfig, problems: list[Problem]) -> Iterator[Sample]:

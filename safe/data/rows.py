@@ -42,6 +42,8 @@ SCHEMA = pa.schema(
         ("audio", _MEDIA),
         ("events", pa.list_(_EVENT)),
         ("labels", pa.map_(pa.string(), pa.string())),
+        ("image_key", pa.string()),  # of media.parquet; empty where there is none
+        ("audio_key", pa.string()),
     ]
 )
 
@@ -53,6 +55,12 @@ def media_key(ref: MediaRef | None, kind: str) -> str:
     part = f"@{ref.frame}" if ref.frame is not None else f"@{ref.start}+{ref.duration}"
     whole = ref.frame is None and ref.start == 0 and ref.duration is None
     return f"{kind}:{ref.path}" + ("" if whole else part)
+
+
+def image_key(sample: Sample) -> str:
+    """Key of the sample's picture or video frame."""
+    framed = sample.image is not None and sample.image.frame is not None
+    return media_key(sample.image, "frame" if framed else "image")
 
 
 def _media_row(ref: MediaRef | None) -> dict[str, Any] | None:
@@ -93,6 +101,8 @@ def to_row(sample: Sample) -> dict[str, Any]:
             for e in sample.events
         ],
         "labels": list(sample.labels.items()),
+        "image_key": image_key(sample),
+        "audio_key": media_key(sample.audio, "audio"),
     }
 
 

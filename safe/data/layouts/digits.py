@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe.data.layouts.base import ReadJob
-from safe.data.sample import Difficulty, MediaRef, Sample, Task
+from safe.data.sample import Difficulty, Event, MediaRef, Sample, Task
 from safe.errors import DataError
 from safe.files import atomic
 
@@ -108,6 +108,21 @@ def write_images(folder: Path, images: NDArray[np.float64], size: int) -> None:
                 grey.resize((size, size), Image.Resampling.BICUBIC).save(temporary, format="PNG")
 
 
+def _lengths(folder: Path, recordings: list[Recording]) -> dict[Recording, float]:
+    """Seconds of each recording by its header; one that has none is left to the media scan."""
+    import soundfile
+
+    lengths = {}
+    for recording in recordings:
+        try:
+            info = soundfile.info(folder / f"{recording.stem}.wav")
+        except (soundfile.LibsndfileError, RuntimeError):
+            continue
+        if info.duration > 0:
+            lengths[recording] = round(info.duration, 4)
+    return lengths
+
+
 def _sum_pairs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
     """(spoken, written) with every sum equally often: the sum cannot be guessed from its prior."""
     sums = rng.permutation(np.arange(count) % 19)
@@ -137,6 +152,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
     written = Path(job.option("images_dir", "cache/handwritten_digits"))
     write_images(written, images.reshape(-1, 8, 8), size)
     indices = split_images(targets, seed)[job.native]
+    lengths = _lengths(folder, recordings) if job.config.media else {}
     rng = np.random.default_rng([seed, 2, SPLITS.index(job.native)])
     by_digit = {d: rng.permutation(indices[targets[indices] == d]) for d in range(10)}
 
@@ -146,13 +162,18 @@ def read(job: ReadJob) -> Iterator[Sample]:
         task: Task = "av" if kind in ("match", "sum") else "vl" if spoken is None else "audio"
         hard: dict[str, Difficulty] = {"match": "medium", "speaker": "medium", "sum": "hard"}
         labels: dict[str, str] = {}
+        events: tuple[Event, ...] = ()
         if spoken is not None:
             labels |= {"spoken": WORDS[spoken.digit], "speaker": spoken.speaker}
+            if spoken in lengths:
+                # Its authors cut every recording to the utterance: the whole of it is the event.
+                events = (Event(labels["spoken"], 0.0, lengths[spoken], "audio"),)
         if image is not None:
             labels["written"] = WORDS[int(targets[image])]
         return Sample(
-            # Numbered, not named after the digit: an id must not give the answer away.
-            id=job.sample_id(f"{kind}-{number:05d}"),
+            # Numbered, not named after the digit: an id must not give the answer away. Named
+            # after the split, since an id must be of one split only.
+            id=job.sample_id(f"{kind}-{job.native}{number:05d}"),
             dataset=job.config.name,
             split=job.split,
             task=task,
@@ -166,6 +187,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
             else MediaRef((written / f"{image:04d}_{size}.png").absolute()),
             audio=None if spoken is None else MediaRef((folder / f"{spoken.stem}.wav").absolute()),
             difficulty=hard.get(kind, "easy"),
+            events=events,
             labels=labels,
             image_source="" if spoken is None or image is None else f"digits:{image}",
         )
