@@ -81,7 +81,10 @@ def open_pretrained(
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"cannot be opened as {kind}: {reason}", where=source, key=key, mend=_mend(source, kind, key)
+            f"cannot be opened as {kind}: {reason}",
+            where=source,
+            key=key,
+            mend=_mend(source, kind, key),
         ) from error
     except Exception as error:  # safetensors raises a bare subclass of Exception
         if type(error).__name__ != "SafetensorError":
@@ -109,7 +112,9 @@ def refuse_incomplete(info: dict[str, Any], source: str, *, kind: str, key: str)
         )
 
 
-def check_model_type(source: str, revision: str | None, expected: str, *, kind: str, key: str) -> None:
+def check_model_type(
+    source: str, revision: str | None, expected: str, *, kind: str, key: str
+) -> None:
     """Refuse another architecture before a byte of its weights is read."""
     config = open_pretrained(AutoConfig, source, kind=kind, key=key, revision=revision)
     if config.model_type != expected:

@@ -28,7 +28,9 @@ class Ear:
         max_samples: a longer waveform is cut there (see `features`).
     """
 
-    def __init__(self, model: ClapModel, feature_extractor: ClapFeatureExtractor, source: str) -> None:
+    def __init__(
+        self, model: ClapModel, feature_extractor: ClapFeatureExtractor, source: str
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.feature_extractor = feature_extractor
         self.source = source
@@ -56,7 +58,11 @@ class Ear:
             if wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
                 raise ModelError(
                     f"waveform {index} of the batch has shape {wave.shape}"
-                    + ("" if wave.size == 0 or wave.ndim != 1 else " and values that are not finite"),
+                    + (
+                        ""
+                        if wave.size == 0 or wave.ndim != 1
+                        else " and values that are not finite"
+                    ),
                     mend="pass mono float samples, at least one; run `safe audit` to find the file",
                 )
             cut.append(wave[: self.max_samples])

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-# The mean colour that BLIP-2's image processor subtracts, so that the pixels come out near zero.
-MEAN_COLOUR = (123, 117, 104)
-
 
 def build_prompt(question: str) -> str:
     """BLIP-2's documented form for visual question answering, `Question: ... Answer:`.
@@ -33,13 +25,3 @@ def clean_answer(text: str) -> str:
     """A decoded generation as an answer: stripped, first line only, white space folded."""
     lines = text.strip().splitlines()
     return " ".join(lines[0].split()) if lines else ""
-
-
-def blank_image(side: int = 32) -> Image.Image:
-    """What stands for the picture of a question that has none (it is about a sound alone).
-
-    BLIP-2 always embeds a picture; one uniform one, for every such question, says nothing.
-    """
-    from PIL import Image
-
-    return Image.new("RGB", (side, side), MEAN_COLOUR)

@@ -73,7 +73,7 @@ def _probe_heads(probes: Mapping[str, Tensor], width: int) -> nn.ModuleDict:
 
 
 def probe_loss(heads: nn.ModuleDict, embedding: Tensor, truth: Mapping[str, Tensor]) -> Tensor:
-    """Mean loss of the linear probes on the scaled embedding."""
+    """Summed loss of the linear probes on the scaled embedding."""
     losses = []
     for name, target in truth.items():
         logits = heads[name](embedding * PROBE_SCALE)

@@ -78,7 +78,7 @@ def tokenize(
     rows, starts = [], []
     for item in asked:
         prompt = [image_token] * queries + ids_of(build_prompt(item.question), True)
-        answer = ids_of(answer_text(item.answer), False) + [tokenizer.eos_token_id]
+        answer = [*ids_of(answer_text(item.answer), False), tokenizer.eos_token_id]
         rows.append(prompt + answer)
         starts.append(len(prompt))
     length = max(map(len, rows))
@@ -104,7 +104,8 @@ def train_language(
     """Train the language projection and the language model in place.
 
     Args:
-        outputs: (pictures, queries, width) of `query_outputs`.
+        outputs: (copies, pictures, queries, width) of `query_outputs`, the copies augmented
+            apart from each other; each step shows any one of them.
 
     Returns:
         The final loss.
@@ -116,7 +117,8 @@ def train_language(
     def loss_of(index: Tensor) -> Tensor:
         longest = int(lengths[index].max())
         ids, labels = lines.ids[index, :longest], lines.labels[index, :longest]
-        image = model.language_projection(outputs[lines.picture[index]])
+        copy = torch.randint(len(outputs), (len(index),), generator=generator)
+        image = model.language_projection(outputs[copy, lines.picture[index]])
         embeds = model.get_input_embeddings()(ids)
         embeds = embeds.masked_scatter((ids == image_token).unsqueeze(-1), image)
         hidden = decoder(

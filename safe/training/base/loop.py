@@ -1,4 +1,4 @@
-"""The loop every stage of the base shares: AdamW, one cosine cycle, clipping, a bar with the loss."""
+"""The loop that every stage of the base shares: AdamW, one cosine cycle, clipping, a bar."""
 
 from __future__ import annotations
 

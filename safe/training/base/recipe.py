@@ -1,0 +1,84 @@
+"""The recipes of the two miniatures: shapes, amounts and schedules, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from safe.config import RunConfig
+from safe.errors import ModelError
+from safe.training.base.architecture import EarShape, VlmShape
+from safe.training.base.digits import DigitsMaterial
+from safe.training.base.loop import Schedule
+from safe.training.base.material import Material
+from safe.training.base.world import WorldMaterial
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one miniature is made.
+
+    Attributes:
+        pictures, sounds: how many are drawn (the world) or 0 where the data set the number.
+        copies: augmented copies of each picture that the later stages see.
+    """
+
+    vlm: VlmShape
+    ear: EarShape
+    vision: Schedule
+    qformer: Schedule
+    language: Schedule
+    hearing: Schedule
+    pictures: int = 0
+    sounds: int = 0
+    copies: int = 1
+
+    def settings(self) -> dict[str, object]:
+        """For the digest."""
+        return asdict(self)
+
+
+RECIPES: dict[str, Recipe] = {
+    "world": Recipe(
+        vlm=VlmShape(image_size=64, patch_size=16),
+        ear=EarShape(sampling_rate=16_000, seconds=2, window=512, hop=251),
+        vision=Schedule(steps=700, batch_size=96, lr=2e-3),
+        qformer=Schedule(steps=200, batch_size=128, lr=3e-3),
+        language=Schedule(steps=1000, batch_size=128, lr=3e-3),
+        hearing=Schedule(steps=800, batch_size=48, lr=3e-3),
+        pictures=5000,
+        sounds=4000,
+    ),
+    "digits": Recipe(
+        vlm=VlmShape(image_size=32, patch_size=8),
+        ear=EarShape(sampling_rate=8_000, seconds=1, window=256, hop=64),
+        vision=Schedule(steps=900, batch_size=96, lr=2e-3),
+        qformer=Schedule(steps=200, batch_size=128, lr=3e-3),
+        language=Schedule(steps=300, batch_size=96, lr=2e-3),
+        hearing=Schedule(steps=700, batch_size=48, lr=3e-3),
+        copies=6,
+    ),
+}
+
+
+def material_for(config: RunConfig, recipe: Recipe) -> Material:
+    """The pretraining data of `config.base.train`.
+
+    Raises:
+        ModelError: the digits' base is wanted and no dataset of the run has their layout.
+    """
+    if config.base.train == "world":
+        return WorldMaterial(recipe.pictures, recipe.sounds, config.base.seed)
+    for dataset in config.datasets:
+        if dataset.layout == "digits":
+            options = dataset.options
+            return DigitsMaterial(
+                dataset.root,
+                int(options.get("seed", 0)),
+                int(options.get("image_size", recipe.vlm.image_size)),
+                config.base.seed,
+            )
+    raise ModelError(
+        "the digits' base needs the digits",
+        key="base.train",
+        mend="add a dataset with `layout: digits`, or choose another base",
+    )

@@ -1,0 +1,61 @@
+"""Stages of training, each kept as soon as it is done: a killed run costs at most one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from safe.files import atomic
+
+
+class Stages:
+    """Runs stages over one model, and reads back those that an earlier run finished.
+
+    Attributes:
+        seconds: stage -> {"wall", "cpu", "loss"} of the run that trained it.
+    """
+
+    def __init__(self, folder: Path, model: nn.Module) -> None:
+        self.folder, self.model = folder, model
+        self.seconds: dict[str, dict[str, float]] = {}
+
+    def run(self, name: str, train: Callable[[], float]) -> None:
+        """Train the stage, or take the model as the finished stage left it.
+
+        Args:
+            train: trains the model in place and returns the final loss.
+        """
+        path = self.folder / f"{name}.safetensors"
+        if not self._restore(name, path):
+            wall, cpu = time.perf_counter(), time.process_time()
+            loss = train()
+            self.seconds[name] = {
+                "wall": round(time.perf_counter() - wall, 2),
+                "cpu": round(time.process_time() - cpu, 2),
+                "loss": round(loss, 5),
+            }
+            with atomic(path) as temporary:
+                notes = {key: str(value) for key, value in self.seconds[name].items()}
+                save_model(self.model, str(temporary), metadata=notes)
+
+    def done(self, name: str) -> bool:
+        """Whether the stage's result is there."""
+        return (self.folder / f"{name}.safetensors").is_file()
+
+    def _restore(self, name: str, path: Path) -> bool:
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                notes = file.metadata() or {}
+            load_model(self.model, str(path))
+        except FileNotFoundError:
+            return False
+        except (SafetensorError, RuntimeError, OSError):
+            path.unlink(missing_ok=True)  # damaged: trained again
+            return False
+        self.seconds[name] = {key: float(value) for key, value in notes.items()}
+        return True

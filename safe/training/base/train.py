@@ -1,0 +1,108 @@
+"""Training a miniature base, once: the same recipe, code, data and seed are found in the cache."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from safe.config import RunConfig
+from safe.digest import digest_code, digest_json
+from safe.errors import ModelError, SafeError
+from safe.training.base.chains import finished, train_hearing, train_vlm
+from safe.training.base.material import Material
+from safe.training.base.recipe import RECIPES, Recipe, material_for
+
+Chain = Callable[[Material, Recipe, int, Path, int], None]
+
+
+def base_folder(config: RunConfig, material: Material, recipe: Recipe) -> Path:
+    """Where this base lies in the cache, named by everything that makes it what it is."""
+    digest = digest_json(
+        [
+            digest_code("safe.training.base.chains"),
+            digest_code(f"safe.training.base.{material.name}"),
+            recipe.settings(),
+            config.base.seed,
+            material.digest(),
+        ]
+    )
+    return config.cache / "bases" / f"{material.name}-{digest[:16]}"
+
+
+def _run_chain(
+    chain: Chain, material: Material, recipe: Recipe, seed: int, folder: Path, position: int
+) -> None:
+    """One chain in a process of its own."""
+    torch.set_num_threads(1)
+    try:
+        chain(material, recipe, seed, folder, position)
+    except SafeError as error:
+        print(f"safe: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def train_base(config: RunConfig) -> tuple[Path, dict[str, dict[str, float]]]:
+    """Train `config.base.train`, or find it trained.
+
+    Returns:
+        The folder that holds `vlm` and `ear`, and the seconds (wall, cpu) and final loss of each
+        stage in the run that trained it.
+
+    Raises:
+        ModelError: a stage failed; stages that were done stay.
+    """
+    assert config.base.train is not None
+    recipe = RECIPES[config.base.train]
+    material = material_for(config, recipe)
+    folder = base_folder(config, material, recipe)
+    chains: dict[str, Chain] = {"vlm": train_vlm, "ear": train_hearing}
+    todo = {name: chain for name, chain in chains.items() if finished(folder / name) is None}
+    if todo:
+        print(f"training the {material.name} base: {', '.join(todo)}", file=sys.stderr)
+        folder.mkdir(parents=True, exist_ok=True)
+    if len(todo) == 2 and config.threads > 1:
+        _train_side_by_side(todo, material, recipe, config.base.seed, folder)
+    else:
+        torch.set_num_threads(config.threads)
+        for chain in todo.values():
+            chain(material, recipe, config.base.seed, folder, 0)
+    seconds: dict[str, dict[str, float]] = {}
+    for name in chains:
+        stages = finished(folder / name)
+        if stages is None:
+            raise ModelError(
+                f"training of the {name} ended without a model",
+                where=folder / name,
+                mend="start again: finished stages are kept",
+            )
+        seconds |= stages
+        shutil.rmtree(folder / f"stages-{name}", ignore_errors=True)
+    return folder, seconds
+
+
+def _train_side_by_side(
+    todo: dict[str, Chain], material: Material, recipe: Recipe, seed: int, folder: Path
+) -> None:
+    """Every chain in a fresh process of one thread (a fork would inherit torch's threads)."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(target=_run_chain, args=(chain, material, recipe, seed, folder, position))
+        for position, chain in enumerate(todo.values())
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    print("\n" * (len(todo) - 1), end="", file=sys.stderr)
+    failed = [n for n, p in zip(todo, processes, strict=True) if p.exitcode != 0]
+    if failed:
+        raise ModelError(
+            f"training stopped: {', '.join(failed)}",
+            where=folder,
+            mend="the reason is printed above; start again when it is mended, finished stages stay",
+        )

@@ -1,0 +1,196 @@
+"""Pretraining data of the miniature world: scenes, sounds and questions from its generators.
+
+They are drawn from a seed of their own, so none of them is a file of the run's datasets.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import ClapFeatureExtractor
+
+from safe.data.sample import Sample
+from safe.data.world.captions import follows
+from safe.data.world.questions import (
+    CAPTION_PROMPT,
+    GQA_WEIGHTS,
+    VIDEO_WEIGHTS,
+    VOCABULARY,
+    VQA_WEIGHTS,
+    Balancer,
+    Question,
+    audiovisual_questions,
+    captions,
+    draw_video,
+    gqa_questions,
+    picture_questions,
+    sound_questions,
+    video_picture_questions,
+)
+from safe.data.world.scene import COLOURS, DIFFICULTIES, KINDS, Scene, draw_scene, render
+from safe.data.world.sound import SOUNDS, Sound, draw_sound, synthesize
+from safe.data.world.words import NOUNS
+from safe.digest import digest_json
+from safe.training.base.ear import Hearing
+from safe.training.base.language import Asked, shuffle_answers
+from safe.training.base.material import stack_waves
+from safe.training.base.mel import BatchMel, jitter_spectrograms
+from safe.training.base.vision import Augment
+
+STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
+GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no picture"
+JPEG_QUALITY = (55, 98)
+
+
+@dataclass(frozen=True)
+class WorldSeen:
+    images: list[Image.Image]
+    cells: Tensor
+    asked: list[Asked]
+    sizes: tuple[int, ...] = (len(KINDS) + 1, len(COLOURS) + 1)
+
+
+def _cells(scene: Scene) -> list[list[int]]:
+    """Kind and colour of the four cells; the last class of each means nothing is there."""
+    kinds, colours = list(KINDS), list(COLOURS)
+    return [
+        [len(kinds), len(colours)]
+        if cell is None
+        else [kinds.index(cell.kind), colours.index(cell.colour)]
+        for cell in scene.cells
+    ]
+
+
+def _through_jpeg(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=int(rng.integers(*JPEG_QUALITY)), subsampling=0)
+    return Image.open(buffer).convert("RGB")
+
+
+@dataclass
+class WorldMaterial:
+    """Scenes and sounds of the miniature world.
+
+    Args:
+        pictures, sounds: how many of each.
+        seed: of the base.
+    """
+
+    pictures: int
+    sounds: int
+    seed: int
+    name: str = "world"
+    augment: Augment | None = field(default=None, repr=False)
+
+    def digest(self) -> str:
+        return digest_json([self.name, self.pictures, self.sounds, self.seed])
+
+    def vlm_texts(self) -> list[str]:
+        return [*VOCABULARY, "question : answer ?", ". , ' ! -", "a an the"]
+
+    def ear_texts(self) -> list[str]:
+        return [*VOCABULARY, ". , ' ! -"]
+
+    def seen(self) -> WorldSeen:
+        rng = np.random.default_rng([STREAM, self.seed, 1])
+        vqa, gqa, video = (Balancer(w) for w in (VQA_WEIGHTS, GQA_WEIGHTS, VIDEO_WEIGHTS))
+        heard = Balancer(VIDEO_WEIGHTS)
+        images = [Image.new("RGB", (64, 64), (grey,) * 3) for grey in GREYS]
+        cells = [_cells(Scene((None, None, None, None))) for _ in GREYS]
+        asked: list[Asked] = []
+
+        def ask(picture: int, questions: Sequence[Question]) -> None:
+            asked.extend(Asked(picture, q.text, q.answer, q.name, q.task) for q in questions)
+
+        for number in range(self.pictures):
+            picture, difficulty = len(images), DIFFICULTIES[number % 3]
+            if number % 2:
+                scene, sound = draw_video(rng, difficulty)
+                ask(picture, video.pick(video_picture_questions(scene), 4, rng))
+                questions = sound_questions(sound)
+                ask(picture, heard.pick(questions, 1, rng))
+                ask(int(rng.integers(len(GREYS))), heard.pick(questions, 1, rng))
+                ask(picture, heard.pick(audiovisual_questions(scene, sound), 2, rng))
+                if number % 6 == 1:
+                    text = captions(sound, rng)[0]
+                    nothing = int(rng.integers(len(GREYS)))
+                    asked.append(Asked(nothing, CAPTION_PROMPT, text, "caption", "caption"))
+            else:
+                scene = draw_scene(rng, difficulty)
+            ask(picture, vqa.pick(picture_questions(scene), 5, rng))
+            ask(picture, gqa.pick(gqa_questions(scene, rng), 4, rng))
+            image = render(scene, rng)
+            images.append(_through_jpeg(image, rng) if rng.random() < 0.7 else image)
+            cells.append(_cells(scene))
+        return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng))
+
+    def heard(self, extractor: ClapFeatureExtractor) -> Hearing:
+        rng = np.random.default_rng([STREAM, self.seed, 2])
+        mel, sounds, texts, spectrograms, waves = BatchMel(extractor), [], [], [], []
+        for number in range(self.sounds):
+            difficulty = DIFFICULTIES[number % 3]
+            sound = draw_video(rng, difficulty)[1] if number % 2 else draw_sound(rng, difficulty)
+            sounds.append(sound)
+            texts.append(captions(sound, rng))
+            waves.append(synthesize(sound, rng))
+            if len(waves) == 128 or number == self.sounds - 1:
+                spectrograms.append(mel(stack_waves(waves, mel.samples)))
+                waves.clear()
+        decibels = torch.cat(spectrograms)
+        facts = _meanings(sounds)
+        wordings = len(texts[0])
+        return Hearing(
+            spectrograms=lambda index, generator: jitter_spectrograms(decibels[index], generator),
+            facts=facts,
+            captions=[text for several in texts for text in several],
+            claims=facts.repeat_interleave(wordings, dim=0),
+            caption_of=torch.arange(len(sounds) * wordings).view(-1, wordings),
+            probes=_probes(sounds),
+        )
+
+    def zero_shot(self, samples: Sequence[Sample]) -> tuple[list[str], list[tuple[Sample, int]]]:
+        """Sounds heard alone: those asked "What sound is heard?", which has one answer."""
+        prompts = [f"{NOUNS[label]} can be heard" for label in SOUNDS]
+        chosen, sources = [], set()
+        for sample in samples:
+            single = sample.question_type.startswith("Audio-Identity") or (
+                len(sample.events) == 1 and sample.task == "caption"
+            )
+            label = sample.answer if sample.answer in SOUNDS else None
+            if sample.events and label is None:
+                label = sample.events[0].label
+            if single and label in SOUNDS and sample.audio and sample.source not in sources:
+                sources.add(sample.source)
+                chosen.append((sample, SOUNDS.index(label)))
+        return prompts, chosen
+
+
+def _meanings(sounds: Sequence[Sound]) -> Tensor:
+    """(N, 1): equal where the sounds, their order and their overlaps are, as a caption tells."""
+    known: dict[tuple[object, ...], int] = {}
+
+    def meaning(sound: Sound) -> int:
+        pairs = zip(sound.events[:-1], sound.events[1:], strict=True)
+        key = (sound.labels, tuple(follows(a, b) for a, b in pairs))
+        return known.setdefault(key, len(known))
+
+    return torch.tensor([[meaning(sound)] for sound in sounds])
+
+
+def _probes(sounds: Sequence[Sound]) -> dict[str, Tensor]:
+    def number(label: str) -> int:
+        return SOUNDS.index(label)
+
+    present = [[int(label in sound.labels) for label in SOUNDS] for sound in sounds]
+    return {
+        "present": torch.tensor(present),
+        "count": torch.tensor([len(sound.labels) for sound in sounds]),
+        "first": torch.tensor([number(sound.labels[0]) for sound in sounds]),
+        "last": torch.tensor([number(sound.labels[-1]) for sound in sounds]),
+    }
