@@ -65,6 +65,7 @@ def tiny_vlm(
         num_attention_heads=2,
         image_size=IMAGE_SIZE,
         patch_size=8,
+        initializer_range=0.05,  # the default of 1e-10 would make every picture the same
     )
     qformer = Blip2QFormerConfig(
         vocab_size=vocabulary,
@@ -114,6 +115,8 @@ def tiny_vlm(
         for name, weight in model.named_parameters():  # large enough that answers differ by row
             if weight.dim() > 1 and "query" not in name:
                 weight.data.mul_(4)
+        # Tied to the output: at their usual size no answer could ever be certain.
+        model.get_input_embeddings().weight.data.mul_(6)
     # Under bf16 from_pretrained keeps the Q-Former in float32; do the same here.
     model.to(dtype)
     model.qformer.float()

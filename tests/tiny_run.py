@@ -18,12 +18,14 @@ from safe.models.weights import weight_digest
 from tests.tiny_models import RATE, save_tiny, tiny_tone
 
 COLOURS = ("red", "green", "blue", "yellow")
+RGB = ((220, 40, 40), (40, 200, 60), (40, 60, 220), (230, 220, 40))
 SOUNDS = ("bell", "drum", "siren", "rain")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def _picture(path: Path, rng: np.random.Generator) -> MediaRef:
-    Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(path)
+def _picture(path: Path, colour: int, rng: np.random.Generator) -> MediaRef:
+    pixels = np.array(RGB[colour]) + rng.integers(-40, 40, (16, 16, 3))
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
     return MediaRef(path)
 
 
@@ -39,7 +41,7 @@ def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sa
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [_picture(folder / f"{i}.png", rng) for i in range(24)]
+    pictures = [_picture(folder / f"{i}.png", i % 4, rng) for i in range(24)]
     samples = []
     for split in ("test", "train"):
         for i in range(vl):
@@ -61,7 +63,7 @@ def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sa
             )
     for i in range(audio):
         kind = int(rng.integers(4))
-        hertz = 250.0 * 2**kind * float(rng.uniform(0.95, 1.05))
+        hertz = 250.0 * 2**kind * float(rng.uniform(0.99, 1.01))
         samples.append(
             Sample(
                 id=f"tiny/train/audio-{i}",

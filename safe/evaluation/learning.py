@@ -7,20 +7,27 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-BLOCKS = 40
+BLOCKS = 25
 
 
-def smooth(losses: Sequence[float], blocks: int = BLOCKS) -> tuple[list[float], list[float]]:
-    """Means of the loss over consecutive blocks of steps: (middle step, mean loss) of each.
+def smooth(
+    losses: Sequence[float], epoch: int, blocks: int = BLOCKS
+) -> tuple[list[float], list[float]]:
+    """Means of the loss over consecutive blocks of whole epochs: (middle step, mean) of each.
 
-    Blocks do not overlap, so that neighbouring points share no noise. Fewer than five steps a
-    block give fewer blocks.
+    Every block sees every row equally often, so that its mean moves with what was learned and not
+    with which rows were drawn. Steps left over at the end belong to the last block.
+
+    Args:
+        losses: one a step.
+        epoch: steps of an epoch.
+        blocks: about how many are wanted.
     """
-    count = max(1, min(blocks, len(losses) // 5))
-    edges = [round(i * len(losses) / count) for i in range(count + 1)]
+    length = epoch * max(1, round(len(losses) / (blocks * epoch)))
+    count = max(1, len(losses) // length)
+    edges = [*(length * i for i in range(count)), len(losses)]
     pairs = list(pairwise(edges))
-    middles = [(a + b - 1) / 2 for a, b in pairs]
-    return middles, [sum(losses[a:b]) / (b - a) for a, b in pairs]
+    return [(a + b - 1) / 2 for a, b in pairs], [sum(losses[a:b]) / (b - a) for a, b in pairs]
 
 
 def prior_entropy(groups: Iterable[str], answers: Iterable[str]) -> float:

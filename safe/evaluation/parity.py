@@ -1,8 +1,13 @@
-"""SAFE with its gate OFF against the plain base: the same numbers, for the same work."""
+"""SAFE with its gate OFF against the plain base: the same numbers, for the same work.
+
+The plain base is opened on its own, apart from the one inside SAFE: an adapter that was put into
+the base itself would change both sides of a comparison within SAFE alike.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from safe.models.audio import Audio
-from safe.models.probe import difference, installed_hooks, trace
+from safe.models.probe import installed_hooks, trace
 from safe.models.safe_model import SafeModel
 
 Inputs = dict[str, Tensor]  # as the base's processor makes them
@@ -55,6 +60,7 @@ def _same_width(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def compare(
     model: SafeModel,
+    plain_base: Any,
     ids: Sequence[str],
     inputs: Inputs,
     sounds: Audio,
@@ -65,6 +71,7 @@ def compare(
     """Compare one batch of VL samples, alone and with every second row ON.
 
     Args:
+        plain_base: the same base, opened on its own.
         sounds: one a row, offered to every call: an OFF row must not hear it.
         decode: sequences and prompt length to answers.
 
@@ -72,7 +79,7 @@ def compare(
         One item a row, in order.
     """
     B, L = inputs["input_ids"].shape
-    plain = model.base(**inputs).logits
+    plain = plain_base(**inputs).logits
     alone = model(**inputs, gate=False, audio=sounds).logits
     mean, most = _gap(alone, plain)
     equal = [torch.equal(a, p) for a, p in zip(alone, plain, strict=True)]
@@ -81,7 +88,7 @@ def compare(
     off = [row for row, on in enumerate(gate) if not on]
     mixed = model(**inputs, gate=gate, audio=sounds).logits[off]
     subset = {name: value[off] for name, value in inputs.items()}
-    plain_off = model.base(**subset).logits
+    plain_off = plain_base(**subset).logits
     mixed_mean, mixed_most = _gap(mixed, plain_off)
     mean[off] = torch.maximum(mean[off], mixed_mean)
     most[off] = torch.maximum(most[off], mixed_most)
@@ -89,7 +96,7 @@ def compare(
         equal[row] = equal[row] and torch.equal(mine, theirs)
 
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
-    theirs = model.base.generate(**inputs, **options)
+    theirs = plain_base.generate(**inputs, **options)
     ours = model.generate(**inputs, gate=False, audio=sounds, **options).sequences
     base_answers, safe_answers = decode(theirs, L), decode(ours, L)
     ours, theirs = _same_width(ours, theirs)
@@ -114,10 +121,11 @@ class Overhead:
     Attributes:
         flops: difference of counted floating-point operations.
         modules: calls of modules that only one of the two makes.
-        hooks: hooks on the base that were not there before SAFE was built.
+        hooks: difference in hooks installed on the base.
         base_flops: of the plain calls, for scale.
         tensor_operations: dispatched operations more than the plain call; the gate's own few on
             (B,) bools. Reported, not judged.
+        examples: some of the calls that only one of the two makes.
     """
 
     flops: int
@@ -125,54 +133,57 @@ class Overhead:
     hooks: int
     base_flops: int
     tensor_operations: int
+    examples: tuple[str, ...]
 
     @property
     def total(self) -> int:
-        return abs(self.flops) + self.modules + max(0, self.hooks)
+        return self.flops + self.modules + self.hooks
 
-    def record(self) -> dict[str, int]:
+    def record(self) -> dict[str, Any]:
         return asdict(self)
 
 
 @torch.no_grad()
 def overhead(
-    model: SafeModel, inputs: Inputs, sounds: Audio, *, max_new_tokens: int, hooks_before: int
+    model: SafeModel, plain_base: Any, inputs: Inputs, sounds: Audio, *, max_new_tokens: int
 ) -> Overhead:
-    """Trace forward and generate of one batch, base and SAFE OFF, with the sounds at hand.
-
-    Args:
-        hooks_before: `installed_hooks(base)` taken before SAFE was built on it.
-    """
+    """Trace forward and generate of one batch, base and SAFE OFF, with the sounds at hand."""
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
     pairs = (
         (
-            lambda: model.base(**inputs),
+            lambda: plain_base(**inputs),
             lambda: model(**inputs, gate=False, audio=sounds),
         ),
         (
-            lambda: model.base.generate(**inputs, **options),
+            lambda: plain_base.generate(**inputs, **options),
             lambda: model.generate(**inputs, gate=False, audio=sounds, **options),
         ),
     )
-    flops = modules = base_flops = operations = 0
+    flops = base_flops = operations = 0
+    extra: Counter[str] = Counter()
     for plain, mine in pairs:
-        theirs, ours = trace(plain), trace(mine, ignore=[model])
-        flops += ours.flops - theirs.flops
-        modules += difference(ours.calls, theirs.calls)
+        theirs, ours = trace(plain, plain_base), trace(mine, model.base, wrapper=model)
+        flops += abs(ours.flops - theirs.flops)
+        extra += (ours.calls - theirs.calls) + (theirs.calls - ours.calls)
         base_flops += theirs.flops
         operations += ours.tensor_ops.total() - theirs.tensor_ops.total()
     return Overhead(
-        flops, modules, installed_hooks(model.base) - hooks_before, base_flops, operations
+        flops=flops,
+        modules=extra.total(),
+        hooks=abs(installed_hooks(model.base) - installed_hooks(plain_base)),
+        base_flops=base_flops,
+        tensor_operations=operations,
+        examples=tuple(sorted(extra)[:10]),
     )
 
 
 @torch.no_grad()
 def time_pairs(
-    model: SafeModel, inputs: Inputs, sounds: Audio, *, repeats: int
+    model: SafeModel, plain_base: Any, inputs: Inputs, sounds: Audio, *, repeats: int
 ) -> list[tuple[float, float]]:
     """Seconds of (base, SAFE OFF) forwards of one batch, in alternating order, after a warm-up."""
     calls: dict[str, Callable[[], Any]] = {
-        "base": lambda: model.base(**inputs),
+        "base": lambda: plain_base(**inputs),
         "safe": lambda: model(**inputs, gate=False, audio=sounds),
     }
 

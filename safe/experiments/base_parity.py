@@ -32,7 +32,6 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import quantile_interval
 from safe.models.audio import waveform_fault
 from safe.models.full_size import build_full_size
-from safe.models.probe import installed_hooks
 from safe.models.prompt import build_prompt
 from safe.models.safe_model import SafeModel
 from safe.training.collate import TextEncoder
@@ -61,7 +60,7 @@ def measure(context: Context) -> list[Metric]:
     config = context.config
     torch.set_num_threads(config.threads)
     opened = open_base(config)
-    hooks_before = installed_hooks(opened.vlm)
+    plain_base = open_base(config).vlm  # on its own: SAFE must not be compared with itself
     model = opened.build(config, seed=config.seed)
     context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
@@ -81,6 +80,7 @@ def measure(context: Context) -> list[Metric]:
         probe = probe or (inputs, heard)
         items += compare(
             model,
+            plain_base,
             ids,
             inputs,
             heard,
@@ -112,14 +112,9 @@ def measure(context: Context) -> list[Metric]:
     if probe is None:
         why = "there is no VL sample whose image can be decoded"
         return [*metrics, _missing("no_overhead", why), _missing("wall_clock_ratio", why)]
-    work = overhead(
-        model,
-        *probe,
-        max_new_tokens=config.parity.max_new_tokens,
-        hooks_before=hooks_before,
-    )
+    work = overhead(model, plain_base, *probe, max_new_tokens=config.parity.max_new_tokens)
     metrics.append(_exact("no_overhead", work.total, len(probe[1]), **work.record()))
-    metrics.append(_wall_clock(context, model, *probe))
+    metrics.append(_wall_clock(context, model, plain_base, *probe))
     return metrics
 
 
@@ -317,9 +312,15 @@ def _parity_metrics(
 
 
 def _wall_clock(
-    context: Context, model: SafeModel, inputs: Inputs, sounds: list[np.ndarray]
+    context: Context,
+    model: SafeModel,
+    plain_base: Any,
+    inputs: Inputs,
+    sounds: list[np.ndarray],
 ) -> Metric:
-    pairs = time_pairs(model, inputs, sounds, repeats=context.config.parity.timing_repeats)
+    pairs = time_pairs(
+        model, plain_base, inputs, sounds, repeats=context.config.parity.timing_repeats
+    )
     if model.device.type == "cuda":
         context.device_seconds += sum(a + b for a, b in pairs)
     ratios = [mine / base for base, mine in pairs]

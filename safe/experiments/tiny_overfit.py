@@ -98,7 +98,8 @@ def measure(context: Context) -> list[Metric]:
         ],
     )
     _write(context, STEPS, [asdict(record) for record in history])
-    _plot(context, history, rows, losses)
+    curve = smooth([record.loss for record in history], trainer.batches.per_epoch)
+    _plot(context, history, curve, rows, losses)
     save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
     metrics = [
         _loss(rows, losses, features, trainer.resumed_at),
@@ -111,7 +112,7 @@ def measure(context: Context) -> list[Metric]:
             compared="logits of every position, and tokens generated, bit for bit",
             changed=sorted(changed)[:20],
         ),
-        _curve(history),
+        _curve(*curve),
         _plateau(hearing, losses[: len(hearing)]),
     ]
     for leftover in (CHECKPOINT, BEFORE):
@@ -213,8 +214,7 @@ def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
     ).model_copy(update={"ci": wilson(sum(correct), len(correct))})
 
 
-def _curve(history: Sequence[StepRecord]) -> Metric:
-    steps, means = smooth([record.loss for record in history])
+def _curve(steps: list[float], means: list[float]) -> Metric:
     try:
         rho, interval = rank_correlation(steps, means)
     except ValueError as error:
@@ -224,7 +224,7 @@ def _curve(history: Sequence[StepRecord]) -> Metric:
         rho,
         len(steps),
         per_item=STEPS,
-        statistic="Spearman's rho of step and mean loss over blocks of steps",
+        statistic="Spearman's rho of step and mean loss over blocks of whole epochs",
         first_block=means[0],
         last_block=means[-1],
     ).model_copy(update={"ci": interval})
@@ -259,7 +259,11 @@ def _write(context: Context, name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _plot(
-    context: Context, history: Sequence[StepRecord], rows: Sequence[Row], losses: Sequence[float]
+    context: Context,
+    history: Sequence[StepRecord],
+    curve: tuple[list[float], list[float]],
+    rows: Sequence[Row],
+    losses: Sequence[float],
 ) -> None:
     import matplotlib
 
@@ -267,10 +271,9 @@ def _plot(
     from matplotlib import pyplot
 
     values = [record.loss for record in history]
-    steps, means = smooth(values)
     figure, axis = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
     axis.plot([record.step for record in history], values, color="#b8c4d6", lw=0.8, label="a step")
-    axis.plot(steps, means, color="#1f4e8c", lw=2, label="mean of a block of steps")
+    axis.plot(*curve, color="#1f4e8c", lw=2, label="mean of whole epochs")
     final = sum(losses) / sum(len(r.answer) for r in rows)
     axis.axhline(final, color="#2e7d32", ls="--", lw=1, label=f"after training: {final:.4f}")
     axis.set(

@@ -7,7 +7,7 @@ to be installed on the model that is looked at.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,13 @@ class Trace:
 
     Attributes:
         flops: floating-point operations by PyTorch's counter.
-        calls: id of each module called -> how often.
-        names: id -> class name, for messages.
+        calls: each module called, by name and class -> how often.
         tensor_ops: dispatched tensor operations by name -> how often. Catches work that is done
             outside any module.
     """
 
     flops: int
-    calls: Counter[int]
-    names: dict[int, str]
+    calls: Counter[str]
     tensor_ops: Counter[str]
 
 
@@ -52,21 +50,23 @@ class _OpCounter(torch.utils._python_dispatch.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def trace(call: Callable[[], Any], *, ignore: Iterable[nn.Module] = ()) -> Trace:
-    """Run `call` once and say what it did.
+def trace(call: Callable[[], Any], root: nn.Module, *, wrapper: nn.Module | None = None) -> Trace:
+    """Run `call` twice and say what one run did.
 
     Args:
-        ignore: modules whose own call is not counted (those inside them are), such as the
-            dispatcher that is compared with what it dispatches to.
+        root: the model that is expected to work; its parts are named as within it, so that two
+            copies of one architecture can be compared.
+        wrapper: the dispatcher around `root`. Its own call is not counted; its other parts are
+            named as within it, with a leading `+`.
     """
-    skipped = {id(m) for m in ignore}
-    calls: Counter[int] = Counter()
-    names: dict[int, str] = {}
+    named = {id(m): n for n, m in root.named_modules()}
+    others = {} if wrapper is None else {id(m): f"+{n}" for n, m in wrapper.named_modules()}
+    names = {**others, **named}
+    calls: Counter[str] = Counter()
 
     def note(module: nn.Module, *_: Any) -> None:
-        if id(module) not in skipped:
-            calls[id(module)] += 1
-            names[id(module)] = type(module).__name__
+        if module is not wrapper:
+            calls[f"{names.get(id(module), '+unknown')}: {type(module).__name__}"] += 1
 
     handle = module_hooks.register_module_forward_pre_hook(note)
     counter = FlopCounterMode(display=False)
@@ -77,12 +77,7 @@ def trace(call: Callable[[], Any], *, ignore: Iterable[nn.Module] = ()) -> Trace
         handle.remove()
     with _OpCounter() as ops:
         call()
-    return Trace(int(counter.get_total_flops()), calls, names, ops.ops)
-
-
-def difference(one: Counter[Any], other: Counter[Any]) -> int:
-    """How many entries stand in only one of two multisets."""
-    return sum((one - other).values()) + sum((other - one).values())
+    return Trace(int(counter.get_total_flops()), calls, ops.ops)
 
 
 def installed_hooks(*modules: nn.Module) -> int:

@@ -6,9 +6,9 @@ import torch
 from safe.errors import ModelError
 from safe.models.fusion import image_tokens
 from safe.models.gating import AlwaysOff, AlwaysOn, WhereAudio
-from safe.models.probe import difference, installed_hooks, trace
+from safe.models.probe import installed_hooks, trace
 from safe.models.weights import weight_digest
-from tests.tiny_models import tiny_tone
+from tests.tiny_models import tiny_tone, tiny_vlm
 
 DTYPES = [torch.float32, torch.bfloat16]
 MIXES = {
@@ -23,6 +23,12 @@ def safe(request, build_safe):
     return build_safe(request.param)
 
 
+@pytest.fixture(scope="module")
+def plain_base(safe):
+    """The same base, opened on its own: SAFE must not be compared with itself."""
+    return tiny_vlm(dtype=safe.base.dtype)
+
+
 def rows_of(inputs, rows):
     return {name: value[rows] for name, value in inputs.items()}
 
@@ -30,24 +36,24 @@ def rows_of(inputs, rows):
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("use_cache", [True, False])
 class TestOffIsTheBase:
-    def test_forward(self, safe, batch, mix, use_cache):
+    def test_forward(self, safe, plain_base, batch, mix, use_cache):
         gate = MIXES[mix]
         off = [r for r, on in enumerate(gate) if not on]
         with torch.no_grad():
             mine = safe(**batch.inputs, gate=gate, audio=batch.audio, use_cache=use_cache)
-            plain = safe.base(**rows_of(batch.inputs, off), use_cache=use_cache)
+            plain = plain_base(**rows_of(batch.inputs, off), use_cache=use_cache)
         assert mine.consultation.off == off
         assert torch.equal(mine.logits[off], plain.logits)
 
     @pytest.mark.parametrize("sampling", [{}, {"do_sample": True, "temperature": 1.5}])
-    def test_generate(self, safe, batch, mix, use_cache, sampling):
+    def test_generate(self, safe, plain_base, batch, mix, use_cache, sampling):
         gate = MIXES[mix]
         off = [r for r, on in enumerate(gate) if not on]
         options = {"max_new_tokens": 6, "use_cache": use_cache, **sampling}
         torch.manual_seed(11)
         mine = safe.generate(**batch.inputs, gate=gate, audio=batch.audio, **options).sequences
         torch.manual_seed(11)
-        plain = safe.base.generate(**rows_of(batch.inputs, off), **options)
+        plain = plain_base.generate(**rows_of(batch.inputs, off), **options)
         assert torch.equal(mine[off, : plain.shape[1]], plain)
         assert bool((mine[off, plain.shape[1] :] == 1).all())
 
@@ -66,36 +72,44 @@ def test_off_rows_of_an_encoder_decoder_are_the_base(build_safe, batch, mix):
 
 
 def test_off_does_the_work_of_a_plain_call_and_no_more(build_safe, batch):
-    safe = build_safe()
-    hooks = installed_hooks(safe.base)
+    """Against a base that never was inside SAFE."""
+    safe, plain_base = build_safe(), tiny_vlm()
     for mine, plain in (
         (
             lambda: safe(**batch.inputs, gate=False, audio=batch.audio),
-            lambda: safe.base(**batch.inputs),
+            lambda: plain_base(**batch.inputs),
         ),
         (
             lambda: safe.generate(
                 **batch.inputs, gate=AlwaysOff(), audio=batch.audio, max_new_tokens=3
             ),
-            lambda: safe.base.generate(**batch.inputs, max_new_tokens=3),
+            lambda: plain_base.generate(**batch.inputs, max_new_tokens=3),
         ),
     ):
         with torch.no_grad():
-            ours, theirs = trace(mine, ignore=[safe]), trace(plain)
+            ours, theirs = trace(mine, safe.base, wrapper=safe), trace(plain, plain_base)
         assert theirs.flops > 0
         assert ours.flops == theirs.flops
-        assert difference(ours.calls, theirs.calls) == 0
-        assert installed_hooks(safe.base) == hooks == 0
+        assert ours.calls == theirs.calls
+        assert installed_hooks(safe.base) == installed_hooks(plain_base) == 0
 
 
 def test_the_probe_sees_audio_and_adapters(build_safe, batch):
     safe = build_safe()
     with torch.no_grad():
-        on = trace(lambda: safe(**batch.inputs, gate=True, audio=batch.audio), ignore=[safe])
-        off = trace(lambda: safe(**batch.inputs, gate=False, audio=batch.audio), ignore=[safe])
+        on, off = (
+            trace(
+                lambda gate=gate: safe(**batch.inputs, gate=gate, audio=batch.audio),
+                safe.base,
+                wrapper=safe,
+            )
+            for gate in (True, False)
+        )
     assert on.flops > off.flops
-    seen = {on.names[m] for m in on.calls if m not in off.calls}
-    assert {"MlpProjector", "ClapAudioEncoder"} <= seen
+    extra = on.calls - off.calls
+    assert extra["+projector: MlpProjector"] == 1
+    assert any(name.startswith("+ear_model.") for name in extra)
+    assert any(".lora_A.default" in name for name in extra)
 
 
 def test_all_off_hands_over_the_callers_own_tensors(build_safe, batch, monkeypatch):
