@@ -30,9 +30,9 @@ GQA_WEIGHTS = _weights(
     ("choose-attr", tuple(COLOURS), 0.5),
     ("query-obj", KINDS, 0.55),
     ("choose-obj", KINDS, 0.45),
-    ("verify-attr", ("yes", "no"), 0.9),
-    ("verify-obj", ("yes", "no"), 0.9),
-    ("choose-rel", ("left", "right", "top", "bottom"), 1),
+    ("verify-attr", ("yes", "no"), 0.8),
+    ("verify-obj", ("yes", "no"), 0.8),
+    ("choose-rel", ("left", "right", "top", "bottom"), 0.75),
 )
 VIDEO_WEIGHTS = _weights(
     ("Audio-Identity", INSTRUMENTS, 0.3),
@@ -58,6 +58,11 @@ class Balancer:
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.recent: Counter[tuple[str, str]] = Counter()
+
+    def start_split(self) -> None:
+        """Balance what follows within itself, and the whole with what came before."""
+        self.recent = Counter()
 
     def pick(
         self, questions: Sequence[Question], count: int, rng: np.random.Generator
@@ -72,7 +77,10 @@ class Balancer:
             keys = list(groups)
             luck = rng.random(len(keys))
             need = [
-                (types[key[0]], (self.counts[key] + 0.5 * luck[i]) / self.weights[key])
+                (
+                    types[key[0]],
+                    (self.counts[key] + self.recent[key] + luck[i]) / self.weights[key],
+                )
                 for i, key in enumerate(keys)
             ]
             key = keys[min(range(len(keys)), key=lambda i: need[i])]
@@ -86,6 +94,7 @@ class Balancer:
             if not group:
                 del groups[key]
             self.counts[key] += 1
+            self.recent[key] += 1
             types[key[0]] += 1
         return chosen
 

@@ -123,19 +123,17 @@ def make_items(seed: int, clips: int, images: int, videos: int) -> Plan:
 
 
 def ask_questions(plan: Plan, only: dict[str, Callable[[Question], bool]] | None = None) -> None:
-    """Choose the questions of every item, balanced within each split.
+    """Choose the questions of every item, balanced within each split and as a whole.
 
     Args:
         only: by dataset, which questions may be asked where there are any of them.
     """
     weights = {"vqav2": VQA_WEIGHTS, "gqa": GQA_WEIGHTS, "music_avqa": VIDEO_WEIGHTS}
     for dataset, weight in weights.items():
+        rng = np.random.default_rng([plan.seed, DATASETS.index(dataset), 3])
+        balancer, wanted = Balancer(weight), (only or {}).get(dataset)
         for split in SPLITS:
-            rng = np.random.default_rng(
-                [plan.seed, DATASETS.index(dataset), SPLITS.index(split), 3]
-            )
-            balancer = Balancer(weight)
-            wanted = (only or {}).get(dataset)
+            balancer.start_split()
             for item in plan.of(dataset, split):
                 found = _candidates(item, rng)
                 if wanted is not None:
