@@ -41,6 +41,29 @@ def world(
     write_world(root, seed=seed, clips=clips, images=images, videos=videos, faults=fault or [])
 
 
+@app.command()
+def audit(
+    paths: Annotated[list[Path], typer.Argument(help="annotation files, or their folder")],
+    layout: Annotated[str, typer.Option(help="audiocaps, vqav2, gqa or music_avqa")],
+    split_unit: Annotated[str, typer.Option(help="media, or question with --reason")] = "media",
+    reason: Annotated[str | None, typer.Option(help="why a split by question will do")] = None,
+    criteria: Annotated[Path, typer.Option(help="criteria folder")] = Path("config/criteria"),
+    as_json: AsJson = False,
+) -> None:
+    """Audit published annotation files alone: leakage, balance, repeated texts."""
+    from safe.experiments.annotation_audit import as_text, audit_annotations
+
+    found = audit_annotations(
+        layout, paths, criteria=criteria, split_unit=split_unit, reason=reason
+    )
+    if as_json:
+        echo_json(found.as_dict())
+    else:
+        typer.echo(as_text(found))
+    if found.decision.verdict != "GO":
+        raise typer.Exit(1)
+
+
 @app.command("prepare-data")
 def prepare_data(config: Config) -> None:
     """Generate the world if the run has one, read every dataset, write the manifest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -47,8 +48,8 @@ def write_manifest(samples: Iterable[Sample], path: Path) -> dict[str, Any]:
                 for kind in ("image", "audio"):
                     del row[f"{kind}_key"]
                     if row[kind] is not None:
-                        row[kind] = {**row[kind], "path": Path(row[kind]["path"]).name}
-                sha.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+                        row[kind]["path"] = os.path.basename(row[kind]["path"])
+            sha.update(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode())
     return {
         "rows": sum(counts.values()),
         "digest": sha.hexdigest(),

@@ -65,13 +65,23 @@ def audit_metrics(
     has = base.execute("SELECT count(*) FROM media").fetchall()[0][0] if with_media else 0
     if not has:
         reason = "the media are absent: only annotation files were read"
-        return metrics + [unavailable(name, reason) for name in names]
+        missing = {name: unavailable(name, reason) for name in names}
+        name = "cross_split_duplicates"  # what the texts alone show is shown
+        missing[name] = missing[name].model_copy(update={"detail": _text_detail(base, context)})
+        return metrics + list(missing.values())
     absent = [d.name for d in context.config.datasets if not d.media]
     if absent:
         reason = f"the media of {', '.join(absent)} are absent"
         return metrics + [unavailable(name, reason) for name in names]
     metrics += [_files_load(base), _duplicates(base, context)]
     return metrics + _alignment(base, context)
+
+
+def _text_detail(base: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Any]:
+    from safe.data.audit.texts import find_near_texts
+
+    threshold = context.config.preflight.near_text_similarity
+    return {"findings": _listed(find_near_texts(base, threshold))}
 
 
 def _listed(findings: list[Finding]) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from safe.data.audit.base import EXAMPLES, Finding
 
 if TYPE_CHECKING:
     import duckdb
-    from datasketch import MinHash
+    from datasketch import LeanMinHash
 
-PERMUTATIONS = 64
+PERMUTATIONS, SEED = 64, 1
 LEAST_WORDS = 8  # shorter texts repeat by chance and are compared exactly only
 _WORD = re.compile(r"\w+")
 
@@ -30,12 +30,30 @@ def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
     return len(first & second) / len(first | second) if first or second else 1.0
 
 
-def sketch(texts: Sequence[frozenset[str]]) -> list[MinHash]:
-    """A MinHash of each text (one set of permutations for all)."""
-    from datasketch import MinHash
+def sketch(texts: Sequence[frozenset[str]]) -> list[LeanMinHash]:
+    """A MinHash of each text.
 
-    encoded = ([word.encode() for word in words] for words in texts)
-    return list(MinHash.generator(encoded, num_perm=PERMUTATIONS, seed=1))
+    The MinHash of a union is the elementwise minimum of the parts' MinHashes. So each word is
+    hashed once, and a text costs one minimum over its words.
+    """
+    import numpy as np
+    from datasketch import LeanMinHash, MinHash
+
+    if not texts:
+        return []
+    vocabulary = sorted(frozenset().union(*texts))
+    place = {word: i for i, word in enumerate(vocabulary)}
+    encoded = ([word.encode()] for word in vocabulary)
+    hashed = list(MinHash.generator(encoded, num_perm=PERMUTATIONS, seed=SEED))
+    of_word = np.stack([minhash.hashvalues for minhash in hashed])
+    return [
+        LeanMinHash(
+            seed=SEED,
+            hashvalues=of_word[[place[word] for word in words]].min(axis=0),
+            scheme=hashed[0].scheme,
+        )
+        for words in texts
+    ]
 
 
 def _rows_of_one_source(base: duckdb.DuckDBPyConnection, threshold: float) -> list[Finding]:
@@ -62,8 +80,6 @@ def _rows_of_one_source(base: duckdb.DuckDBPyConnection, threshold: float) -> li
 
 def _captions_on_other_media(base: duckdb.DuckDBPyConnection, threshold: float) -> list[Finding]:
     """Captions of two splits that are nearly the same; shown, not counted."""
-    from datasketch import MinHashLSH
-
     rows = base.execute(
         """
         SELECT dataset, split, text, any_value(source) FROM (
@@ -77,11 +93,12 @@ def _captions_on_other_media(base: duckdb.DuckDBPyConnection, threshold: float) 
         by_dataset.setdefault(dataset, {}).setdefault(split, []).append(text)
     found = []
     for dataset, splits in by_dataset.items():
+        sketched = {split: _sketched(texts) for split, texts in splits.items()}
         names = sorted(splits, key=lambda s: len(splits[s]))
         for place, one in enumerate(names):
             for two in names[place + 1 :]:
                 same = sorted(set(splits[one]) & set(splits[two]))
-                near = _near_texts(splits[one], splits[two], threshold, MinHashLSH)
+                near = _near_texts(sketched[one], sketched[two], threshold)
                 where = f"{dataset}: {one}, {two}"
                 reason = "captions of different clips may agree; shown, not counted"
                 for kind, examples in (
@@ -95,30 +112,33 @@ def _captions_on_other_media(base: duckdb.DuckDBPyConnection, threshold: float) 
     return found
 
 
+def _sketched(texts: Sequence[str]) -> list[tuple[str, frozenset[str], LeanMinHash]]:
+    """(text, its words, their MinHash) of the texts that are long enough."""
+    pairs = [(text, words_of(text)) for text in texts]
+    pairs = [(text, words) for text, words in pairs if len(words) >= LEAST_WORDS]
+    hashes = sketch([words for _, words in pairs])
+    return [(text, words, own) for (text, words), own in zip(pairs, hashes, strict=True)]
+
+
 def _near_texts(
-    few: Sequence[str], many: Sequence[str], threshold: float, index_type: type
+    few: Sequence[tuple[str, frozenset[str], LeanMinHash]],
+    many: Sequence[tuple[str, frozenset[str], LeanMinHash]],
+    threshold: float,
 ) -> list[str]:
     """Texts of `few` that have a near one (not an equal one) in `many`, with it."""
-    rare = _long_enough(few)
-    common = _long_enough(many)
-    if not rare or not common:
-        return []
+    from datasketch import MinHashLSH
+
     # The index is built from the smaller side; candidates are then compared word by word.
-    index = index_type(threshold=threshold, num_perm=PERMUTATIONS)
-    for place, minhash in enumerate(sketch([words for _, words in rare])):
+    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    for place, (_, _, minhash) in enumerate(few):
         index.insert(place, minhash, check_duplication=False)
     near: dict[int, str] = {}
-    for (text, words), minhash in zip(common, sketch([w for _, w in common]), strict=True):
+    for text, words, minhash in many if few else ():
         for place in index.query(minhash):
-            other, its_words = rare[place]
+            other, its_words, _ = few[place]
             if other != text and jaccard(words, its_words) >= threshold:
                 near.setdefault(place, f"{other} ~ {text}")
     return [near[place] for place in sorted(near)]
-
-
-def _long_enough(texts: Sequence[str]) -> list[tuple[str, frozenset[str]]]:
-    pairs = ((text, words_of(text)) for text in texts)
-    return [(text, words) for text, words in pairs if len(words) >= LEAST_WORDS]
 
 
 def find_near_texts(base: duckdb.DuckDBPyConnection, threshold: float) -> list[Finding]:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -235,8 +235,10 @@ def repeated_id(native: object, where: Path, line: int, key: str) -> DataError:
     )
 
 
-def majority(answers: Iterable[str]) -> str:
+def majority(answers: Sequence[str]) -> str:
     """The most common answer; among equals the one given first."""
+    if len(answers) == 1:
+        return answers[0]
     counts = Counter(answers)
     return max(counts, key=counts.__getitem__)  # max keeps the first of equals
 
