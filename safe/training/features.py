@@ -66,7 +66,7 @@ class Features:
             [
                 "image tokens",
                 opened.vlm_ref.digest,
-                str(opened.vlm.dtype),
+                str(opened.vlm.language_model.dtype),
                 opened.processor.image_processor.to_dict(),
                 digest_code("safe.models.fusion"),
                 *libraries,

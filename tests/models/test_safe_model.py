@@ -26,7 +26,7 @@ def safe(request, build_safe):
 @pytest.fixture(scope="module")
 def plain_base(safe):
     """The same base, opened on its own: SAFE must not be compared with itself."""
-    return tiny_vlm(dtype=safe.base.dtype)
+    return tiny_vlm(dtype=safe.base.language_model.dtype)
 
 
 def rows_of(inputs, rows):
