@@ -19,7 +19,8 @@ from safe.data.audio_features import describe_audio
 from safe.data.world.media import FRAMES_PER_SECOND, save_audio, save_jpeg, save_video
 from safe.data.world.plan import SPLITS, Item, Plan
 from safe.data.world.scene import Style, draw_style, paint
-from safe.data.world.sound import DURATION, RATE, SAMPLES, synthesize
+from safe.data.world.sound import DURATION, SAMPLES, synthesize
+from safe.data.world.voices import RATE
 from safe.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from safe.data.world.sound import RATE
+from safe.data.world.voices import RATE
 
 if TYPE_CHECKING:
     from PIL import Image

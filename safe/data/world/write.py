@@ -14,6 +14,7 @@ from safe.data.world.annotate import WRITERS
 from safe.data.world.draw import draw_all, media_path, workers
 from safe.data.world.faults import check_faults, only_yes, plant
 from safe.data.world.plan import SPLITS, Item, Plan, ask_questions, make_items
+from safe.digest import digest_code
 from safe.errors import ConfigError
 from safe.files import translate_os_error
 
@@ -26,6 +27,7 @@ def world_parameters(
     """What decides a world's bytes; stands in its `world.json`."""
     return {
         "generator_version": GENERATOR_VERSION,
+        "generator_code": digest_code("safe.data.world.write"),
         "seed": seed,
         "clips": clips,
         "images": images,

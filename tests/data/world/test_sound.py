@@ -14,15 +14,14 @@ from safe.data.world.sound import (
     DURATION,
     MARGIN,
     MIN_GAP,
-    RATE,
     SAMPLES,
     SNR_DB,
     SOUNDS,
-    VOICES,
     Sound,
     draw_sound,
     synthesize,
 )
+from safe.data.world.voices import RATE, VOICES
 
 
 @given(st.integers(0, 2**32), st.sampled_from(DIFFICULTIES))
