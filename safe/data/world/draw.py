@@ -22,6 +22,7 @@ from safe.data.world.scene import Style, draw_style, paint
 from safe.data.world.sound import DURATION, SAMPLES, synthesize
 from safe.data.world.voices import RATE
 from safe.errors import DataError
+from safe.processes import end_with_parent
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -132,7 +133,9 @@ def workers(count: int, items: int) -> Iterator[Workers]:
     if count < 2 or items < POOL_FROM:
         yield Workers(None)
         return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=end_with_parent
+    ) as pool:
         try:
             yield Workers(pool)
         except BaseException:
