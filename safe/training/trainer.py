@@ -137,7 +137,7 @@ class Trainer:
     def _check(self, step: int, batch: TrainingBatch, what: str, value: Tensor) -> None:
         if not bool(torch.isfinite(value)):
             raise TrainingError(
-                f"the {what} is {float(value)} at step {step}, in the batch of "
+                f"the {what} is {float(value.detach())} at step {step}, in the batch of "
                 f"{', '.join(batch.ids[:8])}" + (", ..." if len(batch.ids) > 8 else ""),
                 mend="lower the learning rates, lengthen the warm-up, or look at these rows; "
                 "training goes on from the last checkpoint",
