@@ -94,6 +94,8 @@ def open_base(config: RunConfig) -> OpenedBase:
                 "one is then measured again",
             )
         refs[name] = ModelRef(
-            id=record[name], revision=record.get(f"{name}_revision"), digest=digest
+            id=record.get(f"{name}_id") or record[name],
+            revision=(record.get("revisions") or {}).get(name),
+            digest=digest,
         )
     return OpenedBase(vlm, processor, ear, refs["vlm"], refs["ear"])
