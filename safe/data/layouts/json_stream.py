@@ -11,6 +11,8 @@ from typing import Any
 from safe.errors import DataError
 
 CHUNK = 1 << 20
+LARGEST = 64 << 20  # characters of one value: a broken one must not draw in the whole file
+_AFTER = frozenset(",]}: \t\r\n")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -62,18 +64,21 @@ class _Scanner:
             try:
                 value, end = self.decoder.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                if not self.fill():
-                    raise self.fault(error.msg, self.text.count("\n", self.at, error.pos)) from None
+                further = self.text.count("\n", self.at, error.pos)
+                open_end = error.pos >= len(self.text.rstrip()) or "Unterminated" in error.msg
+                if len(self.text) - self.at > LARGEST or not self.fill():
+                    raise self.fault(error.msg, further, cut=open_end) from None
                 continue
             # A number at the window's edge may go on in the next chunk.
-            if end == len(self.text) and self.fill():
+            if self.text[end : end + 1] not in _AFTER and self.fill():
                 continue
             self.move(end)
             return value
 
-    def fault(self, what: str, further: int = 0) -> DataError:
+    def fault(self, what: str, further: int = 0, cut: bool | None = None) -> DataError:
+        cut = self.ended and not self.text[self.at :].strip() if cut is None else cut
         return DataError(
-            f"broken JSON: {what}" + (" (the file seems cut off)" if self.ended else ""),
+            f"broken JSON: {what}" + (" (the file seems cut off)" if cut else ""),
             where=self.path,
             line=self.line + further,
             mend="download the file again, or correct that line",
