@@ -104,7 +104,8 @@ def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path)
     ],
 )
 def test_a_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) -> None:
-    sizes = "root: data/world, clips: 200, images: 300, videos: 200"
+    # `swapped` needs enough sounds of one kind to know what each kind sounds like.
+    sizes = "root: data/world, clips: 600, images: 300, videos: 300"
     world = f"{{{sizes}, faults: [{fault}]}}"
     dag = Dag.create(
         tmp_path / "faulty", run_name="faulty", overrides=["run=faulty", f"world={world}"]
