@@ -73,7 +73,11 @@ def code_modules(module: str) -> list[str]:
     return sorted(seen)
 
 
-def digest_code(module: str) -> str:
-    """SHA-256 over the source of `module` and all `safe.*` modules it depends on."""
-    files = [(name, _module_file(name)) for name in code_modules(module)]
+def digest_code(module: str, within: tuple[str, ...] = ("safe",)) -> str:
+    """SHA-256 over the source of `module` and all `safe.*` modules it depends on.
+
+    Args:
+        within: count only modules whose names begin with one of these.
+    """
+    files = [(n, _module_file(n)) for n in code_modules(module) if n.startswith(within)]
     return digest_json([[name, digest_file(file)] for name, file in files if file])

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from safe.config import RunConfig
-from safe.errors import ModelError
 from safe.training.base.architecture import EarShape, VlmShape
-from safe.training.base.digits import DigitsMaterial
 from safe.training.base.loop import Schedule
-from safe.training.base.material import Material
-from safe.training.base.world import WorldMaterial
 
 
 @dataclass(frozen=True)
@@ -41,8 +36,8 @@ RECIPES: dict[str, Recipe] = {
     "world": Recipe(
         vlm=VlmShape(image_size=64, patch_size=16),
         ear=EarShape(sampling_rate=16_000, seconds=2, window=512, hop=251),
-        vision=Schedule(steps=700, batch_size=96, lr=2e-3),
-        qformer=Schedule(steps=200, batch_size=128, lr=3e-3),
+        vision=Schedule(steps=450, batch_size=96, lr=2e-3),
+        qformer=Schedule(steps=300, batch_size=128, lr=3e-3),
         language=Schedule(steps=1000, batch_size=128, lr=3e-3),
         hearing=Schedule(steps=800, batch_size=48, lr=3e-3),
         pictures=5000,
@@ -58,27 +53,3 @@ RECIPES: dict[str, Recipe] = {
         copies=6,
     ),
 }
-
-
-def material_for(config: RunConfig, recipe: Recipe) -> Material:
-    """The pretraining data of `config.base.train`.
-
-    Raises:
-        ModelError: the digits' base is wanted and no dataset of the run has their layout.
-    """
-    if config.base.train == "world":
-        return WorldMaterial(recipe.pictures, recipe.sounds, config.base.seed)
-    for dataset in config.datasets:
-        if dataset.layout == "digits":
-            options = dataset.options
-            return DigitsMaterial(
-                dataset.root,
-                int(options.get("seed", 0)),
-                int(options.get("image_size", recipe.vlm.image_size)),
-                config.base.seed,
-            )
-    raise ModelError(
-        "the digits' base needs the digits",
-        key="base.train",
-        mend="add a dataset with `layout: digits`, or choose another base",
-    )

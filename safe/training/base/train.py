@@ -14,18 +14,54 @@ from safe.config import RunConfig
 from safe.digest import digest_code, digest_json
 from safe.errors import ModelError, SafeError
 from safe.training.base.chains import finished, train_hearing, train_vlm
+from safe.training.base.digits import DigitsMaterial
 from safe.training.base.material import Material
-from safe.training.base.recipe import RECIPES, Recipe, material_for
+from safe.training.base.recipe import RECIPES, Recipe
+from safe.training.base.world import WorldMaterial
 
 Chain = Callable[[Material, Recipe, int, Path, int], None]
+# What decides the weights. Settings, errors or readers of other layouts do not, and a change there
+# should not cost a training.
+DECIDING = (
+    "safe.training.base",
+    "safe.data.world",
+    "safe.data.layouts.digits",
+    "safe.data.decode",
+    "safe.models.prompt",
+)
+
+
+def material_for(config: RunConfig) -> Material:
+    """The pretraining data of `config.base.train`.
+
+    Raises:
+        ModelError: the digits' base is wanted and no dataset of the run has their layout.
+    """
+    if config.base.train == "world":
+        recipe = RECIPES["world"]
+        return WorldMaterial(recipe.pictures, recipe.sounds, config.base.seed)
+    for dataset in config.datasets:
+        if dataset.layout == "digits":
+            options = dataset.options
+            return DigitsMaterial(
+                dataset.root,
+                int(options.get("seed", 0)),
+                int(options.get("image_size", RECIPES["digits"].vlm.image_size)),
+                config.base.seed,
+            )
+    raise ModelError(
+        "the digits' base needs the digits",
+        key="base.train",
+        mend="add a dataset with `layout: digits`, or choose another base",
+    )
 
 
 def base_folder(config: RunConfig, material: Material, recipe: Recipe) -> Path:
     """Where this base lies in the cache, named by everything that makes it what it is."""
     digest = digest_json(
         [
-            digest_code("safe.training.base.chains"),
-            digest_code(f"safe.training.base.{material.name}"),
+            digest_code("safe.training.base.chains", DECIDING),
+            digest_code(f"safe.training.base.{material.name}", DECIDING),
             recipe.settings(),
             config.base.seed,
             material.digest(),
@@ -58,7 +94,7 @@ def train_base(config: RunConfig) -> tuple[Path, dict[str, dict[str, float]]]:
     """
     assert config.base.train is not None
     recipe = RECIPES[config.base.train]
-    material = material_for(config, recipe)
+    material = material_for(config)
     folder = base_folder(config, material, recipe)
     chains: dict[str, Chain] = {"vlm": train_vlm, "ear": train_hearing}
     todo = {name: chain for name, chain in chains.items() if finished(folder / name) is None}

@@ -53,17 +53,21 @@ class WorldSeen:
     images: list[Image.Image]
     cells: Tensor
     asked: list[Asked]
-    sizes: tuple[int, ...] = (len(KINDS) + 1, len(COLOURS) + 1)
+    sizes: tuple[int, ...] = (len(KINDS) + 1, len(COLOURS) + 1, 4)
 
 
 def _cells(scene: Scene) -> list[list[int]]:
-    """Kind and colour of the four cells; the last class of each means nothing is there."""
+    """Kind, colour and place of the four cells; the last kind and colour mean nothing is there.
+
+    The place is asked for because patches that need not tell where they are forget it, and the
+    Q-Former, whose queries find their cells by place, then hardly learns.
+    """
     kinds, colours = list(KINDS), list(COLOURS)
     return [
-        [len(kinds), len(colours)]
+        [len(kinds), len(colours), place]
         if cell is None
-        else [kinds.index(cell.kind), colours.index(cell.colour)]
-        for cell in scene.cells
+        else [kinds.index(cell.kind), colours.index(cell.colour), place]
+        for place, cell in enumerate(scene.cells)
     ]
 
 
