@@ -5,6 +5,7 @@ soundfile reads wav, flac, ogg and mp3; soxr resamples; PyAV (ffmpeg) reads the 
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CONTAINERS = frozenset((".mp4", ".m4a", ".mkv", ".webm", ".avi", ".mov"))
 MAX_PIXELS = 50_000_000  # larger pictures are refused: a few bytes can claim gigabytes
 MAX_SECONDS = 3600.0
+# libsndfile trusts the file over the header and notes the difference.
+_CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 Waveform = NDArray[np.float32]
 
 
@@ -87,11 +90,15 @@ def _file_audio(ref: MediaRef) -> tuple[Waveform, int]:
             file.seek(first)
             wanted = -1 if ref.duration is None else round(ref.duration * rate)
             data = file.read(wanted, dtype="float32", always_2d=True)
-            # libsndfile only estimates the length of an mp3.
-            if wanted == -1 and file.format != "MP3" and len(data) < declared - first:
+            # An mp3 may only estimate its length; what is cut off misses more than a tenth.
+            least = 0.9 if file.format == "MP3" else 1.0
+            if wanted == -1 and len(data) < least * (declared - first):
                 raise _fault(
                     f"cut off: {len(data)} of {declared - first} samples are there", ref.path
                 )
+            short = _CUT_WAV.search(file.extra_info)
+            if short and int(short[1]) < 0x7FFFFFFF:  # a stream's header claims the most there is
+                raise _fault(f"cut off: {short[2]} of {short[1]} bytes are there", ref.path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise _fault(f"cannot be decoded: {str(error).rpartition(': ')[2]}", ref.path) from None
     return data.mean(axis=1), rate

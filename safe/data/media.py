@@ -28,6 +28,7 @@ from safe.errors import MediaError
 from safe.files import atomic
 
 PART = 512  # media of one saved part
+PARALLEL_FROM = 64  # media for which starting processes pays
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -158,7 +159,7 @@ def _known(files: list[Path], wanted: dict[str, Medium]) -> dict[str, Path]:
 
 
 def _described(todo: list[Medium], processes: int) -> Iterator[dict[str, Any]]:
-    if processes <= 1 or len(todo) < 64:
+    if processes <= 1 or len(todo) < PARALLEL_FROM:
         yield from map(describe, todo)
         return
     # A fresh server process: forking this one could copy a lock that some thread holds.
