@@ -32,8 +32,10 @@ def tone(hertz: float, seconds: float = 1.0, start: float = 0.2, end: float = 0.
 
 def picture(seed: int, size: int = 32) -> Image.Image:
     """A smooth random picture: any two differ at a glance, and re-encoding keeps them."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(blocks).resize((size, size), Image.Resampling.BICUBIC)
+    rng = np.random.default_rng(seed)
+    light, tint = rng.uniform(20, 235, (5, 5, 1)), rng.uniform(0.7, 1.08, 3)
+    blocks = Image.fromarray((light * tint).clip(0, 255).astype(np.uint8))
+    return blocks.resize((size, size), Image.Resampling.BICUBIC)
 
 
 def write_audiocaps(
