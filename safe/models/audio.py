@@ -28,13 +28,15 @@ def waveform_fault(waveform: np.ndarray | None) -> str | None:
     return None
 
 
-def audio_fault(audio: Audio | None, row: int) -> str | None:
-    """Why row `row` cannot be consulted, or None."""
+def audio_faults(audio: Audio | None, rows: list[int]) -> dict[int, str]:
+    """Row -> why it cannot be consulted, for those of `rows` that cannot."""
     if audio is None:
-        return "no audio"
+        return dict.fromkeys(rows, "no audio")
     if isinstance(audio, Tensor):
-        return None if bool(torch.isfinite(audio[row]).all()) else "no audio features"
-    return waveform_fault(audio[row])
+        whole = torch.isfinite(audio[rows].flatten(1)).all(dim=1).tolist()
+        return {r: "no audio features" for r, fine in zip(rows, whole, strict=True) if not fine}
+    found = {row: waveform_fault(audio[row]) for row in rows}
+    return {row: fault for row, fault in found.items() if fault is not None}
 
 
 def has_audio(audio: Audio | None, rows: int) -> Tensor:

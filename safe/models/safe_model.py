@@ -18,7 +18,7 @@ from transformers import Blip2ForConditionalGeneration
 
 from safe.config import AdapterConfig
 from safe.errors import ModelError
-from safe.models.audio import Audio, audio_fault, has_audio
+from safe.models.audio import Audio, audio_faults, has_audio
 from safe.models.ear import Ear
 from safe.models.fusion import Fused, fuse, image_tokens
 from safe.models.gating import GateLike, GateRequest, as_gate
@@ -127,13 +127,9 @@ class SafeModel(nn.Module):
         wanted = as_gate(gate).decide(
             GateRequest(rows, has_audio(batch.audio, rows), lambda: self._next_token_logits(batch))
         )
-        on, turned_off = [], {}
-        for row in torch.nonzero(wanted).flatten().tolist():
-            fault = audio_fault(batch.audio, row)
-            if fault is None:
-                on.append(row)
-            else:
-                turned_off[row] = fault
+        on = torch.nonzero(wanted).flatten().tolist()
+        turned_off = audio_faults(batch.audio, on) if on else {}
+        on = [row for row in on if row not in turned_off]
         if turned_off and self.on_bad_audio == "refuse":
             rows_and_reasons = ", ".join(f"{r} ({why})" for r, why in sorted(turned_off.items()))
             raise ModelError(
@@ -245,8 +241,9 @@ class SafeModel(nn.Module):
         logits: Tensor = out.logits
         if not self.decoder_only:
             return logits
-        at = fused.text_positions.unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-        return logits.gather(1, at)
+        left_out = fused.embeds.shape[1] - logits.shape[1]  # by `logits_to_keep`
+        at = fused.text_positions[:, -logits.shape[1] :] - left_out
+        return logits.gather(1, at.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         labels = labels.to(logits.device)
@@ -362,8 +359,9 @@ class SafeModel(nn.Module):
             gate=gate,
             audio=audio,
             image_tokens=image_tokens,
+            logits_to_keep=answer_ids.shape[1] + 1,
         )
-        return out.logits[:, input_ids.shape[1] - 1 : -1]
+        return out.logits[:, :-1]
 
     def score(self, *args: Any, answer_ids: Tensor, answer_mask: Tensor, **kwargs: Any) -> Tensor:
         """(B, T): log-probability in nats of each answer token; 0 where `answer_mask` is 0.

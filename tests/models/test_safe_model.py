@@ -257,6 +257,14 @@ def test_faults_of_the_caller_are_named(build_safe, batch):
         )
 
 
+def test_keeping_the_last_logits_alone_gives_those(build_safe, batch):
+    safe = build_safe()
+    with torch.no_grad():
+        whole = safe(**batch.inputs, gate=MIXES["mixed"], audio=batch.audio).logits
+        last = safe(**batch.inputs, gate=MIXES["mixed"], audio=batch.audio, logits_to_keep=3).logits
+    torch.testing.assert_close(last, whole[:, -3:])
+
+
 class TestScore:
     def answers(self):
         ids = torch.tensor([[10, 11, 2], [12, 2, 1], [13, 2, 1], [14, 2, 1], [2, 1, 1], [9, 8, 2]])
@@ -285,7 +293,8 @@ class TestScore:
                 pixel_values=batch.inputs["pixel_values"],
                 input_ids=torch.cat([batch.inputs["input_ids"], ids], 1),
                 attention_mask=torch.cat([batch.inputs["attention_mask"], mask], 1),
-            ).logits[:, -4:-1]
+                logits_to_keep=4,
+            ).logits[:, :-1]
         expected = long.log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
         assert torch.equal(off, expected.masked_fill(mask == 0, 0))
 
