@@ -1,0 +1,202 @@
+"""Faults planted in small worlds and in the curriculum: the right criterion of 01 says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from safe.config import DatasetConfig, RunConfig, WorldConfig
+from safe.data.audit import composition
+from safe.data.audit.base import connect
+from safe.data.mixing import StageSampler
+from safe.data.prepare import prepare_data
+from safe.experiments.context import Context
+from safe.experiments.data_preflight import audit_metrics, curriculum_metrics
+from safe.gates.criteria import load_criteria
+from safe.gates.judge import judge
+from safe.gates.schema import Decision, Judged, Measurement, Metric
+from safe.training import curriculum as machine
+from tests.tiny_data import run_config
+
+RULES = Path(__file__).parents[2] / "config" / "criteria" / "01_data_preflight.yaml"
+DATA = {
+    "01.no_leakage",
+    "01.files_load",
+    "01.class_balance",
+    "01.no_cross_split_duplicates",
+    "01.alignment",
+    "01.mismatch",
+}
+
+
+def world_config(folder: Path, faults: list[str], clips: int, pictures: int) -> RunConfig:
+    root = folder / "world"
+    datasets = [
+        {"name": "captions", "layout": "audiocaps", "root": root / "audiocaps",
+         "splits": {"train": "train", "val": "val", "test": "test"},
+         "options": {"events": "Annotations.txt"}},
+        {"name": "vqa", "layout": "vqav2", "root": root / "vqav2",
+         "splits": {"train": "train2014", "val": "val2014", "test": "test2015"}},
+        {"name": "gqa", "layout": "gqa", "root": root / "gqa",
+         "splits": {"train": "train", "val": "val", "test": "testdev"}},
+        {"name": "music", "layout": "music_avqa", "root": root / "music_avqa",
+         "splits": {"train": "train", "val": "val", "test": "test"},
+         "options": {"events": str(root / "ave" / "Annotations.txt")}},
+    ]  # fmt: skip
+    world = WorldConfig(
+        root=root, seed=3, clips=clips, images=pictures, videos=pictures, faults=faults
+    )
+    return run_config(
+        folder, [DatasetConfig.model_validate(d) for d in datasets], world=world, threads=2
+    )
+
+
+def decide(metrics: list[Metric]) -> Decision:
+    """Judge as the run does, but for the number of items: these worlds are small on purpose."""
+    measurement = Measurement(
+        experiment="01_data_preflight", run="tiny", metrics=metrics, digests={}, environment={},
+        seeds={}, started="", duration_s=0, device_s=0, peak_memory_bytes=0,
+    )  # fmt: skip
+    rules = load_criteria(RULES)
+    few = [criterion.model_copy(update={"min_n": 1}) for criterion in rules.criteria]
+    return judge(measurement, rules.model_copy(update={"criteria": few}))
+
+
+def judged(tmp_path: Path, *faults: str, clips: int = 90, pictures: int = 45) -> dict[str, Judged]:
+    config = world_config(tmp_path, list(faults), clips, pictures)
+    prepare_data(config)
+    folder = config.folder / "01_data_preflight"
+    folder.mkdir(parents=True)
+    context = Context(config=config, folder=folder)
+    media = context.manifest.with_name("media.parquet")
+    with connect(context.manifest, config.datasets, media) as base:
+        decision = decide(audit_metrics(base, context, with_media=True))
+    return {criterion.id: criterion for criterion in decision.criteria}
+
+
+def failed(found: dict[str, Judged]) -> set[str]:
+    return {name for name, criterion in found.items() if criterion.verdict == "fail"}
+
+
+def test_a_sound_world_fails_nothing(tmp_path):
+    found = judged(tmp_path, pictures=90)
+    assert failed(found) == set()
+    passed = {name for name, criterion in found.items() if criterion.verdict == "pass"}
+    # Of so few files the intervals of two reach past their bounds.
+    assert passed >= DATA - {"01.files_load", "01.mismatch"}
+
+
+# Faults that touch different criteria share a world, to keep this file quick.
+@pytest.mark.parametrize(
+    ("faults", "criteria"),
+    [
+        (["leak"], {"01.no_leakage", "01.no_cross_split_duplicates"}),
+        (["id_leak", "undecodable"], {"01.no_leakage", "01.files_load"}),
+        (["duplicate_exact", "skew"], {"01.no_cross_split_duplicates", "01.class_balance"}),
+        (["duplicate_reencoded"], {"01.no_cross_split_duplicates"}),
+        (["shifted"], {"01.alignment", "01.mismatch"}),
+        (["silent"], {"01.alignment", "01.mismatch"}),
+    ],
+)
+def test_a_planted_fault_fails_its_own_criterion_and_no_other(tmp_path, faults, criteria):
+    assert failed(judged(tmp_path, *faults)) & DATA == criteria
+
+
+def test_answers_in_file_names_fail(tmp_path):
+    assert failed(judged(tmp_path, "answer_in_filename", clips=9, pictures=150)) == {
+        "01.no_leakage"
+    }
+
+
+def test_swapped_sounds_fail_alignment_and_mismatch(tmp_path):
+    found = judged(tmp_path, "swapped", clips=320, pictures=9)
+    assert failed(found) & DATA == {"01.alignment", "01.mismatch"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> RunConfig:
+    config = world_config(tmp_path_factory.mktemp("plain"), [], 30, 15)
+    stages = [
+        config.curriculum.stages[0].model_copy(update={"name": "first", "difficulties": ["easy"]}),
+        config.curriculum.stages[0].model_copy(update={"name": "second", "epochs": 3}),
+    ]
+    curriculum = config.curriculum.model_copy(update={"stages": stages, "batch_size": 20})
+    config = config.model_copy(update={"curriculum": curriculum})
+    prepare_data(config)
+    return config
+
+
+def curriculum_verdicts(config: RunConfig, folder: Path) -> dict[str, str]:
+    metrics = curriculum_metrics(Context(config=config, folder=folder))
+    return {c.id: c.verdict for c in decide(metrics).criteria if c.id not in DATA}
+
+
+def test_the_real_sampler_and_transitions_do_not_fail(prepared, tmp_path):
+    assert "fail" not in curriculum_verdicts(prepared, tmp_path).values()
+
+
+class TooMuchAudio(StageSampler):
+    """Draws three more audio rows in every batch than it should."""
+
+    def _audio_before(self, index: int) -> int:
+        return super()._audio_before(index) + 3 * index
+
+
+class DeafToDifficulty(StageSampler):
+    """Lets one row of any difficulty into every batch."""
+
+    def __init__(self, samples: Any, stage: Any, **more: Any) -> None:
+        super().__init__(samples, stage, **more)
+        self.strange = next(
+            i for i, s in enumerate(samples)
+            if s.difficulty not in stage.difficulties or s.difficulty == "hard"
+        )  # fmt: skip
+
+    def batch(self, index: int) -> np.ndarray:
+        rows = super().batch(index)
+        rows[0] = self.strange
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("sampler", "criterion"),
+    [(TooMuchAudio, "01.batch_composition"), (DeafToDifficulty, "01.difficulty_filter")],
+)
+def test_a_wrong_sampler_is_found(prepared, tmp_path, monkeypatch, sampler, criterion):
+    monkeypatch.setattr(composition, "StageSampler", sampler)
+    assert curriculum_verdicts(prepared, tmp_path)[criterion] == "fail"
+
+
+def _strictly(stage, metrics, seen, factor=1.0):
+    """Thresholds that must be exceeded and not only reached."""
+    return ["not above"] if metrics.audio_accuracy <= stage.min_audio_accuracy else []
+
+
+def _blind_to_vl(stage, metrics, seen, factor=1.0):
+    return [] if metrics.audio_accuracy >= stage.min_audio_accuracy * factor else ["too low"]
+
+
+def _never_early(stage, metrics, seen, factor=1.0, real=machine.unmet):
+    return ["never"] if factor > 1 else real(stage, metrics, seen, factor)
+
+
+@pytest.mark.parametrize("unmet", [_strictly, _blind_to_vl, _never_early])
+def test_a_wrong_threshold_is_found(prepared, tmp_path, monkeypatch, unmet: Callable[..., Any]):
+    monkeypatch.setattr(machine, "unmet", unmet)
+    assert curriculum_verdicts(prepared, tmp_path)["01.stage_transitions"] == "fail"
+
+
+def test_one_extension_too_many_is_found(prepared, tmp_path, monkeypatch):
+    real = machine.Curriculum.observe
+
+    def generous(self, metrics):
+        if self.extensions == self.config.max_extensions:
+            self.extensions -= 1
+        return real(self, metrics)
+
+    monkeypatch.setattr(machine.Curriculum, "observe", generous)
+    assert curriculum_verdicts(prepared, tmp_path)["01.stage_transitions"] == "fail"
