@@ -1,0 +1,127 @@
+"""`safe audit` on annotation files alone, small ones and the published ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from safe.cli import app
+from safe.errors import ConfigError, DataError
+from safe.experiments.annotation_audit import as_text, audit_annotations, guess_split
+from tests import tiny_data
+
+ROOT = Path(__file__).parents[2]
+CRITERIA = ROOT / "config" / "criteria"
+SHARED = ROOT.parent / "shared" / "data"
+REASON = "published split by question, as the authors describe"
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train.csv", "train"),
+        ("avqa-val.json", "val"),
+        ("v2_mscoco_val2014_annotations.json", "val"),
+        ("testdev_balanced_questions.json", "test"),
+        ("Dev.csv", "val"),
+    ],
+)
+def test_the_split_is_told_from_the_name(name, split):
+    assert guess_split(Path(name)) == split
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "train_and_test.csv", "latest.csv"])
+def test_a_name_that_tells_no_split_is_refused(name):
+    with pytest.raises(DataError, match="the split cannot be told"):
+        guess_split(Path(name))
+
+
+def audio_files(tmp_path, shared=0):
+    train = [(i, f"a{i}", 0, f"caption {i}") for i in range(120)]
+    test = [(500 + i, f"b{i}" if i >= shared else f"a{i}", 0, "x") for i in range(20)]
+    tiny_data.write_audiocaps(tmp_path, "train", train, media=False)
+    tiny_data.write_audiocaps(tmp_path, "test", test, media=False)
+    return [tmp_path / "train.csv", tmp_path / "test.csv"]
+
+
+def test_what_needs_media_or_a_curriculum_is_unavailable_so_it_is_never_go(tmp_path):
+    audit = audit_annotations("audiocaps", audio_files(tmp_path), criteria=CRITERIA)
+    verdicts = {j.id: j.verdict for j in audit.decision.criteria}
+    assert verdicts.pop("01.no_leakage") == "pass"
+    assert set(verdicts.values()) == {"unavailable"}
+    assert audit.decision.verdict == "NO-GO"
+    assert "nothing wrong was found; unavailable:" in as_text(audit)
+
+
+def test_a_leak_is_counted_and_shown(tmp_path):
+    audit = audit_annotations("audiocaps", audio_files(tmp_path, shared=3), criteria=CRITERIA)
+    text = as_text(audit)
+    assert "FAIL  01.no_leakage: 3 count" in text
+    assert "youtube:a0; youtube:a1; youtube:a2" in text
+
+
+def test_a_folder_may_be_given_and_faults_are_named(tmp_path):
+    audio_files(tmp_path)
+    assert audit_annotations("audiocaps", [tmp_path], criteria=CRITERIA).rows == 140
+    with pytest.raises(DataError, match="no annotation layout"):
+        audit_annotations("digits", [tmp_path], criteria=CRITERIA)
+    both = [tmp_path / "test.csv", tmp_path / "test.csv"]
+    with pytest.raises(DataError, match="given by two files"):
+        audit_annotations("audiocaps", both, criteria=CRITERIA)
+    with pytest.raises(ConfigError, match="needs split_unit_reason"):
+        audit_annotations("audiocaps", [tmp_path], criteria=CRITERIA, split_unit="question")
+    with pytest.raises(DataError, match="is missing"):
+        audit_annotations("audiocaps", [tmp_path / "val.csv"], criteria=CRITERIA)
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["audit", *arguments, "--criteria", str(CRITERIA)])
+
+
+def shared(name: str) -> str:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"the published annotations of {name} are not on this machine")
+    return str(SHARED / name)
+
+
+def test_published_music_avqa_shares_videos_between_val_and_test():
+    found = run("--layout", "music_avqa", shared("music_avqa"), "--json")
+    assert found.exit_code == 1
+    audit = json.loads(found.stdout)
+    assert audit["verdict"] == "NO-GO"
+    criteria = {c["id"]: c for c in audit["criteria"]}
+    assert criteria["01.no_leakage"]["value"] == 2296
+    assert criteria["01.no_leakage"]["verdict"] == "fail"
+    assert criteria["01.class_balance"]["value"] == 571
+    metrics = {m["name"]: m for m in audit["metrics"]}
+    (leak,) = metrics["no_leakage"]["detail"]["findings"]
+    assert leak["kind"] == "shared source media"
+    assert len(leak["examples"]) == 5
+    assert {p["split"]: p["count"] for p in audit["problems"]} == {"val": 27, "test": 55}
+    assert "files_load" in audit["unavailable"]
+
+
+def test_a_declared_split_by_question_is_accepted_and_shown():
+    folder = shared("music_avqa")
+    found = run("--layout", "music_avqa", folder, "--split-unit", "question", "--reason", REASON)
+    assert found.exit_code == 1  # the answers are still skewed
+    assert "pass  01.no_leakage: 0 count" in found.stdout
+    assert f"[declared: split by question: {REASON}]" in found.stdout
+    assert "2,296 shared source media" in found.stdout
+
+
+def test_published_audiocaps_has_no_shared_clips_but_shared_captions():
+    found = run("--layout", "audiocaps", shared("audiocaps"), "--json")
+    assert found.exit_code == 1
+    audit = json.loads(found.stdout)
+    assert audit["rows"] == 51308  # 57,188 captions of as many clips
+    assert {c["id"]: c["verdict"] for c in audit["criteria"]}["01.no_leakage"] == "pass"
+    metrics = {m["name"]: m for m in audit["metrics"]}
+    findings = metrics["cross_split_duplicates"]["detail"]["findings"]
+    same = {f["where"]: f["count"] for f in findings if f["kind"].startswith("same")}
+    assert same == {
+        "audiocaps: val, train": 141,
+        "audiocaps: test, train": 266,
+        "audiocaps: val, test": 21,
+    }
