@@ -117,6 +117,10 @@ def tiny_vlm(
                 weight.data.mul_(4)
         # Tied to the output: at their usual size no answer could ever be certain.
         model.get_input_embeddings().weight.data.mul_(6)
+        if not t5:  # against embeddings that large, layers must speak up to be heard
+            for layer in model.language_model.model.decoder.layers.parameters():
+                layer.data.mul_(3)
+        model.language_projection.weight.data.mul_(3)
     # Under bf16 from_pretrained keeps the Q-Former in float32; do the same here.
     model.to(dtype)
     model.qformer.float()

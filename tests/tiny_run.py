@@ -17,8 +17,8 @@ from safe.models.ear import load_ear
 from safe.models.weights import weight_digest
 from tests.tiny_models import RATE, save_tiny, tiny_tone
 
-COLOURS = ("red", "green", "blue", "yellow")
-RGB = ((220, 40, 40), (40, 200, 60), (40, 60, 220), (230, 220, 40))
+COLOURS = ("red", "green")
+RGB = ((220, 40, 40), (40, 200, 60))
 SOUNDS = ("bell", "drum", "siren", "rain")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -41,11 +41,11 @@ def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sa
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [_picture(folder / f"{i}.png", i % 4, rng) for i in range(24)]
+    pictures = [_picture(folder / f"{i}.png", i % 2, rng) for i in range(24)]
     samples = []
     for split in ("test", "train"):
         for i in range(vl):
-            colour = COLOURS[i % len(pictures) % 4]
+            colour = COLOURS[i % len(pictures) % 2]
             question = ("what colour is the dog?", "what is the colour of the cat?")[i % 2]
             samples.append(
                 Sample(
@@ -137,3 +137,25 @@ def make_run(
     }
     (config.folder / "base.json").write_text(json.dumps(base))
     return config
+
+
+def make_learnable_run(root: Path) -> RunConfig:
+    """A run whose random base a strong adapter can teach 260 rows in seconds."""
+    linear = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+    return make_run(
+        root,
+        vl=130,
+        audio=130,
+        adapter={
+            "audio_tokens": 3,
+            "hidden": 64,
+            "lora": {"rank": 16, "alpha": 32, "targets": linear},
+        },
+        tiny_overfit={
+            "rows": 260,
+            "steps": 190,
+            "batch_size": 32,
+            "projector_lr": 5e-3,
+            "lora_lr": 5e-3,
+        },
+    )

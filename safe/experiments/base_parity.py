@@ -37,7 +37,7 @@ from safe.models.safe_model import SafeModel
 from safe.training.collate import TextEncoder
 from safe.training.features import picture
 from safe.training.losses import answer_cross_entropy
-from safe.training.opened import OpenedBase, open_base
+from safe.training.opened import OpenedBase, open_base, open_plain_vlm
 
 METRICS = {
     "trainable_count": {"unit": "parameters", "low": 0, "high": None},
@@ -51,7 +51,7 @@ METRICS = {
 }
 
 STEPS, STEP_RATE, STEP_ROWS = 3, 1e-2, 8  # of the training steps before comparing
-SOUNDS = 16  # clips offered to OFF rows
+SOUNDS, CLIPS = 16, 500  # clips offered to OFF rows, drawn from the first ones of each task
 TABLE, ITEMS, PAIRS = "parameters.csv", "items.parquet", "timing.parquet"
 
 
@@ -60,7 +60,7 @@ def measure(context: Context) -> list[Metric]:
     config = context.config
     torch.set_num_threads(config.threads)
     opened = open_base(config)
-    plain_base = open_base(config).vlm  # on its own: SAFE must not be compared with itself
+    plain_base = open_plain_vlm(config)  # SAFE must not be compared with itself
     model = opened.build(config, seed=config.seed)
     context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
@@ -159,10 +159,13 @@ class _Batches:
         self.context, self.opened, self.sounds = context, opened, sounds
         self.faults: list[str] = []
         self.samples: dict[str, Sample] = {}
-        self.order: list[Sample] = []
+        self.rng = rng
+
+    def _order(self) -> Iterator[Sample]:
         for split in ("test", "val", "train"):
-            found = load_samples(context.manifest, split=split, task="vl")
-            self.order += [found[i] for i in rng.permutation(len(found))]
+            found = load_samples(self.context.manifest, split=split, task="vl")
+            for index in self.rng.permutation(len(found)):
+                yield found[index]
 
     def __iter__(self) -> Iterator[tuple[list[str], Inputs, list[np.ndarray]]]:
         settings, device = self.context.config.parity, self.opened.vlm.device
@@ -170,7 +173,7 @@ class _Batches:
         waiting: list[tuple[Sample, Any]] = []
         taken = 0
         with tqdm(total=settings.samples, desc="parity", unit="sample", disable=None) as bar:
-            for sample in self.order:
+            for sample in self._order():
                 if taken == settings.samples:
                     break
                 try:

@@ -99,3 +99,16 @@ def open_base(config: RunConfig) -> OpenedBase:
             digest=digest,
         )
     return OpenedBase(vlm, processor, ear, refs["vlm"], refs["ear"])
+
+
+def open_plain_vlm(config: RunConfig) -> Blip2ForConditionalGeneration:
+    """The run's vision-language model once more, apart from any that SAFE was built on.
+
+    Raises:
+        ModelError: as `open_base`.
+    """
+    path = config.folder / "base.json"
+    record = read_base(path)
+    device = resolve_device(config.device)
+    vlm, _ = load_vlm(record["vlm"], record.get("vlm_revision"), config.base.dtype, device=device)
+    return vlm

@@ -1,0 +1,147 @@
+"""03 on a tiny run: GO, traceable, and the same after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from safe.config import parse_run_config
+from safe.data.manifest import load_samples, write_manifest
+from safe.errors import DataError
+from safe.models.base import load_vlm
+from safe.models.checkpoint import load_adapter
+from safe.models.ear import load_ear
+from tests.judging import decide, run, verdicts
+from tests.tiny_run import make_learnable_run
+
+EXPERIMENT = "03_tiny_overfit"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return make_learnable_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def measured(config):
+    return run(config, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+def test_a_model_that_learns_is_go(config, measured):
+    decision = decide(config, EXPERIMENT, measured[1])
+    assert decision.verdict == "GO", verdicts(decision)
+
+
+def test_every_number_can_be_traced(config, measured):
+    context, metrics = measured
+    found = {m.name: m for m in metrics}
+    rows = pq.read_table(context.folder / "rows.parquet").to_pylist()
+    hearing = [r for r in rows if r["task"] != "vl"]
+    assert len(rows) == found["loss"].n == 260
+    assert {r["task"] for r in rows} == {"audio", "av", "vl"}
+    assert sum(r["nats"] for r in rows) / sum(r["tokens"] for r in rows) == pytest.approx(
+        found["loss"].value
+    )
+    assert sum(r["correct"] for r in hearing) / len(hearing) == found["audio_accuracy"].value
+    assert all((r["generated"] == r["answer"]) == r["correct"] for r in hearing)
+    assert len({r["generated"] for r in hearing}) == 4
+    assert sum(r["off_changed"] for r in rows if r["task"] == "vl") == 0
+    steps = pq.read_table(context.folder / "steps.parquet").to_pylist()
+    assert [s["step"] for s in steps] == list(range(190))
+    with Image.open(context.folder / context.plots[0]) as plot:
+        assert plot.format == "PNG"
+        assert min(plot.size) > 300
+    json.dumps([m.model_dump(mode="json") for m in metrics], allow_nan=False)
+
+
+def test_rows_that_need_their_sound_hear_it_and_others_another(measured):
+    rows = pq.read_table(measured[0].folder / "rows.parquet").to_pylist()
+    hearing = {r["id"] for r in rows if r["task"] != "vl"}
+    for row in rows:
+        assert (row["heard"] == row["id"]) == (row["task"] != "vl")
+        assert row["heard"] in hearing
+
+
+def test_the_adapter_is_kept_and_opens(config, measured):
+    record = json.loads((config.folder / "base.json").read_text())
+    vlm, ear = load_vlm(record["vlm"])[0], load_ear(record["ear"])
+    model = load_adapter(measured[0].folder / "adapter", vlm, ear)
+    assert model.config == config.adapter
+
+
+def test_nothing_is_left_to_resume_from(measured):
+    left = {p.name for p in measured[0].folder.iterdir()}
+    assert left == {"adapter", "plots", "rows.parquet", "steps.parquet"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from safe.config import load_run_config
+from safe.training.trainer import Trainer
+from tests.judging import run
+real = Trainer._step
+def dying(self, step):
+    if step == 120:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, step)
+Trainer._step = dying
+run(load_run_config(Path(sys.argv[1])), "03_tiny_overfit", Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(config, measured, tmp_path):
+    written = tmp_path / "config.json"
+    written.write_text(json.dumps(config.model_dump(mode="json")))
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, str(written), str(tmp_path / "03")],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
+    again = {m.name: m for m in run(config, EXPERIMENT, tmp_path / "03")[1]}
+    assert again["loss"].detail["resumed_at_step"] == 100
+    for metric in measured[1]:
+        assert again[metric.name].value == metric.value
+        assert again[metric.name].n == metric.n
+
+
+def test_features_are_shared_between_runs(config, measured, tmp_path, monkeypatch):
+    """A second measurement encodes nothing."""
+
+    def nothing(*_):
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr("safe.training.features.Features._see", nothing)
+    monkeypatch.setattr("safe.training.features.Features._hear", nothing)
+    values = config.model_dump(mode="json")
+    values["tiny_overfit"]["steps"] = 1
+    run(parse_run_config(values, "t"), EXPERIMENT, tmp_path / "03")
+
+
+def test_without_sounds_it_says_so(config, tmp_path):
+    values = {**config.model_dump(mode="json"), "run": "deaf"}
+    deaf = parse_run_config(values, "t")
+    whole = load_samples(config.folder / "data" / "manifest.parquet")
+    manifest = deaf.folder / "data" / "manifest.parquet"
+    write_manifest([s for s in whole if s.audio is None], manifest)
+    (deaf.folder / "base.json").write_bytes((config.folder / "base.json").read_bytes())
+    with pytest.raises(DataError, match="no training row of task `audio` or `av`"):
+        run(deaf, EXPERIMENT, tmp_path / "03")
+
+
+def test_a_short_run_is_too_little_evidence(config, tmp_path):
+    values = config.model_dump(mode="json")
+    values["tiny_overfit"] |= {"steps": 3, "rows": 40}
+    small = parse_run_config(values, "t")
+    found = verdicts(decide(small, EXPERIMENT, run(small, EXPERIMENT, tmp_path / "03")[1]))
+    assert found["03.loss"] == found["03.vl_unchanged"] == "inconclusive"
+    assert found["03.learning_curve"] in ("unavailable", "inconclusive")

@@ -1,0 +1,44 @@
+"""From an experiment's metrics to its decision, by the criteria of the repository."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from safe.config import RunConfig
+from safe.experiments.context import Context
+from safe.experiments.names import module_name
+from safe.gates.criteria import load_criteria
+from safe.gates.judge import judge
+from safe.gates.schema import Decision, Measurement, Metric
+
+CRITERIA = Path(__file__).resolve().parents[1] / "config" / "criteria"
+
+
+def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list[Metric]]:
+    """Measure into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    context = Context(config=config, folder=folder)
+    return context, importlib.import_module(module_name(experiment)).measure(context)
+
+
+def decide(config: RunConfig, experiment: str, metrics: list[Metric]) -> Decision:
+    """The judge's decision on `metrics`."""
+    measurement = Measurement(
+        experiment=experiment,
+        run=config.run,
+        metrics=metrics,
+        digests={},
+        environment={},
+        seeds={},
+        started="2026-01-01T00:00:00+00:00",
+        duration_s=0,
+        device_s=0,
+        peak_memory_bytes=0,
+    )
+    return judge(measurement, load_criteria(CRITERIA / f"{experiment}.yaml"), [], config.scale)
+
+
+def verdicts(decision: Decision) -> dict[str, str]:
+    """Criterion id -> verdict."""
+    return {c.id: c.verdict for c in decision.criteria}

@@ -1,0 +1,133 @@
+"""03 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+
+import pytest
+import torch
+
+from safe.config import parse_run_config
+from safe.errors import TrainingError
+from safe.models.safe_model import SafeModel
+from safe.training import trainer as trainer_module
+from safe.training.features import Features
+from safe.training.overfit import Overfit
+from safe.training.trainer import Trainer, TrainingBatch
+from tests.judging import decide, run, verdicts
+from tests.tiny_run import make_learnable_run
+
+EXPERIMENT = "03_tiny_overfit"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return make_learnable_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def short(config):
+    """Enough steps for a curve; for faults that show at once."""
+    values = config.model_dump(mode="json")
+    values["tiny_overfit"]["steps"] = 20
+    return parse_run_config(values, "t")
+
+
+def outcome(config, tmp_path):
+    decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, tmp_path / "03")[1])
+    assert decision.verdict == "NO-GO"
+    return verdicts(decision)
+
+
+def test_a_learning_rate_of_nothing(config, tmp_path):
+    values = config.model_dump(mode="json")
+    values["tiny_overfit"] |= {"projector_lr": 1e-12, "lora_lr": 1e-12, "steps": 180}
+    found = outcome(parse_run_config(values, "t"), tmp_path)
+    assert found["03.loss"] == "fail"
+    assert found["03.audio_accuracy"] == "fail"
+    assert found["03.learning_plateau"] == "fail"
+    assert found["03.vl_unchanged"] == "pass"
+
+
+def test_every_row_hears_the_same_sound(config, tmp_path, monkeypatch):
+    """The prior is learned, and nothing beyond it."""
+    real = Features.audio
+
+    def audio(self, samples):
+        return real(self, samples)[:1].expand(len(samples), -1).clone()
+
+    monkeypatch.setattr(Features, "audio", audio)
+    monkeypatch.setattr(Features, "image", lambda self, samples: torch.zeros(len(samples), 4, 32))
+    found = outcome(config, tmp_path)
+    assert found["03.audio_accuracy"] == "fail"
+    assert found["03.learning_plateau"] == "fail"
+
+
+def test_answers_that_change_from_step_to_step(config, tmp_path, monkeypatch):
+    """Labels that have nothing to do with their rows cannot be learned by heart."""
+    real, generator = Overfit._training_batch, torch.Generator().manual_seed(0)
+
+    def shuffled(self, numbers):
+        batch = real(self, numbers)
+        order = torch.randperm(len(numbers), generator=generator)
+        mixed = {n: batch.inputs[n][order] for n in ("answer_ids", "answer_mask")}
+        return TrainingBatch({**batch.inputs, **mixed}, batch.ids)
+
+    monkeypatch.setattr(Overfit, "_training_batch", shuffled)
+    found = outcome(config, tmp_path)
+    assert found["03.loss"] == "fail"
+    assert found["03.audio_accuracy"] == "fail"
+
+
+def test_a_base_that_is_trained_along(short, tmp_path, monkeypatch):
+    """One weight of the base moves by a little; with the gate OFF it must show."""
+    real = Trainer._step
+
+    def step(self, number):
+        with torch.no_grad():
+            self.model.base.language_model.model.decoder.layers[0].fc1.bias[0] += 1e-3
+        return real(self, number)
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
+
+
+def test_an_adapter_that_stays_active_when_off(short, tmp_path, monkeypatch):
+    """Harmless before training, when LoRA is at zero."""
+    real = SafeModel._run_base
+
+    def run_base(self, batch, kwargs):
+        self.base.language_model, kept = self.language_model, self.base.language_model
+        try:
+            return real(self, batch, kwargs)
+        finally:
+            self.base.language_model = kept
+
+    monkeypatch.setattr(SafeModel, "_run_base", run_base)
+    assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
+
+
+def test_gradient_ascent(config, tmp_path, monkeypatch):
+    """A curve that rises is no learning, however smooth."""
+    values = config.model_dump(mode="json")
+    values["tiny_overfit"] |= {"projector_lr": 2e-4, "lora_lr": 2e-4, "steps": 180}
+    real = trainer_module.answer_cross_entropy
+
+    class Ascent(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, loss):
+            return loss.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return -gradient
+
+    monkeypatch.setattr(
+        trainer_module, "answer_cross_entropy", lambda *given: Ascent.apply(real(*given))
+    )
+    found = outcome(parse_run_config(values, "t"), tmp_path)
+    assert found["03.learning_curve"] == "fail"
+
+
+def test_divergence_stops_the_run(config, tmp_path):
+    """No number is made up for a run that broke: there is no measurement at all."""
+    values = config.model_dump(mode="json")
+    values["tiny_overfit"] |= {"projector_lr": 1e30, "lora_lr": 1e30, "warmup": 0.0}
+    with pytest.raises(TrainingError, match=r"at step \d+, in the batch of tiny/train"):
+        run(parse_run_config(values, "t"), EXPERIMENT, tmp_path / "03")

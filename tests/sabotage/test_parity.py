@@ -1,0 +1,201 @@
+"""02 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+
+import pytest
+import torch
+from torch import nn
+
+from safe.config import parse_run_config
+from safe.experiments import base_parity
+from safe.models import lora
+from safe.models.full_size import PLAN_ADAPTER, build_full_size
+from safe.models.safe_model import SafeModel
+from tests.judging import decide, run, verdicts
+from tests.tiny_run import make_run
+
+EXPERIMENT = "02_base_parity"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Small, so that each fault costs little; what needs 1,000 samples is asked for apart."""
+    return make_run(tmp_path_factory.mktemp("run"), vl=10, parity={"max_new_tokens": 2})
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    return make_run(
+        tmp_path_factory.mktemp("large"), vl=500, parity={"max_new_tokens": 2, "batch_size": 100}
+    )
+
+
+def outcome(config, tmp_path):
+    decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, tmp_path / "02")[1])
+    assert decision.verdict == "NO-GO"
+    return verdicts(decision)
+
+
+def when_built(monkeypatch, fault):
+    """Plant `fault(model)` into every SafeModel that measure builds from a base."""
+    real = SafeModel.__init__
+
+    def faulty(self, base, *args, **kwargs):
+        real(self, base, *args, **kwargs)
+        if not base.get_input_embeddings().weight.is_meta:
+            fault(self)
+
+    monkeypatch.setattr(SafeModel, "__init__", faulty)
+
+
+def test_clean(config, tmp_path):
+    """Without a fault, what these tests look at passes."""
+    found = verdicts(decide(config, EXPERIMENT, run(config, EXPERIMENT, tmp_path / "02")[1]))
+    for name in ("trainable_set", "backbone_frozen", "no_overhead", "trainable_count"):
+        assert found[f"02.{name}"] == "pass"
+
+
+def test_lora_put_into_the_base_itself(large, tmp_path, monkeypatch):
+    """PEFT's ordinary way: its layers replace those of the base, and are active when OFF."""
+    monkeypatch.setattr(lora, "share_weights", lambda module: module)
+    found = outcome(large, tmp_path)
+    assert found["02.logits_equal"] == "fail"
+    assert found["02.vqa_identical"] == "fail"
+    assert found["02.no_overhead"] == "fail"
+
+
+def test_lora_left_active_when_off(large, tmp_path, monkeypatch):
+    def run_base(self, batch, kwargs):
+        self.base.language_model, kept = self.language_model, self.base.language_model
+        try:
+            inputs = {"pixel_values": batch.pixel_values, "input_ids": batch.input_ids}
+            return self.base(**inputs, attention_mask=batch.attention_mask, **kwargs)
+        finally:
+            self.base.language_model = kept
+
+    monkeypatch.setattr(SafeModel, "_run_base", run_base)
+    found = outcome(large, tmp_path)
+    assert found["02.logits_equal"] == "fail"
+    assert found["02.no_overhead"] == "fail"
+    assert found["02.backbone_frozen"] == "pass"
+
+
+def test_another_answer_when_off(large, tmp_path, monkeypatch):
+    """Equal logits and another way to generate: only the answers show it."""
+    real = SafeModel.generate
+
+    def generate(self, *args, **kwargs):
+        longer = {"max_new_tokens": kwargs["max_new_tokens"] + 1, "min_new_tokens": 3}
+        return real(self, *args, **{**kwargs, **longer})
+
+    monkeypatch.setattr(SafeModel, "generate", generate)
+    found = outcome(large, tmp_path)
+    assert found["02.logits_equal"] == "pass"
+    assert found["02.vqa_identical"] == "fail"
+
+
+def test_a_backbone_weight_that_trains(config, tmp_path, monkeypatch):
+    def fault(model):
+        model.base.language_model.model.decoder.final_layer_norm.weight.requires_grad_(True)
+
+    when_built(monkeypatch, fault)
+    found = outcome(config, tmp_path)
+    assert found["02.backbone_frozen"] == "fail"
+    assert found["02.trainable_set"] == "fail"
+
+
+@pytest.mark.parametrize("part", ["base", "ear"])
+def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, part):
+    """It asks for no gradient and is written to all the same."""
+    real = base_parity._train
+
+    def train(model, *args):
+        real(model, *args)
+        tower = model.base.qformer if part == "base" else model.ear_model.audio_model
+        with torch.no_grad():
+            next(tower.parameters()).view(-1)[0] += 1e-4
+
+    monkeypatch.setattr(base_parity, "_train", train)
+    found = outcome(config, tmp_path)
+    assert found["02.backbone_frozen"] == "fail"
+    assert found["02.trainable_set"] == "pass"
+
+
+def test_batch_norm_of_the_ear_left_in_training_mode(config, tmp_path, monkeypatch):
+    """Not a parameter: running statistics that follow the training data."""
+    real = SafeModel.train
+
+    def train(self, mode=True):
+        real(self, mode)
+        self.ear_model.train(mode)
+        return self
+
+    monkeypatch.setattr(SafeModel, "train", train)
+    assert outcome(config, tmp_path)["02.backbone_frozen"] == "fail"
+
+
+def test_a_copy_in_place_of_a_shared_weight(config, tmp_path, monkeypatch):
+    def fault(model):
+        layer = model.language_model.model.decoder.layers[0].fc1
+        layer.weight = nn.Parameter(layer.weight.clone())
+
+    when_built(monkeypatch, fault)
+    found = outcome(config, tmp_path)
+    assert found["02.trainable_set"] == "fail"
+    assert found["02.backbone_frozen"] == "fail"
+
+
+def test_one_module_more_that_trains(config, tmp_path, monkeypatch):
+    when_built(monkeypatch, lambda model: model.add_module("helper", nn.Linear(2, 2)))
+    found = outcome(config, tmp_path)
+    assert found["02.trainable_set"] == "fail"
+    assert found["02.backbone_frozen"] == "pass"
+
+
+def test_a_projector_that_does_not_train(config, tmp_path, monkeypatch):
+    when_built(monkeypatch, lambda model: model.projector.requires_grad_(False))
+    assert outcome(config, tmp_path)["02.trainable_set"] == "fail"
+
+
+def test_a_hook_left_installed(config, tmp_path, monkeypatch):
+    def fault(model):
+        model.base.language_model.register_forward_hook(lambda *_: None)
+
+    when_built(monkeypatch, fault)
+    assert outcome(config, tmp_path)["02.no_overhead"] == "fail"
+
+
+def test_audio_encoded_while_off(config, tmp_path, monkeypatch):
+    real = SafeModel.forward
+
+    def forward(self, *args, audio=None, **kwargs):
+        if audio is not None:
+            self.ear.embed(audio)
+        return real(self, *args, audio=audio, **kwargs)
+
+    monkeypatch.setattr(SafeModel, "forward", forward)
+    found = outcome(config, tmp_path)
+    assert found["02.no_overhead"] == "fail"
+
+
+def test_too_many_trainable_parameters(config, tmp_path):
+    values = config.model_dump(mode="json")
+    values["adapter"]["hidden"] = 20_000
+    assert outcome(parse_run_config(values, "t"), tmp_path)["02.trainable_count"] == "fail"
+
+
+def test_too_many_at_full_size(config, tmp_path, monkeypatch):
+    heavy = PLAN_ADAPTER.model_copy(update={"audio_tokens": 64})
+    monkeypatch.setattr(base_parity, "build_full_size", lambda: build_full_size(heavy))
+    found = outcome(config, tmp_path)
+    assert found["02.trainable_count_full"] == "fail"
+    assert found["02.trainable_count"] == "pass"
+
+
+def test_a_base_that_answers_with_no_number(config, tmp_path, monkeypatch):
+    """NaN is not equal to NaN: it may not pass for a difference of zero."""
+
+    def fault(model):
+        with torch.no_grad():
+            model.base.language_projection.bias.fill_(float("nan"))
+
+    when_built(monkeypatch, fault)
+    assert outcome(config, tmp_path)["02.logits_equal"] == "error"
