@@ -55,7 +55,12 @@ def tiny_processor(queries: int = 4) -> Blip2Processor:
 
 
 def tiny_vlm(
-    seed: int = 0, *, dtype: torch.dtype = torch.float32, t5: bool = False, queries: int = 4
+    seed: int = 0,
+    *,
+    dtype: torch.dtype = torch.float32,
+    wide_qformer: bool = False,
+    t5: bool = False,
+    queries: int = 4,
 ) -> Blip2ForConditionalGeneration:
     vocabulary = len(WORDS) + 5
     vision = Blip2VisionConfig(
@@ -121,10 +126,10 @@ def tiny_vlm(
             for layer in model.language_model.model.decoder.layers.parameters():
                 layer.data.mul_(3)
         model.language_projection.weight.data.mul_(3)
-    # Under bf16 from_pretrained keeps the Q-Former in float32; do the same here.
     model.to(dtype)
-    model.qformer.float()
-    model.query_tokens.data = model.query_tokens.data.float()
+    if wide_qformer:  # as from_pretrained leaves it for some types, by version
+        model.qformer.float()
+        model.query_tokens.data = model.query_tokens.data.float()
     return model.eval().requires_grad_(False)
 
 

@@ -37,13 +37,21 @@ def batch():
     return SimpleNamespace(inputs=dict(inputs), audio=tones, rows=len(QUESTIONS))
 
 
-def make_safe(dtype=torch.float32, *, t5=False, projector="mlp", trained=True, **options):
+def make_safe(
+    dtype=torch.float32, *, wide_qformer=False, t5=False, projector="mlp", trained=True, **options
+):
     """A SafeModel whose adapter is not at its harmless start, unless told so."""
     targets = ["q", "v"] if t5 else ["q_proj", "v_proj"]
     config = AdapterConfig(
         projector=projector, audio_tokens=3, hidden=16, lora=LoraConfig(rank=2, targets=targets)
     )
-    model = SafeModel(tiny_vlm(dtype=dtype, t5=t5), tiny_ear(), config, seed=5, **options)
+    model = SafeModel(
+        tiny_vlm(dtype=dtype, t5=t5, wide_qformer=wide_qformer),
+        tiny_ear(),
+        config,
+        seed=5,
+        **options,
+    )
     if trained:
         generator = torch.Generator().manual_seed(1)
         for name, weight in model.trainable().items():

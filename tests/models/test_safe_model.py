@@ -10,7 +10,11 @@ from safe.models.probe import installed_hooks, trace
 from safe.models.weights import weight_digest
 from tests.tiny_models import tiny_tone, tiny_vlm
 
-DTYPES = [torch.float32, torch.bfloat16]
+PRECISIONS = {
+    "float32": {"dtype": torch.float32},
+    "bfloat16": {"dtype": torch.bfloat16},
+    "bfloat16, Q-Former float32": {"dtype": torch.bfloat16, "wide_qformer": True},
+}
 MIXES = {
     "alone": [False] * 6,
     "mixed": [True, False, True, False, False, True],
@@ -18,15 +22,20 @@ MIXES = {
 }
 
 
-@pytest.fixture(scope="module", params=DTYPES, ids=str)
-def safe(request, build_safe):
-    return build_safe(request.param)
+@pytest.fixture(scope="module", params=PRECISIONS)
+def precision(request):
+    return PRECISIONS[request.param]
 
 
 @pytest.fixture(scope="module")
-def plain_base(safe):
+def safe(precision, build_safe):
+    return build_safe(**precision)
+
+
+@pytest.fixture(scope="module")
+def plain_base(precision):
     """The same base, opened on its own: SAFE must not be compared with itself."""
-    return tiny_vlm(dtype=safe.base.language_model.dtype)
+    return tiny_vlm(**precision)
 
 
 def rows_of(inputs, rows):
