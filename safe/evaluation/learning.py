@@ -21,9 +21,9 @@ def smooth(
     Args:
         losses: one a step.
         epoch: steps of an epoch.
-        blocks: about how many are wanted.
+        blocks: least number wanted; fewer only where there are fewer epochs.
     """
-    length = epoch * max(1, round(len(losses) / (blocks * epoch)))
+    length = epoch * max(1, len(losses) // (blocks * epoch))
     count = max(1, len(losses) // length)
     edges = [*(length * i for i in range(count)), len(losses)]
     pairs = list(pairwise(edges))

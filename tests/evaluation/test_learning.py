@@ -19,6 +19,12 @@ def test_smoothing_keeps_the_mean_and_the_order(losses, epoch):
     assert max(means) <= max(losses) + 1e-9
 
 
+@given(st.integers(1, 40), st.integers(1, 80))
+def test_there_are_as_many_blocks_as_wanted_or_as_epochs(epoch, epochs):
+    steps, _ = smooth([0.0] * (epoch * epochs), epoch)
+    assert len(steps) >= min(25, epochs)
+
+
 def test_blocks_of_whole_epochs_show_no_sampling_noise():
     """A loss that depends on the rows drawn alone is flat once every block has seen every row."""
     losses = [float(step % 8) for step in range(400)]
