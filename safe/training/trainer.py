@@ -155,7 +155,7 @@ class Trainer:
             "adapter": {n: p.detach() for n, p in self.model.trainable().items()},
             "optimizer": self.optimizer.state_dict(),
             "sampler": self.batches.state(),
-            "random": torch.get_rng_state(),
+            "random": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
             "history": torch.tensor(records, dtype=torch.float64),
         }
         with atomic(self.checkpoint) as temporary, temporary.open("wb") as handle:
@@ -180,7 +180,10 @@ class Trainer:
                 weight.copy_(state["adapter"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.batches.resume(state["sampler"])
-        torch.set_rng_state(state["random"].cpu())
+        cpu, *cuda = (generator.cpu() for generator in state["random"])
+        torch.set_rng_state(cpu)
+        if len(cuda) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cuda)
         self.history = [
             StepRecord(int(step), loss, norm, rate)
             for step, loss, norm, rate in state["history"].tolist()
