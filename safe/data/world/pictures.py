@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from safe.data.world.scene import COLOURS, INSTRUMENTS, KINDS, Scene
-from safe.data.world.words import GQA, NUMBERS, PICTURE, PLACES, PLURALS, VIDEO, Question
+from safe.data.world.words import GQA, NUMBERS, PICTURE, PLACES, VIDEO, Question
 
 
 def _yes(truth: bool) -> str:
@@ -46,11 +46,8 @@ def picture_questions(scene: Scene) -> list[Question]:
         if colours[cell.colour] == 1:
             found.append(_vqa("object", cell.kind, cell.colour))
     for colour in COLOURS:
-        found.append(_vqa("count_color", NUMBERS[colours[colour]], colour))
         found.extend(_vqa("exists_color", _yes((colour, k) in both), colour, k) for k in KINDS)
-    for kind in KINDS:
-        found.append(_vqa("count_kind", NUMBERS[kinds[kind]], PLURALS[kind]))
-        found.append(_vqa("exists", _yes(kind in kinds), kind))
+    found.extend(_vqa("exists", _yes(kind in kinds), kind) for kind in KINDS)
     return found
 
 

@@ -17,7 +17,6 @@ Task = Literal["vl", "audio", "av"]
 
 NUMBERS: tuple[str, ...] = ("zero", "one", "two", "three", "four")
 PLACES: tuple[str, ...] = ("top left", "top right", "bottom left", "bottom right")
-PLURALS: dict[str, str] = {kind: f"{kind}es" if kind == "cross" else f"{kind}s" for kind in KINDS}
 
 # name: (question type, template)
 PICTURE: dict[str, tuple[str, str]] = {
@@ -25,8 +24,6 @@ PICTURE: dict[str, tuple[str, str]] = {
     "object": ("object", "What is the <Colour> object?"),
     "object_at": ("object", "What is the object at the <Place>?"),
     "count": ("count", "How many objects are there?"),
-    "count_color": ("count", "How many <Colour> objects are there?"),
-    "count_kind": ("count", "How many <Kinds> are there?"),
     "exists": ("existence", "Is there a <Kind>?"),
     "exists_color": ("existence", "Is there a <Colour> <Kind>?"),
     "left_right": ("spatial", "Is the <Kind> on the left or on the right?"),
@@ -78,7 +75,6 @@ VIDEO: dict[str, tuple[tuple[str, str], str]] = {
 }
 SLOT_VALUES: dict[str, tuple[str, ...]] = {
     "Kind": KINDS,
-    "Kinds": tuple(PLURALS.values()),
     "Colour": tuple(COLOURS),
     "Place": PLACES,
     "Object": SOUNDS,

@@ -45,6 +45,7 @@ class VlmShape:
     vision_layers: int = 3
     qformer_layers: int = 2
     language_layers: int = 3
+    language_std: float = INIT_STD
     positions: int = 96  # image, audio, prompt and answer tokens together
 
 
@@ -106,6 +107,7 @@ def build_vlm(
             num_attention_heads=shape.heads,
             max_position_embeddings=shape.positions,
             dropout=0.0,
+            init_std=shape.language_std,
             **tokens,
         ),
         num_query_tokens=shape.queries,

@@ -15,7 +15,8 @@ import torch
 from safe.files import write_json
 from safe.training.base.architecture import build_ear, build_vlm
 from safe.training.base.ear import train_ear
-from safe.training.base.language import tokenize, train_language
+from safe.training.base.language import Asked, tokenize, train_language
+from safe.training.base.loop import Schedule
 from safe.training.base.material import Material, pixels_of
 from safe.training.base.qformer import query_outputs, train_qformer
 from safe.training.base.recipe import Recipe
@@ -86,16 +87,16 @@ def train_vlm(material: Material, recipe: Recipe, seed: int, folder: Path, posit
 
     stages.run("q-former", qformer)
     outputs = query_outputs(model, features.flatten(0, 1)).unflatten(0, features.shape[:2])
-    lines = tokenize(
-        seen.asked, tokenizer, model.config.num_query_tokens, model.config.image_token_index
-    )
 
-    def language() -> float:
-        return train_language(
-            model, outputs, lines, recipe.language, seed=seed + 4, position=position
-        )
+    def language(rows: list[Asked], schedule: Schedule, seed: int) -> float:
+        config = model.config
+        lines = tokenize(rows, tokenizer, config.num_query_tokens, config.image_token_index)
+        return train_language(model, outputs, lines, schedule, seed=seed, position=position)
 
-    stages.run("language", language)
+    if recipe.describing is not None:
+        describing = recipe.describing
+        stages.run("describing", lambda: language(seen.described, describing, seed + 6))
+    stages.run("language", lambda: language(seen.asked, recipe.language, seed + 4))
     _publish(model.eval(), processor, stages, folder / "vlm")
 
 

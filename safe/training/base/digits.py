@@ -34,6 +34,7 @@ class DigitsSeen:
     cells: Tensor
     asked: list[Asked]
     sizes: tuple[int, ...] = (10,)
+    described: list[Asked] = field(default_factory=list)
 
 
 @dataclass

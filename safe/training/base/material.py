@@ -30,6 +30,9 @@ class Seen(Protocol):
     def sizes(self) -> tuple[int, ...]: ...
     @property
     def asked(self) -> list[Asked]: ...
+    @property
+    def described(self) -> list[Asked]:
+        """Descriptions to read before the questions; may be empty."""
 
 
 class Material(Protocol):

@@ -15,6 +15,7 @@ class Recipe:
     Attributes:
         pictures, sounds: how many are drawn (the world) or 0 where the data set the number.
         copies: augmented copies of each picture that the later stages see.
+        describing: of the descriptions that the language model reads before it is asked.
     """
 
     vlm: VlmShape
@@ -26,6 +27,7 @@ class Recipe:
     pictures: int = 0
     sounds: int = 0
     copies: int = 1
+    describing: Schedule | None = None
 
     def settings(self) -> dict[str, object]:
         """For the digest."""
@@ -34,11 +36,12 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "world": Recipe(
-        vlm=VlmShape(image_size=64, patch_size=16),
+        vlm=VlmShape(image_size=64, patch_size=16, language_std=0.1),
         ear=EarShape(sampling_rate=16_000, seconds=2, window=512, hop=251),
         vision=Schedule(steps=450, batch_size=96, lr=2e-3),
         qformer=Schedule(steps=300, batch_size=128, lr=3e-3),
-        language=Schedule(steps=1000, batch_size=128, lr=3e-3),
+        describing=Schedule(steps=550, batch_size=64, lr=3e-3),
+        language=Schedule(steps=850, batch_size=96, lr=2e-3),
         hearing=Schedule(steps=800, batch_size=48, lr=3e-3),
         pictures=5000,
         sounds=4000,

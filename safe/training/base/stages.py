@@ -12,6 +12,8 @@ from torch import nn
 
 from safe.files import atomic
 
+NOTES = ("wall", "cpu", "loss")
+
 
 class Stages:
     """Runs stages over one model, and reads back those that an earlier run finished.
@@ -57,5 +59,6 @@ class Stages:
         except (SafetensorError, RuntimeError, OSError):
             path.unlink(missing_ok=True)  # damaged: trained again
             return False
-        self.seconds[name] = {key: float(value) for key, value in notes.items()}
+        # safetensors keeps the names of tied weights among these notes.
+        self.seconds[name] = {key: float(notes[key]) for key in NOTES if key in notes}
         return True

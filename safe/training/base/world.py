@@ -37,6 +37,7 @@ from safe.data.world.scene import COLOURS, DIFFICULTIES, KINDS, Scene, draw_scen
 from safe.data.world.sound import SOUNDS, Sound, draw_sound, synthesize
 from safe.data.world.words import NOUNS
 from safe.digest import digest_json
+from safe.training.base.describe import describe
 from safe.training.base.ear import Hearing
 from safe.training.base.language import Asked, shuffle_answers
 from safe.training.base.material import stack_waves
@@ -45,6 +46,8 @@ from safe.training.base.vision import Augment
 
 STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
 GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no picture"
+# Learned last, so asked more often.
+HARD = ("object_at",)
 JPEG_QUALITY = (55, 98)
 
 
@@ -53,6 +56,7 @@ class WorldSeen:
     images: list[Image.Image]
     cells: Tensor
     asked: list[Asked]
+    described: list[Asked]
     sizes: tuple[int, ...] = (len(KINDS) + 1, len(COLOURS) + 1, 4)
 
 
@@ -104,10 +108,11 @@ class WorldMaterial:
     def seen(self) -> WorldSeen:
         rng = np.random.default_rng([STREAM, self.seed, 1])
         vqa, gqa, video = (Balancer(w) for w in (VQA_WEIGHTS, GQA_WEIGHTS, VIDEO_WEIGHTS))
-        heard = Balancer(VIDEO_WEIGHTS)
+        hard, heard = Balancer(VQA_WEIGHTS), Balancer(VIDEO_WEIGHTS)
         images = [Image.new("RGB", (64, 64), (grey,) * 3) for grey in GREYS]
         cells = [_cells(Scene((None, None, None, None))) for _ in GREYS]
         asked: list[Asked] = []
+        scenes: list[Scene] = []
 
         def ask(picture: int, questions: Sequence[Question]) -> None:
             asked.extend(Asked(picture, q.text, q.answer, q.name, q.task) for q in questions)
@@ -127,12 +132,16 @@ class WorldMaterial:
                     asked.append(Asked(nothing, CAPTION_PROMPT, text, "caption", "caption"))
             else:
                 scene = draw_scene(rng, difficulty)
-            ask(picture, vqa.pick(picture_questions(scene), 5, rng))
+            questions = picture_questions(scene)
+            ask(picture, vqa.pick(questions, 4, rng))
+            ask(picture, hard.pick([q for q in questions if q.name in HARD], 1, rng))
             ask(picture, gqa.pick(gqa_questions(scene, rng), 4, rng))
             image = render(scene, rng)
             images.append(_through_jpeg(image, rng) if rng.random() < 0.7 else image)
             cells.append(_cells(scene))
-        return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng))
+            scenes.append(scene)
+        described = describe(scenes, len(GREYS), rng)
+        return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng), described)
 
     def heard(self, extractor: ClapFeatureExtractor) -> Hearing:
         rng = np.random.default_rng([STREAM, self.seed, 2])
