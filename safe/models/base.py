@@ -137,7 +137,7 @@ def load_vlm(
     Args:
         path_or_id: folder written by `save_pretrained`, or a hub id.
         revision: hub branch, tag or commit.
-        dtype: of the weights; BLIP-2 itself keeps its Q-Former in float32.
+        dtype: of the weights; under float16 transformers keeps the Q-Former in float32.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or a torch device.
 
     Returns:
