@@ -15,7 +15,7 @@ RUN_CONFIG = RUN.write_config()
 
 
 # A progress bar that is written to a log as well need not move ten times a second.
-shell.prefix("export TQDM_MININTERVAL=2; ")
+shell.prefix("set -euo pipefail; export TQDM_MININTERVAL=2; ")
 
 
 wildcard_constraints:

@@ -23,6 +23,7 @@ class Schedule:
     lr: float
     weight_decay: float = 0.01
     warmup: float = 0.1
+    beta2: float = 0.999
     clip_norm: float = 1.0
 
 
@@ -64,7 +65,12 @@ def fit(
         ModelError: the loss is no longer finite.
     """
     trained = [p for p in parameters if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=schedule.lr, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(
+        trained,
+        lr=schedule.lr,
+        betas=(0.9, schedule.beta2),
+        weight_decay=schedule.weight_decay,
+    )
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=schedule.lr,

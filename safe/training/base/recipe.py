@@ -41,7 +41,7 @@ RECIPES: dict[str, Recipe] = {
         vision=Schedule(steps=450, batch_size=96, lr=2e-3),
         qformer=Schedule(steps=300, batch_size=128, lr=3e-3),
         describing=Schedule(steps=550, batch_size=64, lr=3e-3),
-        language=Schedule(steps=850, batch_size=96, lr=2e-3),
+        language=Schedule(steps=1000, batch_size=96, lr=2e-3),
         hearing=Schedule(steps=800, batch_size=48, lr=3e-3),
         pictures=5000,
         sounds=4000,

@@ -47,7 +47,7 @@ from safe.training.base.vision import Augment
 STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
 GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no picture"
 # Learned last, so asked more often.
-HARD = ("object_at",)
+HARD = ("object_at", "verify_color")
 JPEG_QUALITY = (55, 98)
 
 
@@ -108,7 +108,7 @@ class WorldMaterial:
     def seen(self) -> WorldSeen:
         rng = np.random.default_rng([STREAM, self.seed, 1])
         vqa, gqa, video = (Balancer(w) for w in (VQA_WEIGHTS, GQA_WEIGHTS, VIDEO_WEIGHTS))
-        hard, heard = Balancer(VQA_WEIGHTS), Balancer(VIDEO_WEIGHTS)
+        hard, heard = Balancer(VQA_WEIGHTS | GQA_WEIGHTS), Balancer(VIDEO_WEIGHTS)
         images = [Image.new("RGB", (64, 64), (grey,) * 3) for grey in GREYS]
         cells = [_cells(Scene((None, None, None, None))) for _ in GREYS]
         asked: list[Asked] = []
@@ -134,8 +134,9 @@ class WorldMaterial:
                 scene = draw_scene(rng, difficulty)
             questions = picture_questions(scene)
             ask(picture, vqa.pick(questions, 4, rng))
-            ask(picture, hard.pick([q for q in questions if q.name in HARD], 1, rng))
-            ask(picture, gqa.pick(gqa_questions(scene, rng), 4, rng))
+            more = gqa_questions(scene, rng)
+            ask(picture, gqa.pick(more, 4, rng))
+            ask(picture, hard.pick([q for q in questions + more if q.name in HARD], 2, rng))
             image = render(scene, rng)
             images.append(_through_jpeg(image, rng) if rng.random() < 0.7 else image)
             cells.append(_cells(scene))
