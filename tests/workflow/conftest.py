@@ -25,6 +25,7 @@ class Dag:
     folder: Path
     run_name: str = "default"
     overrides: list[str] = field(default_factory=list)
+    configfile: str | None = None
 
     @classmethod
     def create(cls, folder: Path, **kwargs: Any) -> Dag:
@@ -51,6 +52,7 @@ class Dag:
             "2",
             "--keep-going",
             "--rerun-incomplete",
+            *([] if self.configfile is None else ["--configfile", self.configfile]),
             *arguments,
             *extra,
         ]
@@ -120,6 +122,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Dag:
     """The default run, killed in the middle of base training, started again and finished."""
     dag = Dag.create(tmp_path_factory.mktemp("dag") / "default")
     dag.run_until_killed("rule prepare_base:")
+    done = dag.run()
+    assert done.returncode == 0, done.stdout[-5000:]
+    return dag
+
+
+@pytest.fixture(scope="session")
+def finished_digits(tmp_path_factory: pytest.TempPathFactory) -> Dag:
+    """The run on real recordings and real handwriting."""
+    recordings = ROOT.parent / "shared" / "data" / "fsdd"
+    if not recordings.is_dir():
+        pytest.skip("the recordings of spoken digits (shared/data/fsdd) are not here")
+    dag = Dag.create(
+        tmp_path_factory.mktemp("dag") / "digits",
+        run_name="av_digits",
+        configfile="config/av_digits.yaml",
+    )
+    config = dag.folder / "config" / "av_digits.yaml"
+    text = config.read_text()
+    assert "root: ../shared/data/fsdd" in text
+    config.write_text(text.replace("../shared/data/fsdd", str(recordings)))
     done = dag.run()
     assert done.returncode == 0, done.stdout[-5000:]
     return dag

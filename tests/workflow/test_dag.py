@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from safe.gates.schema import Decision
+from safe.training.base.evaluate import MIN_VL_ACCURACY, MIN_ZERO_SHOT
 
 from .conftest import Dag
 
@@ -177,3 +178,31 @@ def test_measurements_say_where_they_come_from(finished: Dag) -> None:
         assert measurement["peak_memory_bytes"] > 0
         for plot in measurement["plots"]:
             assert finished.path(name, plot).is_file()
+
+
+def _is_a_base(dag: Dag) -> None:
+    held_out = dag.json("base.json")["held_out"]
+    assert held_out["vl"]
+    assert held_out["audio"]
+    for kind, row in held_out["vl"].items():
+        assert row["accuracy"] >= MIN_VL_ACCURACY, kind
+    for kind, row in held_out["audio"].items():
+        assert row["ci"][0] <= row["prior"] + 0.05, kind
+    assert held_out["clap_zero_shot"]["accuracy"] >= MIN_ZERO_SHOT
+
+
+def test_the_worlds_base_sees_and_has_not_heard(finished: Dag) -> None:
+    _is_a_base(finished)
+
+
+def test_a_model_that_reads_learns_to_hear_real_recordings(finished_digits: Dag) -> None:
+    _is_a_base(finished_digits)
+    for name in BUILT:
+        decision = Decision.model_validate(finished_digits.json(name, "decision.json"))
+        assert decision.verdict == "GO", [c.reason for c in decision.criteria]
+    heard = next(
+        c
+        for c in finished_digits.json("03_tiny_overfit", "decision.json")["criteria"]
+        if c["id"] == "03.audio_accuracy"
+    )
+    assert heard["ci"]["low"] > 0.9
