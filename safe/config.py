@@ -109,10 +109,10 @@ class TinyOverfitConfig(Strict):
 
     rows: int = Field(default=512, ge=8)
     audio_fraction: Fraction = 0.5
-    steps: Positive = 400
-    batch_size: Positive = 64
-    projector_lr: float = Field(default=2e-3, gt=0)
-    lora_lr: float = Field(default=2e-3, gt=0)
+    steps: Positive = 480
+    batch_size: Positive = 32
+    projector_lr: float = Field(default=4e-3, gt=0)
+    lora_lr: float = Field(default=4e-3, gt=0)
     warmup: Fraction = 0.05
     clip_norm: float = Field(default=1.0, gt=0)
 

@@ -13,19 +13,20 @@ BLOCKS = 25
 def smooth(
     losses: Sequence[float], epoch: int, blocks: int = BLOCKS
 ) -> tuple[list[float], list[float]]:
-    """Means of the loss over consecutive blocks of whole epochs: (middle step, mean) of each.
+    """Means of the loss over consecutive blocks of steps: (middle step, mean) of each.
 
-    Every block sees every row equally often, so that its mean moves with what was learned and not
-    with which rows were drawn. Steps left over at the end belong to the last block.
+    Where there are epochs enough, a block is of whole epochs: it sees every row equally often,
+    and its mean moves with what was learned and not with which rows were drawn. Steps left over
+    at the end belong to the last block.
 
     Args:
         losses: one a step.
         epoch: steps of an epoch.
-        blocks: least number wanted; fewer only where there are fewer epochs.
+        blocks: least number wanted; fewer only where there are fewer steps.
     """
-    length = epoch * max(1, len(losses) // (blocks * epoch))
-    count = max(1, len(losses) // length)
-    edges = [*(length * i for i in range(count)), len(losses)]
+    per_block = len(losses) // blocks
+    length = per_block - per_block % epoch if per_block >= epoch else max(1, per_block)
+    edges = [*(length * i for i in range(max(1, len(losses) // length))), len(losses)]
     pairs = list(pairwise(edges))
     return [(a + b - 1) / 2 for a, b in pairs], [sum(losses[a:b]) / (b - a) for a, b in pairs]
 

@@ -37,7 +37,7 @@ from safe.models.safe_model import SafeModel
 from safe.training.collate import TextEncoder
 from safe.training.features import picture
 from safe.training.losses import answer_cross_entropy
-from safe.training.opened import OpenedBase, open_base, open_plain_vlm
+from safe.training.opened import OpenedBase, open_base, open_plain_vlm, use_threads
 
 METRICS = {
     "trainable_count": {"unit": "parameters", "low": 0, "high": None},
@@ -58,7 +58,7 @@ TABLE, ITEMS, PAIRS = "parameters.csv", "items.parquet", "timing.parquet"
 def measure(context: Context) -> list[Metric]:
     """Freeze audit, forward equivalence and overhead (the plan's section 2)."""
     config = context.config
-    torch.set_num_threads(config.threads)
+    use_threads(config)
     opened = open_base(config)
     plain_base = open_plain_vlm(config)  # SAFE must not be compared with itself
     model = opened.build(config, seed=config.seed)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from safe.digest import digest_file
@@ -26,7 +25,7 @@ from safe.gates.statistics import rank_correlation, wilson
 from safe.models.checkpoint import save_adapter
 from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features, picture
-from safe.training.opened import OpenedBase, open_base
+from safe.training.opened import OpenedBase, open_base, use_threads
 from safe.training.overfit import Overfit, select_rows
 from safe.training.trainer import StepRecord
 
@@ -46,7 +45,7 @@ OFF_TOKENS, OFF_BATCH = 8, 64
 def measure(context: Context) -> list[Metric]:
     """Train on the tiny split and look at what was learned, and at what was not lost."""
     config = context.config
-    torch.set_num_threads(config.threads)
+    use_threads(config)
     opened = open_base(config)
     model = opened.build(config, seed=config.seed)
     context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
@@ -224,7 +223,7 @@ def _curve(steps: list[float], means: list[float]) -> Metric:
         rho,
         len(steps),
         per_item=STEPS,
-        statistic="Spearman's rho of step and mean loss over blocks of whole epochs",
+        statistic="Spearman's rho of step and mean loss over blocks of steps",
         first_block=means[0],
         last_block=means[-1],
     ).model_copy(update={"ci": interval})
@@ -273,7 +272,7 @@ def _plot(
     values = [record.loss for record in history]
     figure, axis = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
     axis.plot([record.step for record in history], values, color="#b8c4d6", lw=0.8, label="a step")
-    axis.plot(*curve, color="#1f4e8c", lw=2, label="mean of whole epochs")
+    axis.plot(*curve, color="#1f4e8c", lw=2, label="mean of a block of steps")
     final = sum(losses) / sum(len(r.answer) for r in rows)
     axis.axhline(final, color="#2e7d32", ls="--", lw=1, label=f"after training: {final:.4f}")
     axis.set(

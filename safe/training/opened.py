@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
 from safe.config import RunConfig
@@ -38,6 +39,17 @@ class OpenedBase:
     ) -> SafeModel:
         """A SafeModel with a fresh adapter."""
         return SafeModel(self.vlm, self.ear, config.adapter, seed=seed, on_bad_audio=on_bad_audio)
+
+
+def use_threads(config: RunConfig) -> int:
+    """Set PyTorch's threads for the run's models, and say how many.
+
+    Layers of a miniature are too small to share: a second thread gains nothing, and on a busy
+    machine the two wait for each other at every operation (measured: minutes instead of seconds).
+    """
+    threads = 1 if config.scale == "miniature" else config.threads
+    torch.set_num_threads(threads)
+    return threads
 
 
 def read_base(path: Path) -> dict[str, Any]:

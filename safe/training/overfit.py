@@ -113,7 +113,7 @@ class Overfit:
                 opened.digests,
                 config.adapter.model_dump(mode="json"),
                 config.tiny_overfit.model_dump(mode="json"),
-                [config.seed, config.base.dtype, config.threads, str(self.model.device)],
+                [config.seed, config.base.dtype, torch.get_num_threads(), str(self.model.device)],
                 [[r.sample.id, r.heard.id, r.prompt, r.answer] for r in self.rows],
                 digest_code("safe.training.trainer"),
             ]
