@@ -46,8 +46,9 @@ from safe.training.base.vision import Augment
 
 STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
 GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no picture"
-# Learned last, so asked more often.
+# Learned last, so asked more often, and some of them twice.
 HARD = ("object_at", "verify_color")
+TWICE = ("exists_color", "seen_count", "verify_color")
 JPEG_QUALITY = (55, 98)
 
 
@@ -141,6 +142,7 @@ class WorldMaterial:
             images.append(_through_jpeg(image, rng) if rng.random() < 0.7 else image)
             cells.append(_cells(scene))
             scenes.append(scene)
+        asked += [item for item in asked if item.kind in TWICE]
         described = describe(scenes, len(GREYS), rng)
         return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng), described)
 
