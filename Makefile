@@ -1,4 +1,5 @@
-# `make run`: the main job on the embedded default. `make test`: everything that is checked.
+# `make run`: the main job on the embedded default. `make test`: lint and every quick check.
+# `make dag`: the tests that run the whole DAG, kill it and plant faults in it (half an hour).
 # Each sets up .venv by itself; a second time it starts at once.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,13 +10,15 @@ export PYTHONUNBUFFERED := 1
 export TOKENIZERS_PARALLELISM := false
 STAMP := $(VENV)/.installed
 
-.PHONY: run test quick lint clean
+.PHONY: run test dag quick lint clean
 
 run: $(STAMP)
 	snakemake
 
 test: $(STAMP) lint
 	pytest -m "not dag" -n 2
+
+dag: $(STAMP)
 	pytest -m dag
 
 quick: $(STAMP)

@@ -1,6 +1,6 @@
 """`workflow/schemas`: JSON schemas generated from the pydantic models, for editors and readers.
 
-    python -m safe.schemas workflow/schemas
+python -m safe.schemas workflow/schemas
 """
 
 from __future__ import annotations

@@ -112,5 +112,3 @@ def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
             mend="add the criteria file; an experiment that nothing judges proves nothing",
         )
     return run
-
-

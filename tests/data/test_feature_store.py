@@ -81,7 +81,8 @@ def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path):
     with pytest.warns(FeatureWarning, match="entry 1 is damaged"):
         assert FeatureStore(tmp_path, SHAPE).ensure(["a", "b"], computing(values, asked)) == 1
     assert asked == [["b"]]
-    with pytest.warns(FeatureWarning):
+    with warnings.catch_warnings():  # whether the damaged shard is met again depends on its name
+        warnings.simplefilter("ignore", FeatureWarning)
         assert np.array_equal(FeatureStore(tmp_path, SHAPE).read("b"), values["b"])
 
 

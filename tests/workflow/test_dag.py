@@ -122,54 +122,6 @@ def test_a_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) 
     assert dag.path("launch_checklist.html").is_file()
 
 
-def test_dry_run_shows_the_whole_dag(tmp_path: Path) -> None:
-    dag = Dag.create(tmp_path / "dry")
-    shown = dag.run("--dry-run")
-    assert shown.returncode == 0
-    assert {"prepare_data", "prepare_base", "measure_01", "measure_03", "gate"} <= set(
-        _jobs(shown.stdout)
-    )
-
-
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("seeed=3", ["seeed", "did you mean `seed`"]),
-        ("run=my run", ["run", "my run"]),
-        ("threads=many", ["threads", "integer"]),
-    ],
-)
-def test_bad_settings_stop_before_anything_runs(
-    tmp_path: Path, override: str, words: list[str]
-) -> None:
-    dag = Dag.create(tmp_path / "bad", overrides=[override])
-    refused = dag.run()
-    assert refused.returncode != 0
-    assert all(word in refused.stdout for word in words), refused.stdout
-    assert not (dag.folder / "results").exists()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("metric: loss\n", "metric: los\n", ["03.loss", "los", "did you mean"]),
-        ("threshold: 0.05", "threshold: -1", ["03.loss", "-1"]),
-        ("severity:", "severety:", ["severety", "severity"]),
-    ],
-)
-def test_bad_criteria_stop_before_anything_runs(
-    tmp_path: Path, old: str, new: str, words: list[str]
-) -> None:
-    dag = Dag.create(tmp_path / "bad")
-    criteria = dag.folder / "config" / "criteria" / "03_tiny_overfit.yaml"
-    text = criteria.read_text()
-    assert old in text
-    criteria.write_text(text.replace(old, new, 1))
-    refused = dag.run()
-    assert refused.returncode != 0
-    assert all(word in refused.stdout for word in ["03_tiny_overfit.yaml", *words]), refused.stdout
-
-
 def test_measurements_say_where_they_come_from(finished: Dag) -> None:
     for name in BUILT:
         measurement = json.loads(finished.path(name, "measurement.json").read_text())
