@@ -200,6 +200,16 @@ def _numpy_numbers() -> list[Any]:
     ]
 
 
+def feature_extractor(fused: bool, mels: int) -> ClapFeatureExtractor:
+    """Log-mel spectrograms as LAION's models of either kind were trained on, at 48 kHz."""
+    return ClapFeatureExtractor(
+        feature_size=mels,
+        frequency_min=50,
+        frequency_max=14_000,
+        truncation="fusion" if fused else "rand_trunc",
+    )
+
+
 def convert_checkpoint(path: Path, cache: Path) -> Path:
     """Convert a LAION `.pt` once.
 
@@ -225,11 +235,7 @@ def convert_checkpoint(path: Path, cache: Path) -> Path:
     partial = folder.with_name(".ear.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
-    fused = config.audio_config.enable_fusion
-    ClapFeatureExtractor(
-        feature_size=config.audio_config.num_mel_bins,
-        frequency_min=50,
-        truncation="fusion" if fused else "rand_trunc",
-    ).save_pretrained(partial)
+    audio = config.audio_config
+    feature_extractor(audio.enable_fusion, audio.num_mel_bins).save_pretrained(partial)
     partial.rename(folder)
     return folder

@@ -14,6 +14,7 @@ from safe.errors import ModelError
 from safe.models.ear import load_ear
 from safe.models.laion_clap import (
     convert_checkpoint,
+    feature_extractor,
     infer_config,
     load_weights,
     read_checkpoint,
@@ -217,8 +218,13 @@ def test_laions_own_network_gives_the_same_embedding():
     prefix = "audio_model."
     renamed = {k.removeprefix(prefix): v for k, v in rename_weights(weights).items()}
     ours.load_state_dict(renamed, strict=False)
-    mel = torch.randn(2, 1, 1001, 64)
+    waves = torch.randn(2, 480_000, generator=torch.Generator().manual_seed(0)) * 0.1
     with torch.no_grad():
-        expected = theirs({"mel_fusion": mel, "waveform": None, "longer": torch.zeros(2, 1)})
+        expected = theirs({"waveform": waves, "longer": torch.zeros(2, 1)})["embedding"]
+        mel = theirs.logmel_extractor(theirs.spectrogram_extractor(waves))
         found = ours(input_features=mel, is_longer=None).pooler_output
-    torch.testing.assert_close(found, expected["embedding"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    extracted = feature_extractor(False, 64)(
+        list(waves.numpy()), sampling_rate=48_000, return_tensors="pt"
+    )["input_features"]
+    torch.testing.assert_close(extracted, mel, atol=1e-2, rtol=1e-3)
