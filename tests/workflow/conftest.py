@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent  # the rules call `safe` from there
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Dag:
     def command(self, *arguments: str) -> list[str]:
         extra = ["--config", *self.overrides] if self.overrides else []
         return [
-            "snakemake",
+            str(BIN / "snakemake"),
             "--snakefile",
             str(ROOT / "Snakefile"),
             "--cores",
@@ -92,7 +94,7 @@ class Dag:
                 process.wait()
 
     def _environment(self, sabotage: str | None) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         if sabotage is not None:
             plant = self.folder / "sabotage"
             plant.mkdir(exist_ok=True)
