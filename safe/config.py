@@ -117,6 +117,68 @@ class TinyOverfitConfig(Strict):
     clip_norm: float = Field(default=1.0, gt=0)
 
 
+class StageAConfig(Strict):
+    """How the adapter is trained: experiment 04, and those that train as it does."""
+
+    rows: Positive = 50_000  # training rows at most, audio and VL together
+    audio_fraction: float = Field(default=0.5, gt=0, le=1)  # of every batch: rows that need sound
+    tasks: list[Literal["audio", "av", "caption"]] = Field(default=["audio", "av"], min_length=1)
+    steps: Positive = 800
+    batch_size: Positive = 64  # rows of an optimizer step, over all processes
+    accumulate: Positive = 1  # micro-batches that a step is dealt out to
+    projector_lr: float = Field(default=4e-3, gt=0)
+    lora_lr: float = Field(default=4e-3, gt=0)
+    warmup: Fraction = 0.05
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    distillation: float = Field(default=1.0, ge=0)  # weight of KL(base || SAFE) on VL rows
+    faint_noise: Fraction = 0.1  # of VL rows: hear near-silence, not another row's clip
+    checkpoint_every: Positive = 200
+
+
+class PilotConfig(Strict):
+    """Experiment 04: what is held out, and what the ablation tries."""
+
+    vl_items: Positive = 1500  # of each of the VQA and GQA layouts, for base against SAFE
+    latency_pairs: Positive = 60
+    spike_mads: float = Field(default=12.0, gt=0)  # a step further off the running median is a spike
+    audio_tokens: list[Annotated[int, Field(ge=1, le=64)]] = Field(default=[4, 8, 12], min_length=1)
+    ranks: list[Positive] = Field(default=[4, 8, 16], min_length=1)
+    ablation_steps: Positive = 300
+    margin: Fraction = 0.03  # of audio accuracy: how far below the best still counts as its equal
+
+
+class GatingConfig(Strict):
+    """Experiment 05."""
+
+    max_audio_drop: Fraction = 0.01  # what a threshold may cost on validation, by its bound
+    points: int = Field(default=25, ge=5)  # thresholds on the curve of each policy
+    timed_items: Positive = 120
+    timing_repeats: Positive = 3
+
+
+class ProfileConfig(Strict):
+    """Experiment 06: what the machine must carry."""
+
+    batch_sizes: list[Positive] = Field(default=[16, 32, 64, 128, 256], min_length=4)
+    target_batch: Positive = 64
+    memory_budget_gb: float | None = Field(default=None, gt=0)  # None: all that the device has
+    audio_latency_ms: float = Field(default=50.0, gt=0)  # SLO: added per question, median
+    audio_latency_p95_ms: float = Field(default=100.0, gt=0)
+    planned_samples: Positive = 500_000
+    planned_hours: float = Field(default=24.0, gt=0)
+    repeats: int = Field(default=20, ge=5)
+    audio_tokens: list[Annotated[int, Field(ge=1, le=64)]] = Field(default=[4, 8, 12], min_length=1)
+
+
+class TrackingConfig(Strict):
+    """Where training is logged, through Accelerate."""
+
+    trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = []
+    project: str = Field(default="safe", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    online: bool = False  # wandb: False keeps the record in results/, `wandb sync` sends it later
+
+
 class ParityConfig(Strict):
     """Experiment 02."""
 
@@ -180,6 +242,11 @@ class RunConfig(Strict):
     preflight: PreflightConfig = PreflightConfig()
     parity: ParityConfig = ParityConfig()
     tiny_overfit: TinyOverfitConfig = TinyOverfitConfig()
+    stage_a: StageAConfig = StageAConfig()
+    pilot: PilotConfig = PilotConfig()
+    gating: GatingConfig = GatingConfig()
+    profile: ProfileConfig = ProfileConfig()
+    tracking: TrackingConfig = TrackingConfig()
     curriculum: CurriculumConfig
 
     @model_validator(mode="after")
