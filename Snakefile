@@ -18,6 +18,10 @@ RUN_CONFIG = RUN.write_config()
 shell.prefix("set -euo pipefail; export TQDM_MININTERVAL=2; ")
 
 
+onstart:
+    RUN.hold()
+
+
 wildcard_constraints:
     experiment=r"\d\d_[a-z0-9_]+",
 

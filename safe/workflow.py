@@ -5,7 +5,9 @@ Imports no torch: every `snakemake` call pays for this module.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +18,7 @@ from safe.config import RunConfig, parse_run_config
 from safe.digest import digest_code, digest_json
 from safe.errors import ConfigError
 from safe.experiments.names import module_name
-from safe.files import write_json
+from safe.files import translate_os_error, write_json
 from safe.gates.catalogue import check_criteria
 from safe.gates.schema import CriteriaFile
 
@@ -87,6 +89,36 @@ class Run:
         if not text_is_same:
             write_json(path, values)
         return path.as_posix()
+
+    def hold(self) -> int:
+        """Keep a second `snakemake` off this run until the process ends, however it ends.
+
+        Snakemake's own lock outlives a process that was killed; the kernel drops this one, so the
+        next call goes on without help (the profiles therefore say `nolock`).
+
+        Returns:
+            The file descriptor that holds the lock.
+
+        Raises:
+            ConfigError: the run is held by a process that is alive.
+        """
+        path = self.folder / ".lock"
+        with translate_os_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(held, 32, 0).decode(errors="replace").strip()
+            os.close(held)
+            raise ConfigError(
+                f"this run is under way already, in process {holder}",
+                where=self.folder,
+                mend="wait for it, or give this one another name with `--config run=NAME`",
+            ) from None
+        os.ftruncate(held, 0)
+        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+        return held
 
 
 def _read_or_none(path: Path) -> Any:
