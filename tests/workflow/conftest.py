@@ -109,6 +109,12 @@ class Dag:
         value: dict[str, Any] = json.loads(self.path(*parts).read_text())
         return value
 
+    def forget(self, experiment: str) -> None:
+        """As if the experiment had not run yet. Snakemake makes no file anew that only others,
+        which are up to date, were made from: the decision and the token must go too."""
+        for name in ("measurement.json", "decision.json", "GO"):
+            self.path(experiment, name).unlink()
+
     def verdicts(self, experiment: str) -> dict[str, str]:
         decision = self.json(experiment, "decision.json")
         return {c["id"]: c["verdict"] for c in decision["criteria"]}

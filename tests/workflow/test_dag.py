@@ -83,7 +83,7 @@ def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> No
 
 def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path) -> None:
     dag = finished.clone(tmp_path / "killed")
-    (dag.path("03_tiny_overfit", "measurement.json")).unlink()
+    dag.forget("03_tiny_overfit")
     dag.run_until_killed("rule measure_03:")
     assert not dag.path("03_tiny_overfit", "measurement.json").exists()
     done = dag.run()

@@ -45,7 +45,7 @@ DEAF = """
 
 def _refused(dag: Dag, experiment: str, criteria: set[str], sabotage: str | None) -> None:
     target = dag.path("03_tiny_overfit", "GO").relative_to(dag.folder).as_posix()
-    dag.path(experiment, "measurement.json").unlink()
+    dag.forget(experiment)
     refused = dag.run(target, sabotage=sabotage)
     assert refused.returncode != 0
     verdicts = dag.verdicts(experiment)
