@@ -92,6 +92,24 @@ def measure(experiment: str, config: Config) -> None:
 
 
 @app.command()
+def part(experiment: str, name: str, config: Config) -> None:
+    """Run one part of an experiment, such as a cell of the ablation."""
+    from safe.config import load_run_config
+    from safe.experiments.runner import run_part
+
+    run_part(load_run_config(config), experiment, name)
+
+
+@app.command("prepare-features")
+def prepare_features(config: Config) -> None:
+    """Encode once what frozen models make of the rows to train and to measure on."""
+    from safe.config import load_run_config
+    from safe.training.prepare_features import prepare_features as prepare
+
+    prepare(load_run_config(config))
+
+
+@app.command()
 def judge(
     run: RunFolder,
     experiment: Annotated[str | None, typer.Argument(help="03 or 03_tiny_overfit")] = None,

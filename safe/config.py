@@ -139,9 +139,12 @@ class StageAConfig(Strict):
 class PilotConfig(Strict):
     """Experiment 04: what is held out, and what the ablation tries."""
 
-    vl_items: Positive = 1500  # of each of the VQA and GQA layouts, for base against SAFE
-    latency_pairs: Positive = 60
-    spike_mads: float = Field(default=12.0, gt=0)  # a step further off the running median is a spike
+    vl_items: Positive = 1500  # held-out VL questions of each dataset, base against SAFE
+    audio_items: Positive = 3000  # held-out questions about sound of each split
+    latency_pairs: int = Field(default=60, ge=20)
+    spike_mads: float = Field(
+        default=12.0, gt=0
+    )  # a step further off the running median is a spike
     audio_tokens: list[Annotated[int, Field(ge=1, le=64)]] = Field(default=[4, 8, 12], min_length=1)
     ranks: list[Positive] = Field(default=[4, 8, 16], min_length=1)
     ablation_steps: Positive = 300

@@ -34,6 +34,11 @@ class Run:
     def folder(self) -> Path:
         return self.config.folder
 
+    @property
+    def part_threads(self) -> int:
+        """Of a training that runs beside others: a miniature takes one, and two run at a time."""
+        return 1 if self.config.scale == "miniature" else self.config.threads
+
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:
         """Experiment name -> its criteria, checked against what its module measures."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import resource
 import subprocess
 import time
@@ -109,4 +110,32 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
     )
     path = folder / "measurement.json"
     write_json(path, measurement.model_dump(mode="json"))
+    return path
+
+
+def run_part(config: RunConfig, experiment: str, part: str) -> Path:
+    """Run one part of an experiment, such as a cell of an ablation, as a job of its own.
+
+    Returns:
+        The path of NN_name/parts/PART/result.json, written whole or not at all.
+
+    Raises:
+        ConfigError: the experiment has no such part.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
+        raise ConfigError(f"{part!r} is no name of a part", mend="use letters, digits, _ and -")
+    name = f"{module_name(experiment)}_parts"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            f"experiment {experiment!r} has no parts", mend=f"there is no module {name}"
+        ) from None
+    folder = config.folder / experiment / "parts" / part
+    folder.mkdir(parents=True, exist_ok=True)
+    result = module.run(Context(config=config, folder=folder), part)
+    path = folder / "result.json"
+    write_json(path, result)
     return path

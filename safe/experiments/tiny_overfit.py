@@ -5,6 +5,7 @@ Always-on audio. Afterwards the gate is turned OFF again, and the VL rows must c
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -21,17 +22,19 @@ from safe.evaluation.snapshot import OffAnswer, off_answers
 from safe.experiments.context import Context
 from safe.files import atomic, write_json
 from safe.gates.schema import Metric
-from safe.gates.statistics import rank_correlation, wilson
+from safe.gates.statistics import paired_difference, rank_correlation, wilson
 from safe.models.checkpoint import save_adapter
 from safe.training.collate import Row, TextEncoder
-from safe.training.features import Features, picture
-from safe.training.opened import OpenedBase, open_base, use_threads
+from safe.training.features import Features
+from safe.training.feeding import Feeder, batches
+from safe.training.opened import open_base, use_threads
 from safe.training.overfit import Overfit, select_rows
 from safe.training.trainer import StepRecord
 
 METRICS = {
     "loss": {"unit": "nats", "low": 0, "high": None},
     "audio_accuracy": {"unit": "fraction", "low": 0, "high": 1},
+    "audio_needed": {"unit": "fraction", "low": -1, "high": 1},
     "vl_unchanged": {"unit": "count", "low": 0, "high": None},
     "learning_curve": {"unit": "rho", "low": -1, "high": 1},
     "learning_plateau": {"unit": "ratio", "low": 0, "high": None},
@@ -39,7 +42,7 @@ METRICS = {
 
 ROWS, STEPS, PLOT = "rows.parquet", "steps.parquet", "plots/learning_curve.png"
 CHECKPOINT, BEFORE = "checkpoint.pt", "off_before.json"
-OFF_TOKENS, OFF_BATCH = 8, 64
+OFF_TOKENS = 8
 
 
 def measure(context: Context) -> list[Metric]:
@@ -54,22 +57,27 @@ def measure(context: Context) -> list[Metric]:
     features = Features(opened, config.cache, model.projector.input_kind)
     encoder = TextEncoder(opened.vlm, opened.processor)
     rows = select_rows(config, context.manifest, features, encoder)
-    overfit = Overfit(model, rows, features, encoder)
+    feeder = Feeder(model, features, encoder)
+    overfit = Overfit(feeder, rows)
     seeing = [r for r in rows if r.sample.task == "vl"]
     hearing = [r for r in rows if r.sample.task != "vl"]
 
     def off() -> list[OffAnswer]:
-        return off_answers(model, _plain_batches(opened, seeing), max_new_tokens=OFF_TOKENS)
+        return off_answers(model, _plain_batches(feeder, seeing), max_new_tokens=OFF_TOKENS)
 
     before = _before(context.folder / BEFORE, overfit.fingerprint(config), off)
     history, trainer = overfit.train(config, context.folder / CHECKPOINT)
     after = off()
-    losses = overfit.losses()
-    answers = overfit.answers(hearing)
+    losses = feeder.losses(rows)
+    answers = feeder.answers(hearing)
+    misled = feeder.answers(_swapped(hearing))
 
     changed = {a.id for a, b in zip(after, before, strict=True) if a != b}
     correct = [
         same_answer(given, row.sample.answer) for given, row in zip(answers, hearing, strict=True)
+    ]
+    without = [
+        same_answer(given, row.sample.answer) for given, row in zip(misled, hearing, strict=True)
     ]
     _write(
         context,
@@ -85,13 +93,15 @@ def measure(context: Context) -> list[Metric]:
                 "tokens": len(row.answer),
                 "generated": given,
                 "correct": right,
+                "correct_with_another_sound": swapped,
                 "off_changed": (row.sample.id in changed) if row.sample.task == "vl" else None,
             }
-            for row, loss, given, right in zip(
+            for row, loss, given, right, swapped in zip(
                 rows,
                 losses,
                 [*answers, *[None] * len(seeing)],
                 [*correct, *[None] * len(seeing)],
+                [*without, *[None] * len(seeing)],
                 strict=True,
             )
         ],
@@ -103,6 +113,7 @@ def measure(context: Context) -> list[Metric]:
     metrics = [
         _loss(rows, losses, features, trainer.resumed_at),
         _accuracy(hearing, correct),
+        _needed(hearing, correct, without, config.seed),
         _metric(
             "vl_unchanged",
             len(changed),
@@ -120,17 +131,11 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _plain_batches(
-    opened: OpenedBase, rows: Sequence[Row]
+    feeder: Feeder, rows: Sequence[Row]
 ) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
     """The VL rows as a plain call of the base takes them, from their pictures."""
-    encoder, device = TextEncoder(opened.vlm, opened.processor), opened.vlm.device
-    for start in range(0, len(rows), OFF_BATCH):
-        batch = rows[start : start + OFF_BATCH]
-        pixels = opened.processor.image_processor(
-            [picture(r.sample) for r in batch], return_tensors="pt"
-        )["pixel_values"]
-        inputs = {**encoder.prompts(batch), "pixel_values": pixels}
-        yield [r.sample.id for r in batch], {n: v.to(device) for n, v in inputs.items()}
+    for batch in batches(rows):
+        yield [r.sample.id for r in batch], feeder.plain(batch)
 
 
 def _before(path: Path, fingerprint: str, take: Any) -> list[OffAnswer]:
@@ -211,6 +216,37 @@ def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
         per_item=ROWS,
         by_type={name: [sum(found), len(found)] for name, found in sorted(by_type.items())},
     ).model_copy(update={"ci": wilson(sum(correct), len(correct))})
+
+
+def _swapped(rows: Sequence[Row]) -> list[Row]:
+    """The same questions and pictures, each with the sound of the row half the list away."""
+    half = max(1, len(rows) // 2)
+    return [
+        dataclasses.replace(row, heard=rows[(i + half) % len(rows)].heard)
+        for i, row in enumerate(rows)
+    ]
+
+
+def _needed(
+    rows: Sequence[Row], correct: Sequence[bool], without: Sequence[bool], seed: int
+) -> Metric:
+    try:
+        interval = paired_difference(
+            [float(c) for c in correct],
+            [float(w) for w in without],
+            seed=seed,
+            clusters=[row.sample.source for row in rows],
+        )
+    except ValueError as error:
+        return _missing("audio_needed", len(rows), str(error))
+    return _metric(
+        "audio_needed",
+        (sum(correct) - sum(without)) / len(rows),
+        len(rows),
+        per_item=ROWS,
+        statistic="accuracy with the row's own sound minus accuracy with another row's",
+        with_another_sound=sum(without) / len(rows),
+    ).model_copy(update={"ci": interval})
 
 
 def _curve(steps: list[float], means: list[float]) -> Metric:

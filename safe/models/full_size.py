@@ -6,7 +6,10 @@ written out here so that no hub is needed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
@@ -89,3 +92,48 @@ def build_full_size(adapter: AdapterConfig = PLAN_ADAPTER) -> SafeModel:
         base = Blip2ForConditionalGeneration(blip2_opt_2_7b_config())
         ear = Ear(ClapModel(clap_htsat_config()), ClapFeatureExtractor(), "meta")
         return SafeModel(base, ear, adapter)
+
+
+PROMPT, IMAGE, FRAMES = 16, 224, 1001  # tokens of a question, pixels, mel frames of ten seconds
+
+
+@torch.no_grad()
+def count_answer(model: SafeModel) -> dict[str, int]:
+    """Floating-point operations of the first answer token at full size, part by part.
+
+    Counted by PyTorch on the meta device for one question: `vision` (tower and Q-Former),
+    `language` (the base), `ear`, `projector`, and `language_on` (with k audio tokens and LoRA).
+    """
+    base, config = model.base, model.base.config
+    width = config.text_config.hidden_size
+
+    def count(call: Any) -> int:
+        with FlopCounterMode(display=False) as counter:
+            call()
+        return int(counter.get_total_flops())
+
+    def see() -> None:  # as fusion.image_tokens, without masks, which meta tensors cannot have
+        seen = base.vision_model(pixel_values=pixels, return_dict=True).last_hidden_state
+        queries = base.qformer(
+            query_embeds=base.query_tokens, encoder_hidden_states=seen, return_dict=True
+        ).last_hidden_state
+        base.language_projection(queries)
+
+    def language(module: Any, positions: int) -> Any:
+        embeds = torch.empty(1, positions, width, device="meta")
+        return module(inputs_embeds=embeds, logits_to_keep=1)
+
+    pixels = torch.empty(1, 3, IMAGE, IMAGE, device="meta")
+    bins = model.ear_model.config.audio_config.num_mel_bins
+    sound = torch.empty(1, 1, FRAMES, bins, device="meta")
+    heard = torch.empty(1, model.ear.embedding_dim, device="meta")
+    positions = config.num_query_tokens + PROMPT
+    return {
+        "vision": count(see),
+        "language": count(lambda: language(base.language_model, positions)),
+        "ear": count(lambda: model.ear_model.audio_model(sound)),
+        "projector": count(lambda: model.projector(heard)),
+        "language_on": count(
+            lambda: language(model.language_model, positions + model.config.audio_tokens)
+        ),
+    }

@@ -186,6 +186,10 @@ class Features:
             values = encode([wave for _, wave in chunk]).float().cpu().numpy()
             yield from zip([key for key, _ in chunk], values, strict=True)
 
+    def image_key(self, sample: Sample) -> str:
+        """Names what the base sees of the sample: base, preprocessing and picture."""
+        return self._key("image", sample.image)
+
     # -- reading -------------------------------------------------------------------------------
 
     def usable(self, samples: Iterable[Sample]) -> list[Sample]:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from safe.config import RunConfig
 from safe.data.manifest import load_samples
 from safe.data.sample import Sample
 from safe.digest import digest_code, digest_json
 from safe.errors import DataError
-from safe.models.safe_model import SafeModel
 from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features
+from safe.training.feeding import Feeder
 from safe.training.sampler import LengthBatches
 from safe.training.trainer import StepRecord, Trainer, TrainingBatch, TrainSettings
-
-EVALUATE = 64  # rows of an evaluation batch
 
 
 def pick(
@@ -79,41 +74,20 @@ def select_rows(
 
 @dataclass(frozen=True)
 class Overfit:
-    """A SafeModel, its rows and how to put them into batches."""
+    """Rows to be learned by heart, and the run that learns them."""
 
-    model: SafeModel
+    feeder: Feeder
     rows: list[Row]
-    features: Features
-    encoder: TextEncoder
-
-    def inputs(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Arguments of `SafeModel.generate` for rows that consult, from cached features."""
-        arrays: dict[str, Tensor] = {
-            **self.encoder.prompts(rows),
-            "image_tokens": self.features.image([r.sample for r in rows]),
-            "audio": self.features.audio([r.heard for r in rows]),
-        }
-        return {"gate": True, **{n: v.to(self.model.device) for n, v in arrays.items()}}
-
-    def scoring(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Arguments of `SafeModel.score`."""
-        answers = {n: v.to(self.model.device) for n, v in self.encoder.answers(rows).items()}
-        return {**self.inputs(rows), **answers}
-
-    def batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Rows in order, `EVALUATE` at a time."""
-        for start in range(0, len(rows), EVALUATE):
-            yield rows[start : start + EVALUATE]
 
     def fingerprint(self, config: RunConfig) -> str:
         """Digest of all that decides how training ends."""
-        opened = self.features.opened
         return digest_json(
             [
-                opened.digests,
+                self.feeder.features.opened.digests,
                 config.adapter.model_dump(mode="json"),
                 config.tiny_overfit.model_dump(mode="json"),
-                [config.seed, config.base.dtype, torch.get_num_threads(), str(self.model.device)],
+                [config.seed, config.base.dtype, torch.get_num_threads()],
+                str(self.feeder.model.device),
                 [[r.sample.id, r.heard.id, r.prompt, r.answer] for r in self.rows],
                 digest_code("safe.training.trainer"),
             ]
@@ -123,7 +97,7 @@ class Overfit:
         """Train with the gate always ON; goes on from `checkpoint` where there is one."""
         settings = config.tiny_overfit
         trainer = Trainer(
-            self.model,
+            self.feeder.model,
             LengthBatches([r.length for r in self.rows], settings.batch_size, config.seed),
             self._training_batch,
             TrainSettings(
@@ -139,25 +113,7 @@ class Overfit:
         )
         return trainer.run("tiny overfit"), trainer
 
-    def _training_batch(self, numbers: list[int]) -> TrainingBatch:
+    def _training_batch(self, numbers: list[int], whole: list[int], step: int) -> TrainingBatch:
         rows = [self.rows[n] for n in numbers]
-        return TrainingBatch(self.scoring(rows), [r.sample.id for r in rows])
-
-    @torch.no_grad()
-    def losses(self) -> list[float]:
-        """Nats per row, summed over its answer tokens, in the rows' order."""
-        return [
-            -float(total)
-            for batch in self.batches(self.rows)
-            for total in self.model.score(**self.scoring(batch)).sum(dim=1)
-        ]
-
-    def answers(self, rows: Sequence[Row]) -> list[str]:
-        """Greedy answers of rows that consult."""
-        longest = max((len(r.answer) for r in rows), default=1)
-        found: list[str] = []
-        for batch in self.batches(rows):
-            inputs = self.inputs(batch)
-            done = self.model.generate(**inputs, max_new_tokens=longest, do_sample=False)
-            found += self.encoder.decode(done.sequences, inputs["input_ids"].shape[1])
-        return found
+        tokens = sum(len(self.rows[n].answer) for n in whole)
+        return TrainingBatch(self.feeder.scoring(rows), [r.sample.id for r in rows], tokens)

@@ -1,7 +1,8 @@
-"""The Stage-A loop: projector and LoRA learn, all else is frozen; a killed run goes on.
+"""The loop: projector and LoRA learn, all else is frozen; a killed run goes on.
 
 A checkpoint holds adapter, optimizer, place in the schedule and the sampler, random state and
 history. On one CPU a run that was killed and resumed ends bit for bit as one that was not.
+Accelerate carries devices, precision, processes and trackers.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from accelerate import Accelerator
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from safe.errors import TrainingError
+from safe.errors import ConfigError, TrainingError
 from safe.files import atomic
 from safe.models.safe_model import SafeModel
-from safe.training.losses import answer_cross_entropy
-from safe.training.sampler import LengthBatches
+from safe.training.losses import Objective, cross_entropy
 from safe.training.schedule import warmup_cosine
+from safe.training.tracking import log_step, open_accelerator
+
+RECORDED = ("loss", "cross_entropy", "divergence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +41,67 @@ class TrainSettings:
     clip_norm: float
     seed: int
     weight_decay: float = 0.01
+    accumulate: int = 1
     checkpoint_every: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Arguments of `SafeModel.score`, and who is in the batch."""
+    """A micro-batch.
+
+    Attributes:
+        inputs: arguments of `SafeModel.score`.
+        ids: who is in it.
+        tokens: answer tokens that the cross-entropy of the whole optimizer step is over, so that
+            the parts of a step add up to it; None: those of this batch.
+        hearing: (B,) bool, rows that are to answer from what they hear.
+        teacher: (N, V), the base's logits at every answer token of the other rows, row after row.
+        teacher_tokens: as `tokens`, of the other rows.
+    """
 
     inputs: dict[str, Any]
     ids: Sequence[str]
+    tokens: int | None = None
+    hearing: Tensor | None = None
+    teacher: Tensor | None = None
+    teacher_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What one optimizer step saw. Loss in nats per answer token; norm before clipping."""
+    """What one optimizer step saw: nats per answer token; the gradient norm before clipping."""
 
     step: int
     loss: float
+    cross_entropy: float
+    divergence: float  # NaN where the objective has none
     gradient_norm: float
     rate: float  # of the learning rates
+
+
+class Batches(Protocol):
+    """Which rows come next: `safe.training.sampler`."""
+
+    def next(self) -> list[int]: ...
+
+    def state(self) -> dict[str, int]: ...
+
+    def resume(self, state: dict[str, int]) -> None: ...
+
+
+# (rows of this micro-batch, rows of the whole step, number of the step)
+Make = Callable[[list[int], list[int], int], TrainingBatch]
+
+
+class _Step(nn.Module):
+    """Model and objective as one module, which is what Accelerate wraps for several processes."""
+
+    def __init__(self, model: SafeModel, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        return dict(self.objective(self.model, batch))
 
 
 def parameter_groups(model: SafeModel, settings: TrainSettings) -> list[dict[str, Any]]:
@@ -73,7 +119,9 @@ class Trainer:
     Args:
         model: its trainable parameters are trained.
         batches: which rows come next.
-        make: the batch of the given row numbers.
+        make: the micro-batch of the given row numbers.
+        objective: what is minimised.
+        accelerator: devices, precision, processes, trackers; by default the model's device alone.
         checkpoint: file to save to and resume from; None keeps nothing.
         fingerprint: digest of all that decides the outcome; a checkpoint of another is not used.
     """
@@ -81,18 +129,22 @@ class Trainer:
     def __init__(
         self,
         model: SafeModel,
-        batches: LengthBatches,
-        make: Callable[[list[int]], TrainingBatch],
+        batches: Batches,
+        make: Make,
         settings: TrainSettings,
         *,
+        objective: Objective = cross_entropy,
+        accelerator: Accelerator | None = None,
         checkpoint: Path | None = None,
         fingerprint: str = "",
     ) -> None:
         self.model, self.batches, self.make, self.settings = model, batches, make, settings
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
-        self.optimizer = torch.optim.AdamW(
+        self.accelerator = accelerator or open_accelerator(model.device)
+        optimizer = torch.optim.AdamW(
             parameter_groups(model, settings), weight_decay=settings.weight_decay
         )
+        self._module, self.optimizer = self.accelerator.prepare(_Step(model, objective), optimizer)
         self.history: list[StepRecord] = []
         self.resumed_at: int | None = None
 
@@ -106,50 +158,111 @@ class Trainer:
         self._resume()
         self.model.train()
         start, steps = len(self.history), self.settings.steps
-        with tqdm(total=steps, initial=start, desc=title, unit="step", disable=None) as bar:
+        hidden = None if self.accelerator.is_main_process else True
+        with tqdm(total=steps, initial=start, desc=title, unit="step", disable=hidden) as bar:
             for step in range(start, steps):
                 record = self._step(step)
                 self.history.append(record)
                 bar.update()
-                bar.set_postfix(loss=f"{record.loss:.3f}", refresh=False)
+                bar.set_postfix(loss=f"{record.loss:.3f}", rate=f"{record.rate:.2f}", refresh=False)
+                self._log(record)
                 if (step + 1) % self.settings.checkpoint_every == 0 or step + 1 == steps:
                     self.save()
         self.model.eval()
         return self.history
 
+    # -- a step --------------------------------------------------------------------------------
+
+    def _parts(self, rows: list[int]) -> list[list[int]]:
+        """This process's micro-batches of a step's rows; rows of like length go to all alike."""
+        processes, micro = self.accelerator.num_processes, self.settings.accumulate
+        if len(rows) < processes * micro:
+            raise ConfigError(
+                f"a step of {len(rows)} rows cannot be dealt out to {processes} processes with "
+                f"{micro} micro-batches each",
+                key="accumulate",
+                mend="raise batch_size, or lower accumulate",
+            )
+        first = self.accelerator.process_index
+        return [rows[first + processes * m :: processes * micro] for m in range(micro)]
+
     def _step(self, step: int) -> StepRecord:
         rate = warmup_cosine(step, self.settings.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
-        batch = self.make(self.batches.next())
-        scores = self.model.score(**batch.inputs)
-        loss = answer_cross_entropy(scores, batch.inputs["answer_mask"])
-        self._check(step, batch, "loss", loss)
+        rows = self.batches.next()
+        parts = self._parts(rows)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
+        sums: dict[str, Tensor] = {}
+        ids: list[str] = []
+        for number, part in enumerate(parts):
+            batch = self.make(part, rows, step)
+            ids += batch.ids
+            last = number + 1 == len(parts)
+            with self._synchronised(last), self.accelerator.autocast():
+                terms = self._module(batch)
+                # Processes average their gradients; each has its share of the step's sum.
+                self.accelerator.backward(terms["loss"] * self.accelerator.num_processes)
+            for name in RECORDED:
+                if name in terms:
+                    sums[name] = sums.get(name, 0) + terms[name].detach()
+        norm = self.accelerator.clip_grad_norm_(
             self.model.trainable().values(), self.settings.clip_norm
         )
-        self._check(step, batch, "gradient", norm)
+        seen = torch.stack([*(sums[n].float() for n in sums), torch.as_tensor(norm).float()])
+        values = self._everywhere(seen)  # the one wait for the device in a step
+        found = dict(zip([*sums, "gradient"], values, strict=True))
+        for what in ("loss", "gradient"):
+            if not torch.isfinite(torch.tensor(found[what])):
+                self._not_finite(step, ids, what, found[what])
         self.optimizer.step()
-        return StepRecord(step, loss.item(), float(norm), rate)
+        return StepRecord(
+            step,
+            found["loss"],
+            found.get("cross_entropy", float("nan")),
+            found.get("divergence", float("nan")),
+            found["gradient"],
+            rate,
+        )
 
-    def _check(self, step: int, batch: TrainingBatch, what: str, value: Tensor) -> None:
-        if not bool(torch.isfinite(value)):
-            raise TrainingError(
-                f"the {what} is {float(value.detach())} at step {step}, in the batch of "
-                f"{', '.join(batch.ids[:8])}" + (", ..." if len(batch.ids) > 8 else ""),
-                mend="lower the learning rates, lengthen the warm-up, or look at these rows; "
-                "training goes on from the last checkpoint",
-            )
+    def _synchronised(self, last: bool) -> Any:
+        return torch.enable_grad() if last else self.accelerator.no_sync(self._module)
+
+    def _everywhere(self, seen: Tensor) -> list[float]:
+        """Sums over processes; the norm is the same in all of them."""
+        if self.accelerator.num_processes > 1:
+            total = self.accelerator.reduce(seen, reduction="sum")
+            seen = torch.cat([total[:-1], seen[-1:]])
+        return [float(value) for value in seen.tolist()]
+
+    def _not_finite(self, step: int, ids: Sequence[str], what: str, value: float) -> None:
+        raise TrainingError(
+            f"the {what} is {value} at step {step}, in the batch of {', '.join(ids[:8])}"
+            + (", ..." if len(ids) > 8 else ""),
+            mend="lower the learning rates, lengthen the warm-up, or look at these rows; "
+            "training goes on from the last checkpoint",
+        )
+
+    def _log(self, record: StepRecord) -> None:
+        values = {
+            "train/loss": record.loss,
+            "train/cross_entropy": record.cross_entropy,
+            "train/divergence": record.divergence,
+            "train/gradient_norm": record.gradient_norm,
+            "train/projector_lr": self.settings.projector_lr * record.rate,
+            "train/lora_lr": self.settings.lora_lr * record.rate,
+        }
+        kept = {name: value for name, value in values.items() if value == value}
+        log_step(self.accelerator, kept, record.step)
 
     # -- checkpoints ---------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or not self.accelerator.is_main_process:
             return
-        records = [[r.step, r.loss, r.gradient_norm, r.rate] for r in self.history]
+        fields = StepRecord.__slots__
+        records = [[float(getattr(r, name)) for name in fields] for r in self.history]
         state = {
             "fingerprint": self.fingerprint,
             "adapter": {n: p.detach() for n, p in self.model.trainable().items()},
@@ -184,8 +297,5 @@ class Trainer:
         torch.set_rng_state(cpu)
         if len(cuda) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(cuda)
-        self.history = [
-            StepRecord(int(step), loss, norm, rate)
-            for step, loss, norm, rate in state["history"].tolist()
-        ]
+        self.history = [StepRecord(int(r[0]), *r[1:]) for r in state["history"].tolist()]
         self.resumed_at = len(self.history)

@@ -1,15 +1,17 @@
 """03 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from safe.config import parse_run_config
 from safe.errors import TrainingError
 from safe.models.safe_model import SafeModel
-from safe.training import trainer as trainer_module
+from safe.training import losses
 from safe.training.features import Features
 from safe.training.overfit import Overfit
-from safe.training.trainer import Trainer, TrainingBatch
+from safe.training.trainer import Trainer
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_learnable_run
 
@@ -59,15 +61,22 @@ def test_every_row_hears_the_same_sound(config, tmp_path, monkeypatch):
     assert found["03.learning_plateau"] == "fail"
 
 
+def test_a_deaf_model_that_knows_the_pictures_by_heart(config, tmp_path, monkeypatch):
+    """Its answers are right, and they have nothing to do with what it hears."""
+    real = SafeModel.hear
+    monkeypatch.setattr(SafeModel, "hear", lambda self, audio, rows: real(self, audio, rows) * 0)
+    assert outcome(config, tmp_path)["03.audio_needed"] == "fail"
+
+
 def test_answers_that_change_from_step_to_step(config, tmp_path, monkeypatch):
     """Labels that have nothing to do with their rows cannot be learned by heart."""
     real, generator = Overfit._training_batch, torch.Generator().manual_seed(0)
 
-    def shuffled(self, numbers):
-        batch = real(self, numbers)
+    def shuffled(self, numbers, whole, step):
+        batch = real(self, numbers, whole, step)
         order = torch.randperm(len(numbers), generator=generator)
         mixed = {n: batch.inputs[n][order] for n in ("answer_ids", "answer_mask")}
-        return TrainingBatch({**batch.inputs, **mixed}, batch.ids)
+        return dataclasses.replace(batch, inputs={**batch.inputs, **mixed})
 
     monkeypatch.setattr(Overfit, "_training_batch", shuffled)
     found = outcome(config, tmp_path)
@@ -107,7 +116,7 @@ def test_gradient_ascent(config, tmp_path, monkeypatch):
     """A curve that rises is no learning, however smooth."""
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"projector_lr": 2e-4, "lora_lr": 2e-4, "steps": 180}
-    real = trainer_module.answer_cross_entropy
+    real = losses.answer_cross_entropy
 
     class Ascent(torch.autograd.Function):
         @staticmethod
@@ -118,9 +127,7 @@ def test_gradient_ascent(config, tmp_path, monkeypatch):
         def backward(ctx, gradient):
             return -gradient
 
-    monkeypatch.setattr(
-        trainer_module, "answer_cross_entropy", lambda *given: Ascent.apply(real(*given))
-    )
+    monkeypatch.setattr(losses, "answer_cross_entropy", lambda *given: Ascent.apply(real(*given)))
     found = outcome(parse_run_config(values, "t"), tmp_path)
     assert found["03.learning_curve"] == "fail"
 

@@ -1,0 +1,164 @@
+"""The trainings of experiment 04, each a job of its own: the pilot's two arms and the ablation.
+
+`distilled` and `undistilled` train the config's adapter with and without the retention loss;
+`k4_r8` and the like train other sizes for fewer steps. Each leaves below
+04_stage_a_pilot/parts/NAME: result.json, steps.parquet, items.parquet, adapter/.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import resource
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from safe.config import AdapterConfig, RunConfig, StageAConfig
+from safe.digest import digest_file
+from safe.errors import ConfigError, TrainingError
+from safe.evaluation.learning import same_answer
+from safe.experiments.context import Context
+from safe.files import atomic
+from safe.models.checkpoint import save_adapter
+from safe.training.collate import Row, TextEncoder
+from safe.training.features import Features
+from safe.training.feeding import Feeder
+from safe.training.held_out import audio_rows, vl_rows
+from safe.training.opened import open_base, use_threads
+from safe.training.stage_a import StageA, StageARun, select_stage_a
+from safe.training.teacher import Teacher
+
+ARMS = ("distilled", "undistilled")
+CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its gate ON
+
+
+def plan(config: RunConfig, part: str) -> tuple[AdapterConfig, StageAConfig]:
+    """Adapter and training settings of a part.
+
+    Raises:
+        ConfigError: no such part.
+    """
+    adapter, settings = config.adapter, config.stage_a
+    if part == "distilled":
+        if settings.distillation == 0:
+            raise ConfigError(
+                "the pilot's distilled arm has no distillation",
+                key="stage_a.distillation",
+                mend="give it a weight above 0; `undistilled` trains without it anyway",
+            )
+        return adapter, settings
+    if part == "undistilled":
+        return adapter, settings.model_copy(update={"distillation": 0.0})
+    cell = re.fullmatch(r"k(\d+)_r(\d+)", part)
+    if cell is None:
+        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(ARMS)}, or k4_r8")
+    k, rank = int(cell[1]), int(cell[2])
+    # alpha / rank, the scale of the update, is the same in every cell
+    alpha = max(1, round(rank * adapter.lora.alpha / adapter.lora.rank))
+    lora = adapter.lora.model_copy(update={"rank": rank, "alpha": alpha})
+    return (
+        adapter.model_copy(update={"audio_tokens": k, "lora": lora}),
+        settings.model_copy(update={"steps": config.pilot.ablation_steps}),
+    )
+
+
+def run(context: Context, part: str) -> dict[str, Any]:
+    """Train one part and answer held-out rows with it. Returns what result.json holds."""
+    config = context.config
+    use_threads(config)
+    adapter, settings = plan(config, part)
+    opened = open_base(config)
+    own = config.model_copy(update={"adapter": adapter})
+    model = opened.build(own, seed=config.seed)
+    features = Features(opened, config.cache, model.projector.input_kind)
+    encoder = TextEncoder(opened.vlm, opened.processor)
+    feeder = Feeder(model, features, encoder)
+    rows = select_stage_a(config, context.manifest, features, encoder)
+    stage = StageA(feeder, rows, Teacher(features, encoder, config.cache), settings, config.seed)
+    result: dict[str, Any] = {
+        "part": part,
+        "adapter": adapter.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "parameters": sum(p.numel() for p in model.trainable().values()),
+        "rows": {"hearing": len(rows.hearing), "seeing": len(rows.seeing)},
+        "digests": opened.digests | {"manifest": digest_file(context.manifest)},
+        "seed": config.seed,
+    }
+    checkpoint = context.folder / "checkpoint.pt"
+    try:
+        trained = stage.train(
+            config, checkpoint=checkpoint, folder=context.folder, name=f"04 {part}"
+        )
+    except TrainingError as error:
+        return {**result, "diverged": str(error)}  # a finding of this part, not the end of the DAG
+    _steps(context.folder / "steps.parquet", trained)
+    answered = _answer(config, context, part, feeder, rows.hearing)
+    save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
+    checkpoint.unlink(missing_ok=True)
+    return {
+        **result,
+        "diverged": None,
+        "held_out": answered,
+        "seconds": round(trained.seconds, 3),
+        "samples_per_s": round(trained.samples_per_s, 1),
+        "padding": round(trained.padding, 4),
+        "resumed_at": trained.resumed_at,
+        "peak_memory_bytes": _peak(model.device),
+        "unusable_media": len(features.faults),
+    }
+
+
+def _peak(device: torch.device) -> int:
+    """Of the device where it has memory of its own, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_reserved(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _answer(
+    config: RunConfig, context: Context, part: str, feeder: Feeder, trained_on: list[Row]
+) -> dict[str, Any]:
+    """Held-out rows answered with the gate ON, into items.parquet; accuracies by kind."""
+    features, encoder = feeder.features, feeder.encoder
+    splits = ("val", "test") if part in ARMS else ("val",)
+    kinds = {
+        f"audio {split}": audio_rows(config, context.manifest, split, features, encoder)
+        for split in splits
+    }
+    seeing = vl_rows(config, context.manifest, features, encoder)
+    kinds["vl"] = seeing if part in ARMS else seeing[:: math.ceil(len(seeing) / CELL_VL) or 1]
+    kinds["train"] = trained_on[: len(kinds["audio val"])]  # to tell learning from remembering
+    table: list[dict[str, Any]] = []
+    accuracy: dict[str, Any] = {}
+    for kind, rows in kinds.items():
+        answers = feeder.answers(rows)
+        right = [same_answer(a, r.sample.answer) for a, r in zip(answers, rows, strict=True)]
+        accuracy[kind] = [sum(right), len(right)]
+        table += [
+            {
+                "kind": kind,
+                "id": row.sample.id,
+                "source": row.sample.source,
+                "dataset": row.sample.dataset,
+                "task": row.sample.task,
+                "question_type": row.sample.question_type,
+                "heard": row.heard.id,
+                "answer": row.sample.answer,
+                "generated": given,
+                "correct": correct,
+            }
+            for row, given, correct in zip(rows, answers, right, strict=True)
+        ]
+    with atomic(context.folder / "items.parquet") as temporary:
+        pq.write_table(pa.Table.from_pylist(table), temporary)
+    return accuracy
+
+
+def _steps(path: Path, trained: StageARun) -> None:
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist([asdict(r) for r in trained.history]), temporary)
