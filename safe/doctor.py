@@ -20,6 +20,7 @@ from safe.digest import PACKAGE
 from safe.errors import SafeError
 from safe.gates.catalogue import check_criteria
 from safe.gates.waivers import check_waivers, load_waivers
+from safe.training.trackers import PACKAGES, missing_packages
 
 State = Literal["ok", "warn", "fail"]
 DISK_GB = {"miniature": 2, "full": 60}  # models, features and results of one run
@@ -69,7 +70,7 @@ def examine(config_path: Path, *, devices: bool = True) -> list[Check]:
     ]
     for step in steps:
         checks += step(config)
-    checks.append(_tracking())
+    checks.append(_tracking(config))
     if devices:
         checks.append(_devices(config))
     return checks
@@ -223,18 +224,17 @@ def _hub(models: list[str]) -> Check:
         return Check("hub", "fail", f"{address} does not answer: {error}", mend)
 
 
-def _tracking() -> Check:
-    found = []
-    for name in ("wandb", "tensorboard", "mlflow"):
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            continue
-    if not found:
-        mend = "pip install 'safe[tracking]', if curves shall be tracked"
-        return Check("tracking", "warn", "no tracker installed", mend)
-    mode = os.environ.get("WANDB_MODE", "offline")
-    return Check("tracking", "ok", f"{', '.join(found)}; Weights & Biases {mode}")
+def _tracking(config: RunConfig) -> Check:
+    wanted = config.tracking.trackers
+    missing = missing_packages(wanted)
+    if missing:
+        mend = "pip install safe[tracking], or take it out of `tracking.trackers`"
+        return Check("tracking", "fail", f"not installed: {', '.join(missing)}", mend)
+    if not wanted:
+        found = [name for name in PACKAGES if not missing_packages([name])]
+        return Check("tracking", "ok", f"none wanted; installed: {', '.join(found) or 'none'}")
+    where = "online" if config.tracking.online else "kept in results"
+    return Check("tracking", "ok", f"{', '.join(wanted)}; {where}")
 
 
 def _devices(config: RunConfig) -> Check:

@@ -89,6 +89,18 @@ def test_no_java_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "METEOR" in checks["java"].mend
 
 
+def test_a_tracker_that_is_wanted_and_not_installed_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(config_file(tmp_path))["tracking"].found.startswith("none wanted")
+    wanted = config_file(tmp_path, tracking={"trackers": ["tensorboard", "mlflow"]})
+    monkeypatch.setattr(doctor, "missing_packages", lambda names: [])
+    assert found(wanted)["tracking"].found == "tensorboard, mlflow; kept in results"
+    monkeypatch.setattr(doctor, "missing_packages", lambda names: [*names][1:])
+    check = found(wanted)["tracking"]
+    assert (check.state, check.found) == ("fail", "not installed: mlflow")
+
+
 def test_packages_are_held_against_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("pydantic==0.0.1\nno-such-package-here==1.0  # why\n# comment\n")

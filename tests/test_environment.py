@@ -36,6 +36,7 @@ def test_conda_environment_has_the_versions_of_the_lock() -> None:
 
 def test_what_the_package_needs_is_pinned_in_both() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {_name(n) for n in project["dependencies"] + project["optional-dependencies"]["dev"]}
+    extras = project["optional-dependencies"]
+    needed = {_name(n) for n in project["dependencies"] + extras["dev"] + extras["tracking"]}
     assert needed <= set(_lock())
     assert needed <= set(_conda())
