@@ -33,6 +33,7 @@ rule all:
 
 
 include: "workflow/rules/base.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/gates.smk"
 include: "workflow/rules/report.smk"
 

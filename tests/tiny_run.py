@@ -34,8 +34,12 @@ def _sound(path: Path, hertz: float) -> MediaRef:
     return MediaRef(path)
 
 
-def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sample]:
+def make_samples(
+    folder: Path, *, vl: int, audio: int, held_out: int = 0, seed: int = 0
+) -> list[Sample]:
     """VL questions in split test and train, audio questions in split train.
+
+    `held_out` more audio questions are in each of val and test.
 
     The answer of an audio question is decided by its tone's pitch, of which there are four.
     """
@@ -61,14 +65,15 @@ def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sa
                     image=pictures[i % len(pictures)],
                 )
             )
-    for i in range(audio):
+    splits = ["train"] * audio + ["val"] * held_out + ["test"] * held_out
+    for i, split in enumerate(splits):
         kind = int(rng.integers(4))
         hertz = 250.0 * 2**kind * float(rng.uniform(0.99, 1.01))
         samples.append(
             Sample(
-                id=f"tiny/train/audio-{i}",
+                id=f"tiny/{split}/audio-{i}",
                 dataset="tiny",
-                split="train",
+                split=split,
                 task="audio" if i % 2 else "av",
                 question="what sound do you hear?",
                 question_type="sound",
@@ -83,7 +88,12 @@ def make_samples(folder: Path, *, vl: int, audio: int, seed: int = 0) -> list[Sa
 
 
 def make_run(
-    root: Path, *, vl: int = 40, audio: int = 24, **settings: dict[str, object]
+    root: Path,
+    *,
+    vl: int = 40,
+    audio: int = 24,
+    held_out: int = 0,
+    **settings: dict[str, object],
 ) -> RunConfig:
     """A prepared run below `root`: everything that an experiment needs is there."""
     vlm, ear = save_tiny(root / "models")
@@ -102,7 +112,7 @@ def make_run(
                     "name": "tiny",
                     "layout": "vqav2",
                     "root": str(root),
-                    "splits": {"train": "train", "test": "test"},
+                    "splits": {"train": "train", "val": "val", "test": "test"},
                 }
             ],
             "base": {"vlm": str(vlm), "ear": str(ear)},
@@ -123,7 +133,7 @@ def make_run(
         },
         "tests/tiny_run.py",
     )
-    samples = make_samples(root / "media", vl=vl, audio=audio)
+    samples = make_samples(root / "media", vl=vl, audio=audio, held_out=held_out)
     write_manifest(samples, config.folder / "data" / "manifest.parquet")
     base = {
         "vlm": str(vlm),
@@ -158,4 +168,28 @@ def make_learnable_run(root: Path) -> RunConfig:
             "projector_lr": 5e-3,
             "lora_lr": 5e-3,
         },
+    )
+
+
+def make_pilot_run(root: Path) -> RunConfig:
+    """A run whose Stage A learns to hear, with enough held out to judge it."""
+    return make_run(
+        root,
+        vl=510,
+        audio=200,
+        held_out=310,
+        adapter={
+            "audio_tokens": 3,
+            "hidden": 64,
+            "lora": {"rank": 16, "alpha": 32, "targets": ["q_proj", "v_proj", "fc1", "fc2"]},
+        },
+        stage_a={
+            "rows": 400,
+            "steps": 160,
+            "batch_size": 32,
+            "projector_lr": 5e-3,
+            "lora_lr": 5e-3,
+            "checkpoint_every": 1000,
+        },
+        pilot={"audio_tokens": [3], "ranks": [16], "ablation_steps": 60, "latency_pairs": 20},
     )

@@ -28,7 +28,7 @@ from safe.models.checkpoint import save_adapter
 from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features
 from safe.training.feeding import Feeder
-from safe.training.held_out import audio_rows, vl_rows
+from safe.training.held_out import audio_rows, swap_sounds, vl_rows
 from safe.training.opened import open_base, use_threads
 from safe.training.stage_a import StageA, StageARun, select_stage_a
 from safe.training.teacher import Teacher
@@ -130,6 +130,8 @@ def _answer(
         f"audio {split}": audio_rows(config, context.manifest, split, features, encoder)
         for split in splits
     }
+    if part in ARMS:
+        kinds["audio swapped"] = swap_sounds(kinds["audio test"])
     seeing = vl_rows(config, context.manifest, features, encoder)
     kinds["vl"] = seeing if part in ARMS else seeing[:: math.ceil(len(seeing) / CELL_VL) or 1]
     kinds["train"] = trained_on[: len(kinds["audio val"])]  # to tell learning from remembering

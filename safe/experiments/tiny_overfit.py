@@ -5,7 +5,6 @@ Always-on audio. Afterwards the gate is turned OFF again, and the VL rows must c
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from safe.models.checkpoint import save_adapter
 from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features
 from safe.training.feeding import Feeder, batches
+from safe.training.held_out import swap_sounds
 from safe.training.opened import open_base, use_threads
 from safe.training.overfit import Overfit, select_rows
 from safe.training.trainer import StepRecord
@@ -70,7 +70,7 @@ def measure(context: Context) -> list[Metric]:
     after = off()
     losses = feeder.losses(rows)
     answers = feeder.answers(hearing)
-    misled = feeder.answers(_swapped(hearing))
+    misled = feeder.answers(swap_sounds(hearing))
 
     changed = {a.id for a, b in zip(after, before, strict=True) if a != b}
     correct = [
@@ -216,15 +216,6 @@ def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
         per_item=ROWS,
         by_type={name: [sum(found), len(found)] for name, found in sorted(by_type.items())},
     ).model_copy(update={"ci": wilson(sum(correct), len(correct))})
-
-
-def _swapped(rows: Sequence[Row]) -> list[Row]:
-    """The same questions and pictures, each with the sound of the row half the list away."""
-    half = max(1, len(rows) // 2)
-    return [
-        dataclasses.replace(row, heard=rows[(i + half) % len(rows)].heard)
-        for i, row in enumerate(rows)
-    ]
 
 
 def _needed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +68,12 @@ def vl_rows(
         pool = faint if quiet else [s for s in offered if s.source != sample.source] or faint
         rows.append(encoder.row(sample, pool[int(rng.integers(len(pool)))]))
     return rows
+
+
+def swap_sounds(rows: Sequence[Row]) -> list[Row]:
+    """The same questions and pictures, each with the sound of the row half the list away."""
+    half = max(1, len(rows) // 2)
+    return [
+        dataclasses.replace(row, heard=rows[(i + half) % len(rows)].heard)
+        for i, row in enumerate(rows)
+    ]

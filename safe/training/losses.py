@@ -71,6 +71,7 @@ class StageAObjective:
         self.weight = weight
 
     def __call__(self, model: SafeModel, batch: TrainingBatch) -> dict[str, Tensor]:
+        assert batch.hearing is not None
         mask = batch.inputs["answer_mask"].bool()
         logits = model.answer_logits(**batch.inputs)[mask]  # (N, V), row after row
         hearing = batch.hearing.unsqueeze(1).expand_as(mask)[mask]
@@ -80,7 +81,7 @@ class StageAObjective:
             named = functional.cross_entropy(
                 logits[hearing].float(), batch.inputs["answer_ids"][mask][hearing], reduction="sum"
             )
-            named = named / batch.tokens
+            named = named / (batch.tokens or int(hearing.sum()))
         if batch.teacher is not None:
             divergence = distillation_divergence(
                 batch.teacher, logits[~hearing], batch.teacher_tokens

@@ -78,6 +78,11 @@ class MixedBatches:
     def __init__(self, first: LengthBatches, second: LengthBatches | None) -> None:
         self.first, self.second = first, second
 
+    @property
+    def per_epoch(self) -> int:
+        """Batches until every row of `first` has been drawn."""
+        return self.first.per_epoch
+
     def next(self) -> list[int]:
         """The next batch of row numbers."""
         rows = list(self.first.next())

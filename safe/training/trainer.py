@@ -82,6 +82,9 @@ class StepRecord:
 class Batches(Protocol):
     """Which rows come next: `safe.training.sampler`."""
 
+    @property
+    def per_epoch(self) -> int: ...
+
     def next(self) -> list[int]: ...
 
     def state(self) -> dict[str, int]: ...

@@ -1,0 +1,50 @@
+"""Spikes, divergence and broken numbers in a training curve."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safe.evaluation.stability import judge_curve
+
+
+def curve(seed: int = 0, steps: int = 300) -> list[float]:
+    """A loss that falls with noise of ten per cent."""
+    rng = np.random.default_rng(seed)
+    return (np.exp(-np.arange(steps) / 100) * np.exp(0.1 * rng.standard_normal(steps))).tolist()
+
+
+@given(st.integers(0, 1000))
+def test_a_falling_curve_is_stable(seed):
+    assert judge_curve(curve(seed), mads=12).total == 0
+
+
+@given(st.integers(0, 100), st.integers(30, 290))
+def test_a_spike_is_found_where_it_is(seed, where):
+    values = curve(seed)
+    values[where] *= 20
+    assert judge_curve(values, mads=12).spikes == (where,)
+
+
+def test_a_curve_that_ends_above_its_start_has_diverged():
+    found = judge_curve(curve()[::-1], mads=12)
+    assert found.diverged
+    assert found.total >= 1
+
+
+def test_broken_numbers_are_counted():
+    values = curve()
+    values[5], values[70] = math.nan, math.inf
+    assert judge_curve(values, mads=12).not_finite == (5, 70)
+
+
+@given(st.floats(1e-3, 1e3))
+def test_the_unit_does_not_matter(scale):
+    values = curve()
+    values[100] *= 20
+    assert judge_curve([v * scale for v in values], mads=12) == judge_curve(values, mads=12)
+
+
+def test_a_constant_curve_has_no_spikes():
+    assert judge_curve([0.5] * 100, mads=12).total == 0

@@ -1,0 +1,99 @@
+"""04 on a tiny run: parts are trained, held against the base, and plotted."""
+
+import json
+
+import pytest
+
+from safe.errors import ConfigError, EvidenceError
+from safe.experiments.runner import run_part
+from safe.experiments.stage_a_ablation import smallest
+from safe.experiments.stage_a_pilot_parts import plan
+from tests.judging import decide, run, verdicts
+from tests.tiny_run import make_pilot_run
+
+EXPERIMENT = "04_stage_a_pilot"
+PARTS = ("distilled", "undistilled", "k3_r16")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    config = make_pilot_run(tmp_path_factory.mktemp("run"))
+    for part in PARTS:
+        run_part(config, EXPERIMENT, part)
+    return config
+
+
+@pytest.fixture(scope="module")
+def measured(config):
+    return run(config, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def metrics(measured):
+    return {metric.name: metric for metric in measured[1]}
+
+
+def test_it_hears_and_keeps_what_it_saw(config, measured):
+    found = verdicts(decide(config, EXPERIMENT, measured[1]))
+    for name in ("audio_gain", "audio_over_majority", "audio_needed", "stable", "latency_full"):
+        assert found[f"04.{name}"] == "pass", name
+    assert found["04.vl_drop"] != "fail"
+
+
+def test_gate_off_is_the_base_on_every_answer(metrics):
+    drop = metrics["vl_drop"]
+    assert drop.value == 0
+    assert (drop.ci.low, drop.ci.high) == (0, 0)
+    assert drop.detail["answers_that_differ"] == 0
+
+
+def test_a_training_that_is_killed_leaves_the_others(config):
+    for part in PARTS:
+        folder = config.folder / EXPERIMENT / "parts" / part
+        result = json.loads((folder / "result.json").read_text())
+        assert result["part"] == part
+        assert not (folder / "checkpoint.pt").exists()
+
+
+def test_evidence_and_plots_are_there(config, measured):
+    context = measured[0]
+    assert set(context.plots) == {
+        "plots/accuracy_by_type.png",
+        "plots/training.png",
+        "plots/ablation.png",
+    }
+    for name in (*context.plots, *context.evidence):
+        assert (context.folder / name).is_file()
+
+
+def test_full_size_costs_less_than_a_tenth(metrics):
+    """11.8 GFLOP of ear and 8 more positions beside 776 GFLOP."""
+    assert metrics["latency_full"].value == pytest.approx(1.068, abs=0.002)
+
+
+def test_cells_have_the_size_they_are_named_after(config):
+    adapter, settings = plan(config, "k12_r4")
+    assert (adapter.audio_tokens, adapter.lora.rank, adapter.lora.alpha) == (12, 4, 8)
+    assert settings.steps == config.pilot.ablation_steps
+    assert plan(config, "undistilled")[1].distillation == 0
+
+
+@pytest.mark.parametrize("part", ["k4", "k4_r8x", "no", "../distilled", ""])
+def test_no_such_part(config, part):
+    with pytest.raises(ConfigError, match="part"):
+        run_part(config, EXPERIMENT, part)
+
+
+def test_a_part_that_was_not_trained_is_named(config, tmp_path):
+    with pytest.raises(EvidenceError, match=r"'distilled' was not trained.*\n.*safe part"):
+        run(config, EXPERIMENT, tmp_path / "04")
+
+
+def test_the_smallest_that_meets_the_targets():
+    table = [
+        {"config": "a", "parameters": 10, "meets_targets": False},
+        {"config": "b", "parameters": 30, "meets_targets": True},
+        {"config": "c", "parameters": 20, "meets_targets": True},
+    ]
+    assert smallest(table) == "c"
+    assert smallest(table[:1]) is None

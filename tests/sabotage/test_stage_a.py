@@ -1,0 +1,148 @@
+"""04 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+
+import dataclasses
+import time
+
+import pytest
+import torch
+
+from safe.config import parse_run_config
+from safe.experiments import stage_a_bench, stage_a_pilot
+from safe.experiments.runner import run_part
+from safe.models.safe_model import SafeModel
+from safe.training import collate
+from safe.training.features import Features
+from tests.judging import decide, run, verdicts
+from tests.tiny_run import make_pilot_run
+
+EXPERIMENT = "04_stage_a_pilot"
+PARTS = ("distilled", "undistilled", "k3_r16")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return make_pilot_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def trained(config):
+    for part in PARTS:
+        run_part(config, EXPERIMENT, part)
+    return config
+
+
+def changed(config, tmp_path, **changes):
+    """The same prepared run with other settings, its 04 in a folder of its own."""
+    values = config.model_dump(mode="json")
+    for section, keys in changes.items():
+        values[section] |= keys
+    values["run"] = f"tiny-{tmp_path.name}"[:60]
+    other = parse_run_config(values, "t")
+    other.folder.mkdir(exist_ok=True)
+    for name in ("base.json", "data"):
+        if not (other.folder / name).exists():
+            (other.folder / name).symlink_to(config.folder / name)
+    return other
+
+
+def outcome(config, train=PARTS):
+    for part in train:
+        run_part(config, EXPERIMENT, part)
+    decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, config.folder / EXPERIMENT)[1])
+    assert decision.verdict == "NO-GO"
+    return verdicts(decision)
+
+
+def test_a_learning_rate_a_thousand_times_too_high(config, tmp_path):
+    rates = {"projector_lr": 5.0, "lora_lr": 5.0, "warmup": 0.0}
+    found = outcome(changed(config, tmp_path, stage_a=rates))
+    assert found["04.stable"] == "fail"
+    assert found["04.audio_gain"] != "pass"
+
+
+def test_a_training_that_breaks_is_a_finding(config, tmp_path):
+    """Not finite: nothing is made up for the numbers that were not measured."""
+    rates = {"projector_lr": 1e30, "lora_lr": 1e30, "warmup": 0.0}
+    found = outcome(changed(config, tmp_path, stage_a=rates))
+    assert found["04.stable"] == "fail"
+    assert found["04.audio_gain"] == "unavailable"
+
+
+def test_shuffled_sounds(config, tmp_path, monkeypatch):
+    """Each sound belongs to another question: there is nothing to be learned from hearing."""
+    real, generator = Features.audio, torch.Generator().manual_seed(0)
+
+    def audio(self, samples):
+        found = real(self, samples)
+        return found[torch.randperm(len(found), generator=generator)]
+
+    monkeypatch.setattr(Features, "audio", audio)
+    found = outcome(changed(config, tmp_path))
+    assert found["04.audio_needed"] == "fail"
+    assert found["04.audio_over_majority"] != "pass"
+
+
+def test_answers_that_leak_into_the_prompt(config, tmp_path, monkeypatch):
+    """A deaf model that reads its answers may gain as much as one that hears."""
+    real, hear = collate.TextEncoder.row, SafeModel.hear
+
+    def leaking(self, sample, heard):
+        if sample.task == "vl":
+            return real(self, sample, heard)
+        question = f"{sample.question} {sample.answer}"
+        return real(self, dataclasses.replace(sample, question=question), heard)
+
+    monkeypatch.setattr(collate.TextEncoder, "row", leaking)
+    monkeypatch.setattr(SafeModel, "hear", lambda self, audio, rows: hear(self, audio, rows) * 0)
+    found = outcome(changed(config, tmp_path, stage_a={"steps": 400}))
+    assert found["04.audio_gain"] == "pass"
+    assert found["04.audio_needed"] == "fail"
+
+
+def test_an_adapter_that_forgot(trained, monkeypatch):
+    """A base that answers every VL question, and a model that with its gate ON does not."""
+    real = stage_a_bench.Bench.off_table
+
+    def knowing(self, model):
+        return [{**row, "base_correct": True, "safe_correct": True} for row in real(self, model)]
+
+    monkeypatch.setattr(stage_a_bench.Bench, "off_table", knowing)
+    assert outcome(trained, train=())["04.vl_drop_on"] == "fail"
+
+
+def test_an_adapter_that_stays_active_when_off(trained, monkeypatch):
+    real = SafeModel.generate
+
+    def generate(self, *args, gate, audio=None, **kwargs):
+        if audio is not None and gate is False:
+            gate = True
+        return real(self, *args, gate=gate, audio=audio, **kwargs)
+
+    monkeypatch.setattr(SafeModel, "generate", generate)
+    assert outcome(trained, train=())["04.vl_drop"] != "pass"
+
+
+def test_a_slow_ear(trained, monkeypatch):
+    real = SafeModel.hear
+
+    def slow(self, audio, rows):
+        time.sleep(0.1)
+        return real(self, audio, rows)
+
+    monkeypatch.setattr(SafeModel, "hear", slow)
+    found = outcome(trained, train=())
+    assert found["04.latency"] == "fail"
+
+
+def test_a_projector_that_costs_too_much_at_full_size(trained, monkeypatch):
+    real = stage_a_pilot.count_answer
+    monkeypatch.setattr(
+        stage_a_pilot, "count_answer", lambda m: {**real(m), "ear": 100 * real(m)["ear"]}
+    )
+    assert outcome(trained, train=())["04.latency_full"] == "fail"
+
+
+def test_a_device_with_too_little_memory(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_a_pilot, "smallest", lambda table: "k3_r16")
+    monkeypatch.setattr(stage_a_bench.Bench, "memory", lambda self: 2**20)
+    assert outcome(trained, train=())["04.memory_fits"] == "fail"
