@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ MENDS = {
     errno.EPERM: "no permission to write there: change the owner, or `results`/`cache`",
     errno.EROFS: "the file system is read-only: choose other `results`/`cache` folders",
 }
+FULL = 64 * 1024  # bytes left on a disk that cannot take another file
 
 
 @contextmanager
@@ -30,12 +32,23 @@ def translate_os_error(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in MENDS:
+    except SafeError:
+        raise
+    except Exception as error:
+        # Libraries that write files (libsndfile, Arrow) tell of a full disk in words of their own.
+        number = error.errno if isinstance(error, OSError) else None
+        if number not in MENDS and _is_full(path):
+            number = errno.ENOSPC
+        if number in MENDS:
             raise SafeError(
-                f"cannot be written: {error.strerror}", where=path, mend=MENDS[error.errno]
+                f"cannot be written: {os.strerror(number)}", where=path, mend=MENDS[number]
             ) from error
         raise
+
+
+def _is_full(path: Path) -> bool:
+    folder = next((p for p in path.absolute().parents if p.exists()), None)
+    return folder is not None and shutil.disk_usage(folder).free < FULL
 
 
 @contextmanager
@@ -49,7 +62,8 @@ def atomic(path: Path) -> Iterator[Path]:
     with translate_os_error(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
+            with translate_os_error(path):  # before the space of what was cut off is given back
+                yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_a_full_disk_in_earnest() -> None:
         pytest.skip("this system has no /dev/full")
     with pytest.raises(SafeError, match="free some space"), atomic(full.parent / "shm" / "x"):
         full.write_text("a")
+
+
+def test_a_full_disk_told_in_a_librarys_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    with pytest.raises(RuntimeError, match="System error"), atomic(tmp_path / "a"):
+        raise RuntimeError("System error")  # there is space: the error stays what it is
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    with pytest.raises(SafeError, match="free some space"), atomic(tmp_path / "a"):
+        raise RuntimeError("System error")
 
 
 @given(st.text(alphabet="ab./\\ ", min_size=1, max_size=12))

@@ -119,7 +119,8 @@ def _replacing(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
-            yield folder
+            with translate_os_error(root):  # before the space of what was cut off is given back
+                yield folder
             if root.exists():
                 old = root.with_name(f".{root.name}.{os.getpid()}.old.new")
                 root.rename(old)
