@@ -92,7 +92,10 @@ def run(context: Context, part: str) -> dict[str, Any]:
     checkpoint = context.folder / "checkpoint.pt"
     try:
         trained = stage.train(
-            config, checkpoint=checkpoint, folder=context.folder, name=f"04 {part}"
+            config,
+            checkpoint=checkpoint,
+            folder=context.folder if part in ARMS else None,  # a cell is compared, not watched
+            name=f"04 {part}",
         )
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # a finding of this part, not the end of the DAG

@@ -71,12 +71,12 @@ class Dag:
             check=False,
         )
 
-    def run_until_killed(self, sign: str, *, timeout: float = 900) -> None:
+    def run_until_killed(self, sign: str, *arguments: str, timeout: float = 900) -> None:
         """Start, wait until `sign` is printed, then SIGKILL the whole process group."""
         log = self.folder / "killed.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                self.command(),
+                self.command(*arguments),
                 cwd=self.folder,
                 env=self._environment(None),
                 stdout=out,
@@ -104,6 +104,10 @@ class Dag:
 
     def path(self, *parts: str) -> Path:
         return self.folder.joinpath("results", self.run_name, *parts)
+
+    def target(self, *parts: str) -> str:
+        """A file of the run as it is named on the command line."""
+        return self.path(*parts).relative_to(self.folder).as_posix()
 
     def json(self, *parts: str) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(self.path(*parts).read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import pytest
 from safe.gates.schema import Decision
 from safe.training.base.evaluate import MIN_VL_ACCURACY, MIN_ZERO_SHOT
 
-from .conftest import Dag
+from .conftest import ROOT, Dag
 
 pytestmark = pytest.mark.dag
 
-BUILT = ("01_data_preflight", "02_base_parity", "03_tiny_overfit")
+BUILT = sorted(p.stem for p in (ROOT / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
 
 
 def _jobs(output: str) -> list[str]:
@@ -84,11 +85,29 @@ def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> No
 def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path) -> None:
     dag = finished.clone(tmp_path / "killed")
     dag.forget("03_tiny_overfit")
-    dag.run_until_killed("rule measure_03:")
+    target = dag.target("03_tiny_overfit", "GO")  # what stands on it would be trained anew
+    dag.run_until_killed("rule measure_03:", target)
     assert not dag.path("03_tiny_overfit", "measurement.json").exists()
-    done = dag.run()
+    done = dag.run(target)
     assert done.returncode == 0, done.stdout[-3000:]
     assert dag.statuses()["03_tiny_overfit"] == "go"
+
+
+def test_a_cell_that_is_killed_costs_one_cell(finished: Dag, tmp_path: Path) -> None:
+    dag = finished.clone(tmp_path / "cell")
+    parts = dag.path("04_stage_a_pilot", "parts")
+    cell = parts / "k4_r4"
+    shutil.rmtree(cell)
+    dag.forget("04_stage_a_pilot")
+    kept = {p: p.stat().st_mtime_ns for p in parts.glob("*/result.json")}
+    assert len(kept) == 10
+    target = dag.target("04_stage_a_pilot", "GO")
+    dag.run_until_killed("rule part_04:", target)
+    assert not (cell / "result.json").exists()
+    done = dag.run(target)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert sorted(_jobs(done.stdout)) == ["gate", "judge", "measure_04", "part_04"]
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
 
 
 @pytest.mark.parametrize(
@@ -111,7 +130,7 @@ def test_a_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) 
     dag = Dag.create(
         tmp_path / "faulty", run_name="faulty", overrides=["run=faulty", f"world={world}"]
     )
-    refused = dag.run(dag.path("03_tiny_overfit", "GO").relative_to(dag.folder).as_posix())
+    refused = dag.run(dag.target("03_tiny_overfit", "GO"))
     assert refused.returncode != 0
     assert dag.verdicts("01_data_preflight")[criterion] == "fail", refused.stdout[-3000:]
     assert re.search(rf"NO-GO 01_data_preflight: .*{re.escape(criterion)} = ", refused.stdout)

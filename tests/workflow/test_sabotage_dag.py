@@ -44,7 +44,7 @@ DEAF = """
 
 
 def _refused(dag: Dag, experiment: str, criteria: set[str], sabotage: str | None) -> None:
-    target = dag.path("03_tiny_overfit", "GO").relative_to(dag.folder).as_posix()
+    target = dag.target("03_tiny_overfit", "GO")
     for name in ("02_base_parity", "03_tiny_overfit"):
         if name >= experiment:
             dag.forget(name)
