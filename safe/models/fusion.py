@@ -32,7 +32,16 @@ def image_tokens(base: Any, pixel_values: Tensor, interpolate_pos_encoding: bool
         encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
         return_dict=True,
     ).last_hidden_state
-    tokens: Tensor = base.language_projection(queries.to(seen.dtype))
+    return project(base, queries, seen.dtype)
+
+
+def project(base: Any, queries: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, q, d): the Q-Former's output (B, q, ·) in the language model's space.
+
+    Args:
+        dtype: the vision tower's; the Q-Former may run in float32.
+    """
+    tokens: Tensor = base.language_projection(queries.to(dtype))
     return tokens
 
 

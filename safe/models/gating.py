@@ -7,9 +7,11 @@ the base only when asked.
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,7 +26,8 @@ class GateRequest:
     Attributes:
         rows: B, rows in the batch.
         has_audio: (B,) bool, rows that come with a sound to consult.
-        base_logits: runs the untouched base on the prompt; (B, V), next-token logits.
+        base_logits: runs the untouched base on the prompt, once however often it is called;
+            (B, V), logits of the first answer token.
     """
 
     rows: int
@@ -78,6 +81,107 @@ class Mask:
                 mend="give one boolean a row",
             )
         return torch.tensor(self.consult, dtype=torch.bool)
+
+
+class UncertaintyGate(ABC):
+    """Consult where the base's own distribution of the first answer token is uncertain.
+
+    Attributes:
+        kind: name of the policy in a gate file.
+    """
+
+    kind: ClassVar[str]
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.threshold):
+            raise ModelError(
+                f"a threshold must be a finite number, not {self.threshold}",
+                mend="always ON and always OFF have policies of their own",
+            )
+
+    @staticmethod
+    @abstractmethod
+    def score(logits: Tensor) -> Tensor:
+        """(B,) float64 on the CPU: what the threshold is held against, of logits (B, V).
+
+        Raises:
+            ModelError: logits that are no distribution, such as NaN: they must neither skip nor
+                consult unnoticed.
+        """
+
+    @abstractmethod
+    def consults(self, scores: Any) -> Any:
+        """Which scores (a tensor or an array) lie on the uncertain side of the threshold."""
+
+    def decide(self, request: GateRequest) -> Tensor:
+        found: Tensor = self.consults(self.score(request.base_logits()))
+        return found
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise ModelError(f"logits must be (B, V) with V > 1, not {tuple(logits.shape)}")
+    found = logits.detach().double().softmax(dim=-1).cpu()
+    broken = torch.nonzero(found.isnan().any(dim=-1)).flatten().tolist()
+    if broken:
+        raise ModelError(
+            f"the base's logits are no distribution (NaN or infinite) in rows {broken}",
+            mend="look for the cause in the base, its precision or these inputs; until then gate "
+            "with `True`, `False` or a mask",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class EntropyGate(UncertaintyGate):
+    """Consult where the entropy, in nats, exceeds the threshold (Shannon 1948)."""
+
+    kind: ClassVar[str] = "entropy"
+    threshold: float
+
+    @staticmethod
+    def score(logits: Tensor) -> Tensor:
+        return torch.special.entr(_probabilities(logits)).sum(dim=-1)
+
+    def consults(self, scores: Any) -> Any:
+        return scores > self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class MaxProbabilityGate(UncertaintyGate):
+    """Consult where the largest probability is below the threshold."""
+
+    kind: ClassVar[str] = "max_probability"
+    threshold: float
+
+    @staticmethod
+    def score(logits: Tensor) -> Tensor:
+        return _probabilities(logits).amax(dim=-1)
+
+    def consults(self, scores: Any) -> Any:
+        return scores < self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class MarginGate(UncertaintyGate):
+    """Consult where the largest probability leads the second by less than the threshold."""
+
+    kind: ClassVar[str] = "margin"
+    threshold: float
+
+    @staticmethod
+    def score(logits: Tensor) -> Tensor:
+        best = _probabilities(logits).topk(2, dim=-1).values
+        return best[:, 0] - best[:, 1]
+
+    def consults(self, scores: Any) -> Any:
+        return scores < self.threshold
+
+
+POLICIES: dict[str, type[UncertaintyGate]] = {
+    policy.kind: policy for policy in (EntropyGate, MaxProbabilityGate, MarginGate)
+}
 
 
 GateLike = Gate | Tensor | Sequence[bool] | bool

@@ -31,6 +31,11 @@ class Consultation:
     off: list[int]
     turned_off: dict[int, str] = field(default_factory=dict)
 
+    def mask(self) -> list[bool]:
+        """One bool a row: True where it consults."""
+        chosen = set(self.on)
+        return [row in chosen for row in range(len(self.on) + len(self.off))]
+
 
 @dataclass(frozen=True, slots=True)
 class SafeOutput:

@@ -9,7 +9,9 @@ Shape legend: B rows, L prompt positions, T answer positions, V vocabulary.
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -20,7 +22,7 @@ from safe.config import AdapterConfig
 from safe.errors import ModelError
 from safe.models.audio import Audio, audio_faults, has_audio
 from safe.models.ear import Ear
-from safe.models.fusion import Fused, fuse, image_tokens
+from safe.models.fusion import Fused, fuse, image_tokens, project
 from safe.models.gating import GateLike, GateRequest, as_gate
 from safe.models.lora import adapt, lora_dropouts
 from safe.models.projector import build_projector, calibrate_projector
@@ -116,17 +118,31 @@ class SafeModel(nn.Module):
 
     # -- the gate ------------------------------------------------------------------------------
 
-    def _consult(self, gate: GateLike, batch: Batch) -> Consultation:
-        """The single source of which rows consult."""
+    def _consult(
+        self, gate: GateLike, batch: Batch, kwargs: dict[str, Any]
+    ) -> tuple[Consultation, Batch]:
+        """The single source of which rows consult.
+
+        Returns:
+            The decision, and the batch, with image tokens where the gate has seen the pictures.
+        """
         rows = len(batch)
         if batch.audio is not None and len(batch.audio) != rows:
             raise ModelError(
                 f"{len(batch.audio)} sounds for {rows} rows",
                 mend="give one a row, None where a row has none",
             )
-        wanted = as_gate(gate).decide(
-            GateRequest(rows, has_audio(batch.audio, rows), lambda: self._next_token_logits(batch))
-        )
+        looked: list[tuple[Tensor, Tensor]] = []
+
+        def base_logits() -> Tensor:
+            if not looked:
+                looked.append(self._look(batch, bool(kwargs.get("interpolate_pos_encoding"))))
+            return looked[0][0]
+
+        request = GateRequest(rows, has_audio(batch.audio, rows), base_logits)
+        wanted = as_gate(gate).decide(request)
+        if looked and batch.image is None:
+            batch = replace(batch, image=looked[0][1])
         on = torch.nonzero(wanted).flatten().tolist()
         turned_off = audio_faults(batch.audio, on) if on else {}
         on = [row for row in on if row not in turned_off]
@@ -138,11 +154,33 @@ class SafeModel(nn.Module):
             )
         self.turned_off.update(turned_off.values())
         chosen = set(on)
-        return Consultation(on, [r for r in range(rows) if r not in chosen], turned_off)
+        off = [r for r in range(rows) if r not in chosen]
+        return Consultation(on, off, turned_off), batch
 
     @torch.no_grad()
-    def _next_token_logits(self, batch: Batch) -> Tensor:
-        return self._run_base(batch, {}).logits[:, -1]
+    def _look(self, batch: Batch, interpolate: bool) -> tuple[Tensor, Tensor]:
+        """What a gate may see of one forward of the base: (B, V) logits of the first answer token,
+        and the image tokens (B, q, d), so that rows that consult need not see twice.
+        """
+        language_model = self.base.language_model
+        options: dict[str, Any] = {"interpolate_pos_encoding": True} if interpolate else {}
+        if not self.decoder_only:
+            start = self.base.config.text_config.decoder_start_token_id
+            options["decoder_input_ids"] = batch.input_ids.new_full((len(batch), 1), start)
+        elif batch.attention_mask is not None and not bool((batch.attention_mask[:, -1]).all()):
+            raise ModelError(
+                "prompts are padded on the right, where a gate looks for the answer",
+                mend="set the tokenizer's padding_side to 'left'",
+            )
+        if "logits_to_keep" in inspect.signature(language_model.forward).parameters:
+            options["logits_to_keep"] = 1  # as `generate` computes the first answer token
+        seen = self._run_base(batch, options)
+        image = project(
+            self.base,
+            seen.qformer_outputs.last_hidden_state,
+            seen.vision_outputs.last_hidden_state.dtype,
+        )
+        return seen.logits[:, -1], image
 
     # -- the two ways --------------------------------------------------------------------------
 
@@ -216,7 +254,7 @@ class SafeModel(nn.Module):
             ModelError: an ON row cannot be heard, or the inputs do not fit each other.
         """
         batch = make_batch(pixel_values, input_ids, attention_mask, image_tokens, audio)
-        consultation = self._consult(gate, batch)
+        consultation, batch = self._consult(gate, batch, kwargs)
         if not consultation.on:
             plain = self._run_base(batch, kwargs)
             return SafeOutput(plain.logits, plain.loss, consultation, base=plain)
@@ -275,7 +313,7 @@ class SafeModel(nn.Module):
                 a dict, which cannot be put together again.
         """
         batch = make_batch(pixel_values, input_ids, attention_mask, image_tokens, audio)
-        consultation = self._consult(gate, batch)
+        consultation, batch = self._consult(gate, batch, kwargs)
         if not consultation.on:
             done = self.base.generate(**plain_arguments(batch), **kwargs)
             return SafeGeneration(getattr(done, "sequences", done), consultation)
@@ -352,13 +390,16 @@ class SafeModel(nn.Module):
             raise ModelError(
                 "prompts are padded on the right", mend="set the tokenizer's padding_side to 'left'"
             )
+        # The gate looks at the prompt alone, as in `generate`: not at answers it cannot know.
+        prompt = make_batch(pixel_values, input_ids, mask, image_tokens, audio)
+        consultation, prompt = self._consult(gate, prompt, {})
         out = self.forward(
             pixel_values,
             torch.cat([input_ids, answer_ids], dim=1),
             torch.cat([mask, answer_mask.to(mask.dtype)], dim=1),
-            gate=gate,
+            gate=consultation.mask(),
             audio=audio,
-            image_tokens=image_tokens,
+            image_tokens=prompt.image,
             logits_to_keep=answer_ids.shape[1] + 1,
         )
         return out.logits[:, :-1]
