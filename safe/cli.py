@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -177,7 +178,9 @@ def report(run: RunFolder, criteria: CriteriaFolder = None, as_json: AsJson = Fa
     if as_json:
         echo_json(launch)
     else:
-        typer.echo(f"{launch['verdict']} {page}")
+        counts = Counter(row["status"] for row in launch["experiments"].values())
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        typer.echo(f"launch {launch['verdict']} ({said}): {page}")
 
 
 @app.command()

@@ -26,6 +26,7 @@ from safe.data.rows import media_key
 from safe.data.sample import MediaRef, Sample
 from safe.errors import MediaError
 from safe.files import atomic
+from safe.processes import end_with_parent
 
 PART = 512  # media of one saved part
 PARALLEL_FROM = 64  # media for which starting processes pays
@@ -165,7 +166,7 @@ def _described(todo: list[Medium], processes: int) -> Iterator[dict[str, Any]]:
     # A fresh server process: forking this one could copy a lock that some thread holds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["safe.data.media", "imagehash", "soundfile", "soxr", "av"])
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         yield from pool.map(describe, todo, chunksize=32)
 
 

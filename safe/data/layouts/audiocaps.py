@@ -24,7 +24,7 @@ from safe.data.sample import Difficulty, MediaRef, Sample
 from safe.errors import DataError
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
-PROMPT = "What can be heard?"
+PROMPT = "What do you hear?"
 OPTIONS = {
     "audio": "path of a clip's sound, from {youtube_id} and {start}; suffix optional",
     "events": "AVE-style Annotations.txt whose VideoID is the youtube_id",

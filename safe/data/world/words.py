@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from safe.data.layouts.audiocaps import PROMPT as CAPTION_PROMPT  # as the reader will ask
 from safe.data.world.scene import COLOURS, KINDS
 from safe.data.world.sound import SOUNDS
 
@@ -99,7 +100,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "rain": ("falls", "falling"),
     "speech": ("speaks", "speaking"),
 }
-CAPTION_PROMPT = "What do you hear?"
 SINGLE: tuple[str, ...] = (
     "<Does>",
     "<Thing> is <Doing>",
