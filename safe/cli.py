@@ -33,7 +33,7 @@ def world(
     seed: Annotated[int, typer.Option(min=0)] = 7,
     clips: Annotated[int, typer.Option(min=1)] = 1200,
     images: Annotated[int, typer.Option(min=1)] = 3000,
-    videos: Annotated[int, typer.Option(min=1)] = 900,
+    videos: Annotated[int, typer.Option(min=1)] = 1200,
     fault: Annotated[list[str] | None, typer.Option(help="plant this fault; repeatable")] = None,
 ) -> None:
     """Write the miniature world in the public layouts: same seed, same bytes."""

@@ -33,7 +33,7 @@ class WorldConfig(Strict):
     seed: int = Field(ge=0)
     clips: Positive = 1200  # sounds in the AudioCaps part
     images: Positive = 3000  # pictures in the VQA v2 part; the GQA part has a third as many
-    videos: Positive = 900  # clips in the MUSIC-AVQA part
+    videos: Positive = 1200  # clips in the MUSIC-AVQA part
     faults: list[str] = []
 
 
@@ -156,6 +156,7 @@ class GatingConfig(Strict):
 
     max_audio_drop: Fraction = 0.01  # what a threshold may cost on validation, by its bound
     points: int = Field(default=25, ge=5)  # thresholds on the curve of each policy
+    items: Positive | None = None  # questions of each task and split; None: all of them
     timed_items: Positive = 120
     timing_repeats: Positive = 3
 

@@ -35,6 +35,8 @@ WORDS = (
 # fmt: on
 QUESTIONS = {
     "written": "What digit is written?",
+    "parity": "Is the written digit odd or even?",
+    "size": "Is the written digit greater than four?",
     "spoken": "What digit is spoken?",
     "speaker": "Who is speaking?",
     "match": "Do the written and the spoken digit match?",
@@ -108,6 +110,15 @@ def write_images(folder: Path, images: NDArray[np.float64], size: int) -> None:
                 grey.resize((size, size), Image.Resampling.BICUBIC).save(temporary, format="PNG")
 
 
+def read_digit(digit: int) -> dict[str, str]:
+    """Question kind -> answer of what is asked about a written digit alone."""
+    return {
+        "written": WORDS[digit],
+        "parity": "odd" if digit % 2 else "even",
+        "size": "yes" if digit > 4 else "no",
+    }
+
+
 def _lengths(folder: Path, recordings: list[Recording]) -> dict[Recording, float]:
     """Seconds of each recording by its header; one that has none is left to the media scan."""
     import soundfile
@@ -135,7 +146,7 @@ def _sum_pairs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
 
 
 def read(job: ReadJob) -> Iterator[Sample]:
-    """written (vl), spoken and speaker (audio), match and sum (av) of one split."""
+    """written, parity, size (vl), spoken, speaker (audio), match, sum (av) of one split."""
     from sklearn.datasets import load_digits
 
     if job.native not in SPLITS:
@@ -160,7 +171,10 @@ def read(job: ReadJob) -> Iterator[Sample]:
         kind: str, number: int, answer: str, spoken: Recording | None, image: int | None
     ) -> Sample:
         task: Task = "av" if kind in ("match", "sum") else "vl" if spoken is None else "audio"
-        hard: dict[str, Difficulty] = {"match": "medium", "speaker": "medium", "sum": "hard"}
+        hard: dict[str, Difficulty] = dict.fromkeys(
+            ("parity", "size", "match", "speaker"), "medium"
+        )
+        hard["sum"] = "hard"
         labels: dict[str, str] = {}
         events: tuple[Event, ...] = ()
         if spoken is not None:
@@ -193,7 +207,8 @@ def read(job: ReadJob) -> Iterator[Sample]:
         )
 
     for number, index in enumerate(indices):
-        yield make("written", number, WORDS[int(targets[index])], None, int(index))
+        for kind, answer in read_digit(int(targets[index])).items():
+            yield make(kind, number, answer, None, int(index))
     for number, recording in enumerate(recordings):
         yield make("spoken", number, WORDS[recording.digit], recording, None)
         yield make("speaker", number, recording.speaker, recording, None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from safe.data.layouts.audiocaps import PROMPT as CAPTION_PROMPT  # as the reader will ask
+from safe.data.layouts.audiocaps import PROMPT
 from safe.data.world.scene import COLOURS, KINDS
 from safe.data.world.sound import SOUNDS
 
@@ -100,6 +100,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rain": ("falls", "falling"),
     "speech": ("speaks", "speaking"),
 }
+CAPTION_PROMPT = PROMPT  # as the reader asks
 SINGLE: tuple[str, ...] = (
     "<Does>",
     "<Thing> is <Doing>",

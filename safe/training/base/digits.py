@@ -13,7 +13,13 @@ from torch import Tensor
 from transformers import ClapFeatureExtractor
 
 from safe.data.decode import load_audio
-from safe.data.layouts.digits import QUESTIONS, WORDS, list_recordings, split_images
+from safe.data.layouts.digits import (
+    QUESTIONS,
+    WORDS,
+    list_recordings,
+    read_digit,
+    split_images,
+)
 from safe.data.sample import MediaRef, Sample
 from safe.digest import digest_file, digest_json
 from safe.training.base.augment import jitter_images
@@ -67,7 +73,8 @@ class DigitsMaterial:
         return digest_json([self.name, self.split_seed, self.image_size, self.seed, files])
 
     def vlm_texts(self) -> list[str]:
-        return [*QUESTIONS.values(), *WORDS, *self.speakers, "yes no", "question : answer ?"]
+        texts = [*QUESTIONS.values(), *WORDS, *self.speakers]
+        return [*texts, "yes no odd even", "question : answer ?"]
 
     def ear_texts(self) -> list[str]:
         return [*self._captions()[0], *WORDS]
@@ -85,8 +92,9 @@ class DigitsMaterial:
             grey = Image.fromarray(np.round(values[index].reshape(8, 8) * (255 / 16)).astype("u1"))
             images.append(grey.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
             cells.append([[digit]])
-            # Reading is asked as often as everything about sounds together.
-            asked += [Asked(picture, QUESTIONS["written"], WORDS[digit], "written", "vl")] * 4
+            # Each question of reading is asked twice as often as one about sounds.
+            for kind, answer in read_digit(digit).items():
+                asked += [Asked(picture, QUESTIONS[kind], answer, kind, "vl")] * 2
             nothing = int(rng.integers(len(GREYS)))
             recording = self.recordings[int(rng.integers(len(self.recordings)))]
             for kind, answer in (
