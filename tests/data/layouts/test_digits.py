@@ -67,10 +67,32 @@ def test_answers_are_true(samples):
             assert WORDS.index(sample.answer) == total
         elif sample.question_type == "speaker":
             assert sample.source.split("_")[1] == sample.answer
+        elif sample.question_type == "parity":
+            assert (sample.answer == "odd") == (WORDS.index(labels["written"]) in (1, 3, 5, 7, 9))
+            assert sample.answer in ("odd", "even")
+        elif sample.question_type == "size":
+            assert (sample.answer == "yes") == (WORDS.index(labels["written"]) in range(5, 10))
+            assert sample.answer in ("yes", "no")
         if "spoken" in labels:
             assert sample.source.startswith(f"fsdd:{WORDS.index(labels['spoken'])}_")
             assert sample.events[0].label == labels["spoken"]
         assert (sample.image is None) == ("written" not in labels)
+
+
+def test_every_image_is_asked_every_question_about_it_once(samples):
+    asked = Counter((s.source, s.question) for s in samples if s.task == "vl")
+    assert set(asked.values()) == {1}
+    assert len(asked) == 3 * 1797
+    difficulties = {(s.question_type, s.difficulty) for s in samples if s.task == "vl"}
+    assert difficulties == {("written", "easy"), ("parity", "medium"), ("size", "medium")}
+
+
+def test_no_answer_about_an_image_is_much_more_frequent_than_another(samples):
+    for kind in ("written", "parity", "size"):
+        for split in SPLITS:
+            rows = [s for s in samples if s.question_type == kind and s.split == split]
+            counts = Counter(s.answer for s in rows).values()
+            assert max(counts) < 1.2 * min(counts)
 
 
 def test_every_sum_is_about_equally_frequent(samples):
@@ -122,8 +144,14 @@ def test_the_real_recordings_give_the_published_split(tmp_path):
         pytest.skip("the Free Spoken Digit Dataset is not on this machine")
     options = {"images_dir": str(tmp_path)}
     config = tiny_data.dataset("digits", root, splits=SPLITS, options=options)
-    spoken = [s for s in read_dataset(config) if s.question_type == "spoken"]
+    samples = list(read_dataset(config))
+    spoken = [s for s in samples if s.question_type == "spoken"]
     assert Counter(s.split for s in spoken) == {"train": 2400, "val": 300, "test": 300}
     assert {s.labels["speaker"] for s in spoken} == {
         "george", "jackson", "lucas", "nicolas", "theo", "yweweler",
     }  # fmt: skip
+    # What a bound on VL rows and one on skipped rows need: experiments 04 and 05.
+    rows = Counter((s.split, s.task == "vl") for s in samples)
+    assert rows["val", True] + rows["test", True] >= 1000
+    assert rows["test", False] >= 500
+    assert 0.3 < rows["test", True] / (rows["test", True] + rows["test", False]) < 0.5

@@ -1,0 +1,58 @@
+"""What the digits' base is trained on: true about pictures, unrelated to them about sounds."""
+
+from collections import Counter
+
+import pytest
+
+from safe.data.layouts.digits import QUESTIONS, WORDS, read_digit
+from safe.training.base.digits import DigitsMaterial
+
+KINDS = ("written", "parity", "size")
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory) -> DigitsMaterial:
+    """Two speakers, takes 10 to 13; the names are enough for what the model sees."""
+    root = tmp_path_factory.mktemp("fsdd")
+    (root / "recordings").mkdir()
+    for digit in range(10):
+        for take in range(10, 14):
+            for speaker in ("anna", "bert"):
+                (root / "recordings" / f"{digit}_{speaker}_{take}.wav").touch()
+    return DigitsMaterial(root, split_seed=0, image_size=8, seed=0)
+
+
+@pytest.fixture(scope="module")
+def seen(material):
+    return material.seen()
+
+
+def test_every_picture_is_asked_every_question_of_reading_with_its_true_answer(seen):
+    asked = Counter((item.picture, item.kind) for item in seen.asked if item.task == "vl")
+    digits = {n: int(cell) for n, cell in enumerate(seen.cells.flatten()) if cell >= 0}
+    assert set(asked) == {(picture, kind) for picture in digits for kind in KINDS}
+    for item in seen.asked:
+        if item.task == "vl":
+            assert item.question == QUESTIONS[item.kind]
+            assert item.answer == read_digit(digits[item.picture])[item.kind]
+
+
+def test_answers_about_sounds_tell_nothing_of_the_picture(seen):
+    """Were `match` or `sum` tied to the digit, the base would have a share of hearing."""
+    shares = []
+    for digit in range(10):
+        answers = [
+            item.answer
+            for item in seen.asked
+            if item.kind == "match" and int(seen.cells[item.picture].max()) == digit
+        ]
+        shares.append(answers.count("yes") / len(answers))
+    assert 0.3 < min(shares) <= max(shares) < 0.7
+    sums = Counter(item.answer for item in seen.asked if item.kind == "sum")
+    assert set(sums) == set(WORDS)
+
+
+def test_every_word_that_is_asked_or_answered_is_in_the_vocabulary(material, seen):
+    known = {word.strip("?") for text in material.vlm_texts() for word in text.lower().split()}
+    used = {w for i in seen.asked for w in f"{i.question} {i.answer}".lower().split()}
+    assert {word.strip("?") for word in used} <= known
