@@ -14,8 +14,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
@@ -27,7 +25,8 @@ from safe.errors import MediaError
 from safe.evaluation.freeze_audit import audit_frozen, count, parameter_table, unexpected_trainable
 from safe.evaluation.parity import Inputs, ItemParity, compare, overhead, time_pairs
 from safe.experiments.context import Context
-from safe.files import atomic, write_text
+from safe.experiments.evidence import Metrics, write_table
+from safe.files import write_text
 from safe.gates.schema import Metric
 from safe.gates.statistics import quantile_interval
 from safe.models.audio import waveform_fault
@@ -50,6 +49,7 @@ METRICS = {
     "wall_clock_ratio": {"unit": "ratio", "low": 0, "high": None},
 }
 
+METERS = Metrics(METRICS)
 STEPS, STEP_RATE, STEP_ROWS = 3, 1e-2, 8  # of the training steps before comparing
 SOUNDS, CLIPS = 16, 500  # clips offered to OFF rows, drawn from the first ones of each task
 TABLE, ITEMS, PAIRS = "parameters.csv", "items.parquet", "timing.parquet"
@@ -111,7 +111,11 @@ def measure(context: Context) -> list[Metric]:
     ]
     if probe is None:
         why = "there is no VL sample whose image can be decoded"
-        return [*metrics, _missing("no_overhead", why), _missing("wall_clock_ratio", why)]
+        return [
+            *metrics,
+            METERS.missing("no_overhead", why),
+            METERS.missing("wall_clock_ratio", why),
+        ]
     work = overhead(model, plain_base, *probe, max_new_tokens=config.parity.max_new_tokens)
     metrics.append(_exact("no_overhead", work.total, len(probe[1]), **work.record()))
     metrics.append(_wall_clock(context, model, plain_base, *probe))
@@ -249,20 +253,8 @@ def _train(
 # -- metrics --------------------------------------------------------------------------------------
 
 
-def _unit(name: str) -> str:
-    return str(METRICS[name]["unit"])
-
-
 def _exact(name: str, value: float, n: int, **detail: Any) -> Metric:
-    return Metric(
-        name=name, value=value, unit=_unit(name), n=n, provenance="measured", detail=detail
-    )
-
-
-def _missing(name: str, why: str) -> Metric:
-    return Metric(
-        name=name, value=None, unit=_unit(name), n=0, provenance="unavailable", reason=why
-    )
+    return METERS.measured(name, value, n, detail=detail)
 
 
 def _parity_metrics(
@@ -273,8 +265,8 @@ def _parity_metrics(
 ) -> list[Metric]:
     if not items:
         why = "there is no VL sample whose image can be decoded"
-        return [_missing("logits_equal", why), _missing("vqa_identical", why)]
-    _write_rows(context, ITEMS, [asdict(item) for item in items])
+        return [METERS.missing("logits_equal", why), METERS.missing("vqa_identical", why)]
+    write_table(context, ITEMS, [asdict(item) for item in items])
     gaps = [item.mean_difference for item in items]
     differing = [i for i in items if i.base_answer != i.safe_answer or not i.same_tokens]
     worst = math.nan if any(math.isnan(g) for g in gaps) else max(gaps)
@@ -327,7 +319,7 @@ def _wall_clock(
     if model.device.type == "cuda":
         context.device_seconds += sum(a + b for a, b in pairs)
     ratios = [mine / base for base, mine in pairs]
-    _write_rows(context, PAIRS, [{"base_s": b, "safe_s": s} for b, s in pairs])
+    write_table(context, PAIRS, [{"base_s": b, "safe_s": s} for b, s in pairs])
     try:
         interval = quantile_interval(ratios, 0.5)
     except ValueError:
@@ -345,12 +337,6 @@ def _wall_clock(
 
 
 # -- evidence -------------------------------------------------------------------------------------
-
-
-def _write_rows(context: Context, name: str, rows: list[dict[str, Any]]) -> None:
-    with atomic(context.folder / name) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows), temporary)
-    context.evidence.append(name)
 
 
 def _write_table(context: Context, model: SafeModel) -> None:

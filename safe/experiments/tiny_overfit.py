@@ -11,17 +11,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from torch import Tensor
 
 from safe.digest import digest_file
 from safe.evaluation.learning import prior_entropy, same_answer, smooth
 from safe.evaluation.snapshot import OffAnswer, off_answers
 from safe.experiments.context import Context
-from safe.files import atomic, write_json
+from safe.experiments.evidence import Metrics, figure, save_figure, write_table
+from safe.files import write_json
 from safe.gates.schema import Metric
-from safe.gates.statistics import paired_difference, rank_correlation, wilson
+from safe.gates.statistics import rank_correlation, wilson
 from safe.models.checkpoint import save_adapter
 from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features
@@ -40,7 +39,8 @@ METRICS = {
     "learning_plateau": {"unit": "ratio", "low": 0, "high": None},
 }
 
-ROWS, STEPS, PLOT = "rows.parquet", "steps.parquet", "plots/learning_curve.png"
+METERS = Metrics(METRICS)
+ROWS, STEPS = "rows.parquet", "steps.parquet"
 CHECKPOINT, BEFORE = "checkpoint.pt", "off_before.json"
 OFF_TOKENS = 8
 
@@ -79,7 +79,7 @@ def measure(context: Context) -> list[Metric]:
     without = [
         same_answer(given, row.sample.answer) for given, row in zip(misled, hearing, strict=True)
     ]
-    _write(
+    write_table(
         context,
         ROWS,
         [
@@ -106,7 +106,7 @@ def measure(context: Context) -> list[Metric]:
             )
         ],
     )
-    _write(context, STEPS, [asdict(record) for record in history])
+    write_table(context, STEPS, [asdict(record) for record in history])
     curve = smooth([record.loss for record in history], trainer.batches.per_epoch)
     _plot(context, history, curve, rows, losses)
     save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
@@ -114,13 +114,15 @@ def measure(context: Context) -> list[Metric]:
         _loss(rows, losses, features, trainer.resumed_at),
         _accuracy(hearing, correct),
         _needed(hearing, correct, without, config.seed),
-        _metric(
+        METERS.measured(
             "vl_unchanged",
             len(changed),
             len(seeing),
             per_item=ROWS,
-            compared="logits of every position, and tokens generated, bit for bit",
-            changed=sorted(changed)[:20],
+            detail={
+                "compared": "logits of every position, and tokens generated, bit for bit",
+                "changed": sorted(changed)[:20],
+            },
         ),
         _curve(*curve),
         _plateau(hearing, losses[: len(hearing)]),
@@ -156,31 +158,6 @@ def _before(path: Path, fingerprint: str, take: Any) -> list[OffAnswer]:
 # -- metrics --------------------------------------------------------------------------------------
 
 
-def _metric(
-    name: str, value: float, n: int, *, per_item: str | None = None, **detail: Any
-) -> Metric:
-    return Metric(
-        name=name,
-        value=value,
-        unit=str(METRICS[name]["unit"]),
-        n=n,
-        provenance="measured",
-        per_item=per_item,
-        detail=detail,
-    )
-
-
-def _missing(name: str, n: int, why: str) -> Metric:
-    return Metric(
-        name=name,
-        value=None,
-        unit=str(METRICS[name]["unit"]),
-        n=n,
-        provenance="unavailable",
-        reason=why,
-    )
-
-
 def _loss(
     rows: Sequence[Row], losses: Sequence[float], features: Features, resumed_at: int | None
 ) -> Metric:
@@ -190,18 +167,20 @@ def _loss(
 
     everything = mean(range(len(rows)))
     assert everything is not None  # select_rows returns at least one row
-    return _metric(
+    return METERS.measured(
         "loss",
         everything,
         len(rows),
         per_item=ROWS,
-        statistic="mean nats per answer token over the split, after training",
-        by_task={
-            task: mean([i for i, r in enumerate(rows) if r.sample.task == task])
-            for task in sorted({r.sample.task for r in rows})
+        detail={
+            "statistic": "mean nats per answer token over the split, after training",
+            "by_task": {
+                task: mean([i for i, r in enumerate(rows) if r.sample.task == task])
+                for task in sorted({r.sample.task for r in rows})
+            },
+            "unusable_media": len(features.faults),
+            "resumed_at_step": resumed_at,
         },
-        unusable_media=len(features.faults),
-        resumed_at_step=resumed_at,
     )
 
 
@@ -209,51 +188,49 @@ def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
     by_type: dict[str, list[bool]] = {}
     for row, right in zip(rows, correct, strict=True):
         by_type.setdefault(f"{row.sample.task}: {row.sample.question_type}", []).append(right)
-    return _metric(
+    return METERS.measured(
         "audio_accuracy",
         sum(correct) / len(correct),
         len(correct),
+        ci=wilson(sum(correct), len(correct)),
         per_item=ROWS,
-        by_type={name: [sum(found), len(found)] for name, found in sorted(by_type.items())},
-    ).model_copy(update={"ci": wilson(sum(correct), len(correct))})
+        detail={
+            "by_type": {name: [sum(found), len(found)] for name, found in sorted(by_type.items())}
+        },
+    )
 
 
 def _needed(
     rows: Sequence[Row], correct: Sequence[bool], without: Sequence[bool], seed: int
 ) -> Metric:
-    try:
-        interval = paired_difference(
-            [float(c) for c in correct],
-            [float(w) for w in without],
-            seed=seed,
-            clusters=[row.sample.source for row in rows],
-        )
-    except ValueError as error:
-        return _missing("audio_needed", len(rows), str(error))
-    return _metric(
+    return METERS.difference(
         "audio_needed",
-        (sum(correct) - sum(without)) / len(rows),
-        len(rows),
+        correct,
+        without,
+        [row.sample.source for row in rows],
+        seed=seed,
         per_item=ROWS,
-        statistic="accuracy with the row's own sound minus accuracy with another row's",
-        with_another_sound=sum(without) / len(rows),
-    ).model_copy(update={"ci": interval})
+        detail={"statistic": "accuracy with the row's own sound minus that with another row's"},
+    )
 
 
 def _curve(steps: list[float], means: list[float]) -> Metric:
     try:
         rho, interval = rank_correlation(steps, means)
     except ValueError as error:
-        return _missing("learning_curve", len(steps), str(error))
-    return _metric(
+        return METERS.missing("learning_curve", str(error), len(steps))
+    return METERS.measured(
         "learning_curve",
         rho,
         len(steps),
+        ci=interval,
         per_item=STEPS,
-        statistic="Spearman's rho of step and mean loss over blocks of steps",
-        first_block=means[0],
-        last_block=means[-1],
-    ).model_copy(update={"ci": interval})
+        detail={
+            "statistic": "Spearman's rho of step and mean loss over blocks of steps",
+            "first_block": means[0],
+            "last_block": means[-1],
+        },
+    )
 
 
 def _plateau(rows: Sequence[Row], losses: Sequence[float]) -> Metric:
@@ -262,26 +239,22 @@ def _plateau(rows: Sequence[Row], losses: Sequence[float]) -> Metric:
     )
     if entropy == 0:
         why = "every question type has one answer only: there is no prior to leave"
-        return _missing("learning_plateau", len(rows), why)
+        return METERS.missing("learning_plateau", why, len(rows))
     mean = sum(losses) / len(losses)
-    return _metric(
+    return METERS.measured(
         "learning_plateau",
         mean / entropy,
         len(rows),
         per_item=ROWS,
-        statistic="final nats per answer of audio rows / entropy of the answer given its type",
-        final_nats_per_answer=mean,
-        prior_nats_per_answer=entropy,
+        detail={
+            "statistic": "final nats per answer of audio rows / entropy of the answer by type",
+            "final_nats_per_answer": mean,
+            "prior_nats_per_answer": entropy,
+        },
     )
 
 
 # -- evidence -------------------------------------------------------------------------------------
-
-
-def _write(context: Context, name: str, rows: list[dict[str, Any]]) -> None:
-    with atomic(context.folder / name) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows), temporary)
-    context.evidence.append(name)
 
 
 def _plot(
@@ -291,13 +264,8 @@ def _plot(
     rows: Sequence[Row],
     losses: Sequence[float],
 ) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     values = [record.loss for record in history]
-    figure, axis = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    drawn, axis = figure(7, 3.6)
     axis.plot([record.step for record in history], values, color="#b8c4d6", lw=0.8, label="a step")
     axis.plot(*curve, color="#1f4e8c", lw=2, label="mean of a block of steps")
     final = sum(losses) / sum(len(r.answer) for r in rows)
@@ -309,7 +277,4 @@ def _plot(
         title=f"Tiny overfit: {len(rows)} rows, gate always ON",
     )
     axis.legend(frameon=False, fontsize=8)
-    with atomic(context.folder / PLOT) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-    pyplot.close(figure)
-    context.plots.append(PLOT)
+    save_figure(context, drawn, "learning_curve")
