@@ -157,8 +157,8 @@ class GatingConfig(Strict):
     max_audio_drop: Fraction = 0.01  # what a threshold may cost on validation, by its bound
     points: int = Field(default=25, ge=5)  # thresholds on the curve of each policy
     items: Positive | None = None  # questions of each task and split; None: all of them
-    timed_items: Positive = 120
-    timing_repeats: Positive = 3
+    timed_items: Positive = 80
+    timing_repeats: Positive = 5
 
 
 class ProfileConfig(Strict):

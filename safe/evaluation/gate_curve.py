@@ -1,0 +1,198 @@
+"""What gating policies would give and cost: operating points, their frontier, a threshold's choice.
+
+A gate decides row by row, so that every policy's outcome follows from one table: each question's
+scores, and whether it is answered rightly without audio (OFF) and with it (ON).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from safe.gates.schema import Interval
+from safe.gates.statistics import paired_difference
+from safe.models.gating import POLICIES, UncertaintyGate
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Questions that are offered a sound, N of them, answered OFF and ON.
+
+    Attributes:
+        ids, sources: of the questions; one source is one recording or picture.
+        hears: (N,) bool, the question needs its sound; the others are about the picture.
+        scores: policy kind -> (N,) float64.
+        off, on: (N,) bool, right answers.
+        same: (N,) bool, both answers are equal token for token.
+    """
+
+    ids: tuple[str, ...]
+    sources: tuple[str, ...]
+    hears: np.ndarray
+    scores: Mapping[str, np.ndarray]
+    off: np.ndarray
+    on: np.ndarray
+    same: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One way to gate, and what it gives; shares are of the questions of their kind."""
+
+    kind: str
+    threshold: float | None  # None: always on, always off
+    skip_rate: float
+    accuracy: float
+    audio_accuracy: float
+    vl_accuracy: float
+    vl_consulted: float
+
+
+def _share(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def operating_point(
+    outcomes: Outcomes, consult: np.ndarray, kind: str, threshold: float | None = None
+) -> Point:
+    """What consulting in the rows of `consult`, (N,) bool, gives."""
+    right, hears = np.where(consult, outcomes.on, outcomes.off), outcomes.hears
+    return Point(
+        kind=kind,
+        threshold=threshold,
+        skip_rate=1 - _share(consult),
+        accuracy=_share(right),
+        audio_accuracy=_share(right[hears]),
+        vl_accuracy=_share(right[~hears]),
+        vl_consulted=_share(consult[~hears]),
+    )
+
+
+def thresholds(scores: np.ndarray, points: int) -> list[float]:
+    """Up to `points` thresholds at evenly spaced quantiles of the scores, ascending.
+
+    Each lies half-way between two neighbouring scores, so that rounding decides no row. Fewer
+    where scores are tied; none where all are alike.
+    """
+    values, counts = np.unique(scores, return_counts=True)
+    if len(values) < 2:
+        return []
+    below = counts.cumsum()[:-1] / len(scores)  # share of scores under each cut
+    cuts = (values[:-1] + values[1:]) / 2
+    wanted = np.arange(1, points + 1) / (points + 1)
+    nearest = np.abs(below[None, :] - wanted[:, None]).argmin(axis=1)
+    return [float(cuts[i]) for i in np.unique(nearest)]
+
+
+def policies(outcomes: Outcomes, points: int) -> list[UncertaintyGate]:
+    """Every policy at the quantiles of its own scores."""
+    return [
+        policy(threshold=threshold)  # type: ignore[call-arg]
+        for kind, policy in POLICIES.items()
+        for threshold in thresholds(outcomes.scores[kind], points)
+    ]
+
+
+def curve(outcomes: Outcomes, gates: Iterable[UncertaintyGate]) -> list[Point]:
+    """The operating point of each gate on these questions, then always on and always off."""
+    found = [
+        operating_point(outcomes, g.consults(outcomes.scores[g.kind]), g.kind, g.threshold)
+        for g in gates
+    ]
+    everything = np.ones(len(outcomes), dtype=bool)
+    return [
+        *found,
+        operating_point(outcomes, everything, "always_on"),
+        operating_point(outcomes, ~everything, "always_off"),
+    ]
+
+
+def frontier(points: Iterable[Point]) -> list[Point]:
+    """The points that no other beats in skip rate and accuracy at once, by rising skip rate.
+
+    Accuracy falls strictly along it; of points with equal skip rate and accuracy one is kept.
+    """
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (-p.skip_rate, -p.accuracy)):
+        if not kept or point.accuracy > kept[-1].accuracy:
+            kept.append(point)
+    return kept[::-1]
+
+
+# -- choosing -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold that was chosen, and what on.
+
+    Attributes:
+        gate: the policy with the threshold.
+        point: what it gives on those questions.
+        drop: interval of the audio accuracy it costs there against always-on.
+        outcomes: the very questions it was chosen on.
+    """
+
+    gate: UncertaintyGate
+    point: Point
+    drop: Interval
+    outcomes: Outcomes
+
+
+def audio_drop(outcomes: Outcomes, consult: np.ndarray, *, seed: int) -> Interval:
+    """95 % interval of the accuracy lost on questions that need their sound, against always-on.
+
+    Paired, resampled by source; exactly 0 where every answer is the same token for token.
+
+    Raises:
+        ValueError: too few sources, or too little variation, to tell.
+    """
+    hears = outcomes.hears
+    gated = np.where(consult, outcomes.on, outcomes.off)[hears]
+    return paired_difference(
+        outcomes.on[hears].astype(float),
+        gated.astype(float),
+        seed=seed,
+        clusters=[s for s, heard in zip(outcomes.sources, hears, strict=True) if heard],
+        identical_outputs=bool((consult | outcomes.same)[hears].all()),
+    )
+
+
+def choose_threshold(
+    outcomes: Outcomes, gates: Iterable[UncertaintyGate], *, max_drop: float, seed: int
+) -> Choice | None:
+    """Of one policy: the threshold that skips most while the drop's upper bound stays in limits."""
+    tried = [(g, g.consults(outcomes.scores[g.kind])) for g in gates]
+    for gate, consult in sorted(tried, key=lambda pair: int(pair[1].sum())):
+        try:
+            drop = audio_drop(outcomes, consult, seed=seed)
+        except ValueError:
+            continue  # it cannot be shown to cost little
+        if drop.high <= max_drop:
+            point = operating_point(outcomes, consult, gate.kind, gate.threshold)
+            return Choice(gate, point, drop, outcomes)
+    return None
+
+
+def choose(
+    outcomes: Outcomes, gates: Sequence[UncertaintyGate], *, max_drop: float, seed: int
+) -> list[Choice]:
+    """One choice a policy that has one, the best first: it skips most.
+
+    Of policies that skip equally often the one comes first that consults on fewer VL questions.
+    """
+    by_kind = (
+        choose_threshold(
+            outcomes, [g for g in gates if g.kind == kind], max_drop=max_drop, seed=seed
+        )
+        for kind in POLICIES
+    )
+    return sorted(
+        (c for c in by_kind if c is not None),
+        key=lambda c: (-c.point.skip_rate, c.point.vl_consulted),
+    )

@@ -1,0 +1,136 @@
+"""05 on a tiny run: chosen on validation, put to work on test, saved for those who use it."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from safe.experiments import gating_bench, gating_cost
+from safe.experiments.evidence import Metrics
+from safe.experiments.gating import METRICS
+from safe.models.checkpoint import load_adapter
+from safe.models.gate_file import load_gate, read_gate
+from safe.training.opened import open_base
+from tests.judging import decide, run, verdicts
+from tests.tiny_gating import AGAIN, EXPERIMENT, SHARED, VL, changed, make_gating_run
+from tests.tiny_models import tiny_tone
+
+HEARING = 310
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    config = make_gating_run(tmp_path_factory.mktemp("run"))
+    return changed(config, timed_items=50, timing_repeats=3)
+
+
+@pytest.fixture(scope="module")
+def measured(config):
+    return run(config, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def metrics(measured):
+    return {metric.name: metric for metric in measured[1]}
+
+
+def table(measured, name):
+    return pq.read_table(measured[0].folder / name).to_pylist()
+
+
+def test_a_base_that_knows_what_it_does_not_see_is_go(config, measured):
+    found = verdicts(decide(config, EXPERIMENT, measured[1]))
+    found.pop("05.time_saved")  # the clock of a busy machine is not tested
+    assert set(found.values()) == {"pass"}, found
+
+
+def test_all_questions_are_tabulated_but_those_that_share_a_source(measured, metrics):
+    items = table(measured, "items.parquet")
+    assert sum(r["split"] == "test" for r in items) == VL + HEARING + AGAIN
+    assert sum(r["split"] == "val" for r in items) == VL + HEARING - SHARED
+    left_out = metrics["tradeoff"].detail["left_out"]
+    assert left_out["val"] == {"shared": SHARED, "unusable": 0}
+    assert all(r["heard_source"] != r["source"] for r in items if r["task"] == "vl")
+    assert all(r["heard_source"] == r["source"] for r in items if r["task"] != "vl")
+    tests = {r["heard_source"] for r in items if r["split"] == "test"}
+    assert tests.isdisjoint(r["heard_source"] for r in items if r["split"] == "val")
+
+
+def test_the_metrics_follow_from_the_evidence(measured, metrics):
+    rows = table(measured, "gated.parquet")
+    items = {r["id"]: r for r in table(measured, "items.parquet")}
+    assert metrics["skip_rate"].value == sum(not r["consulted"] for r in rows) / len(rows)
+    for row in rows:
+        tabulated = items[row["id"]]
+        assert row["gated"] == tabulated["on" if row["consulted"] else "off"]
+        assert row["consulted"] or row["as_the_base"]
+    hearing = [r for r in rows if r["task"] != "vl"]
+    drop = sum(items[r["id"]]["on_correct"] - r["gated_correct"] for r in hearing) / len(hearing)
+    assert metrics["audio_drop"].value == drop
+    curve = table(measured, "curve.parquet")
+    assert metrics["tradeoff"].value == sum(r["on_frontier"] for r in curve)
+    assert {r["kind"] for r in curve} >= {"always_on", "always_off", "entropy", "margin"}
+
+
+def test_the_gate_can_be_opened_and_used(config, measured, metrics):
+    context = measured[0]
+    opened = open_base(config)
+    gate = load_gate(context.folder / "gate.json", base=opened.vlm_ref.digest)
+    said = read_gate(context.folder / "gate.json")
+    assert said.kind == metrics["skip_rate"].detail["selected"]
+    assert (said.chosen_on.run, said.chosen_on.split) == ("tiny", "val")
+    assert said.chosen_on.items == len(table(measured, said.chosen_on.table))
+    adapter = config.folder / "04_stage_a_pilot" / "parts" / "distilled" / "adapter"
+    model = load_adapter(adapter, opened.vlm, opened.ear)
+    text = [
+        "Question: what colour is the dog? Answer:",
+        "Question: what sound do you hear? Answer:",
+    ]
+    pictures = [Image.new("RGB", (16, 16), (220, 40, 40))] * 2
+    inputs = opened.processor(images=pictures, text=text, padding=True, return_tensors="pt")
+    done = model.generate(**inputs, gate=gate, audio=[tiny_tone(500)] * 2, max_new_tokens=2)
+    assert (done.consultation.off, done.consultation.on) == ([0], [1])
+
+
+def test_costs_are_told_with_the_gates_own(metrics):
+    detail = metrics["time_saved"].detail
+    flops = detail["flops"]
+    assert flops["always off"] < flops["none consult"] < flops["gated"] < flops["all consult"]
+    assert flops["always on"] < flops["all consult"]
+    full = detail["flops_full_size"]
+    assert full["always on"] / full["always off"] == pytest.approx(1.068, abs=0.002)
+    assert set(detail["milliseconds"]) == set(flops)
+
+
+def test_where_skipping_saves_no_time_none_is_claimed(tmp_path):
+    slow, fast = np.full((10, 3), 2.0), np.full((10, 3), 1.0)
+    seconds = {"gated": slow, "all consult": fast, "none consult": slow,
+               "always off": fast, "always on": fast}  # fmt: skip
+    cost = gating_cost.Cost(
+        [str(i) for i in range(10)], [True] * 10, seconds, {w: [1] for w in seconds}, [0]
+    )
+    context = SimpleNamespace(folder=tmp_path, evidence=[], config=SimpleNamespace(seed=0))
+    found = gating_cost.time_saved(context, Metrics(METRICS), cost)
+    assert found.value == 0
+    assert "as long" in found.detail["note"]
+
+
+def test_evidence_and_plot_are_there(measured):
+    context = measured[0]
+    assert context.plots == ["plots/tradeoff.png"]
+    for name in (*context.plots, *context.evidence):
+        assert (context.folder / name).is_file()
+    assert "gate.json" in context.evidence
+    json.dumps([m.model_dump(mode="json") for m in measured[1]], allow_nan=False)
+
+
+def test_measured_again_it_is_the_same(config, measured, metrics):
+    """All but the clock."""
+    shorter = changed(config, timed_items=gating_bench.COUNTED, timing_repeats=1)
+    _, again = run(shorter, EXPERIMENT, config.folder / EXPERIMENT)
+    for metric in again:
+        if metric.name != "time_saved":
+            assert metric == metrics[metric.name]
