@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
-import torch
 
 from safe.config import RunConfig
 from safe.data.decode import load_audio
@@ -19,6 +17,7 @@ from safe.data.manifest import load_samples
 from safe.errors import EvidenceError
 from safe.evaluation.latency import interleaved
 from safe.evaluation.learning import same_answer
+from safe.evaluation.profile import memory_of
 from safe.models.checkpoint import load_adapter
 from safe.models.safe_model import SafeModel
 from safe.training.collate import Row, TextEncoder
@@ -184,9 +183,5 @@ class Bench:
 
     def memory(self) -> int:
         """Bytes of the declared budget, or of the device."""
-        if self.config.profile.memory_budget_gb is not None:
-            return int(self.config.profile.memory_budget_gb * 2**30)
-        device = self.opened.vlm.device
-        if device.type == "cuda":
-            return int(torch.cuda.get_device_properties(device).total_memory)
-        return int(psutil.virtual_memory().total)
+        budget = self.config.profile.memory_budget_gb
+        return memory_of(self.opened.vlm.device) if budget is None else int(budget * 2**30)

@@ -205,32 +205,20 @@ class StageA:
             ]
         )
 
-    def train(
-        self, config: RunConfig, *, checkpoint: Path | None, folder: Path | None, name: str
-    ) -> StageARun:
-        """Train to the last step, from the checkpoint where there is one.
-
-        Args:
-            folder: where trackers keep their records; None tracks nothing.
-            name: of this training, for the progress bar and the trackers.
-
-        Raises:
-            TrainingError: a loss or gradient is not finite.
-        """
+    def trainer(
+        self,
+        config: RunConfig,
+        *,
+        checkpoint: Path | None = None,
+        folder: Path | None = None,
+        name: str = "stage a",
+    ) -> Trainer:
+        """The loop, ready to run; arguments as `train`."""
         settings, device = self.settings, self.model.device
-        batches = self.batches()
         bf16 = device.type == "cuda" and config.base.dtype == "bfloat16"
-        accelerator = open_accelerator(
-            device,
-            mixed_precision="bf16" if bf16 else "no",
-            tracking=config.tracking,
-            folder=folder,
-            run_name=f"{config.run}-{name}".replace("/", "-"),
-            settings={**settings.model_dump(mode="json"), "seed": self.seed},
-        )
-        trainer = Trainer(
+        return Trainer(
             self.model,
-            batches,
+            self.batches(),
             self.make,
             TrainSettings(
                 steps=settings.steps,
@@ -244,18 +232,39 @@ class StageA:
                 checkpoint_every=settings.checkpoint_every,
             ),
             objective=StageAObjective(settings.distillation),
-            accelerator=accelerator,
+            accelerator=open_accelerator(
+                device,
+                mixed_precision="bf16" if bf16 else "no",
+                tracking=config.tracking,
+                folder=folder,
+                run_name=f"{config.run}-{name}".replace("/", "-"),
+                settings={**settings.model_dump(mode="json"), "seed": self.seed},
+            ),
             checkpoint=checkpoint,
             fingerprint=self.fingerprint(),
         )
+
+    def train(
+        self, config: RunConfig, *, checkpoint: Path | None, folder: Path | None, name: str
+    ) -> StageARun:
+        """Train to the last step, from the checkpoint where there is one.
+
+        Args:
+            folder: where trackers keep their records; None tracks nothing.
+            name: of this training, for the progress bar and the trackers.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite.
+        """
+        trainer = self.trainer(config, checkpoint=checkpoint, folder=folder, name=name)
         started = time.perf_counter()
         try:
             history = trainer.run(name)
         finally:
-            close(accelerator)
+            close(trainer.accelerator)
         seconds = time.perf_counter() - started
         drawn = self.batches()
-        epoch = [drawn.next() for _ in range(min(settings.steps, 200))]
+        epoch = [drawn.next() for _ in range(min(self.settings.steps, 200))]
         steps = len(history) - (trainer.resumed_at or 0)
         return StageARun(
             history,

@@ -164,7 +164,7 @@ class Trainer:
         hidden = None if self.accelerator.is_main_process else True
         with tqdm(total=steps, initial=start, desc=title, unit="step", disable=hidden) as bar:
             for step in range(start, steps):
-                record = self._step(step)
+                record = self.step(step)
                 self.history.append(record)
                 bar.update()
                 bar.set_postfix(loss=f"{record.loss:.3f}", rate=f"{record.rate:.2f}", refresh=False)
@@ -189,7 +189,12 @@ class Trainer:
         first = self.accelerator.process_index
         return [rows[first + processes * m :: processes * micro] for m in range(micro)]
 
-    def _step(self, step: int) -> StepRecord:
+    def step(self, step: int) -> StepRecord:
+        """Take optimizer step number `step`.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite; nothing was updated.
+        """
         rate = warmup_cosine(step, self.settings.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate

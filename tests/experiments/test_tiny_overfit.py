@@ -86,12 +86,12 @@ from pathlib import Path
 from safe.config import load_run_config
 from safe.training.trainer import Trainer
 from tests.judging import run
-real = Trainer._step
+real = Trainer.step
 def dying(self, step):
     if step == 120:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(self, step)
-Trainer._step = dying
+Trainer.step = dying
 run(load_run_config(Path(sys.argv[1])), "03_tiny_overfit", Path(sys.argv[2]))
 """
 

@@ -86,14 +86,14 @@ def test_answers_that_change_from_step_to_step(config, tmp_path, monkeypatch):
 
 def test_a_base_that_is_trained_along(short, tmp_path, monkeypatch):
     """One weight of the base moves by a little; with the gate OFF it must show."""
-    real = Trainer._step
+    real = Trainer.step
 
     def step(self, number):
         with torch.no_grad():
             self.model.base.language_model.model.decoder.layers[0].fc1.bias[0] += 1e-3
         return real(self, number)
 
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
 
 

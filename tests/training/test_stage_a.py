@@ -136,12 +136,12 @@ from safe.config import load_run_config
 from safe.training.trainer import Trainer
 from tests.training.test_stage_a import open_stage, train
 config = load_run_config(Path(sys.argv[1]))
-real = Trainer._step
+real = Trainer.step
 def dying(self, step):
     if step == 9:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(self, step)
-Trainer._step = dying
+Trainer.step = dying
 train(open_stage(config), config, Path(sys.argv[2]))
 """
 

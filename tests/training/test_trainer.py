@@ -90,12 +90,12 @@ import torch
 torch.set_num_threads(1)
 from tests.training.test_trainer import make_trainer
 trainer = make_trainer(Path(sys.argv[1]))
-step = trainer._step
+step = trainer.step
 def dying(n):
     if n == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(n)
-trainer._step = dying
+trainer.step = dying
 trainer.run()
 """
 
@@ -128,7 +128,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     first = make_trainer(tmp_path / "c.pt")
     first.run()
     second = make_trainer(tmp_path / "c.pt")
-    second._step = None  # would fail if it were called
+    second.step = None  # would fail if it were called
     assert repr(second.run()) == repr(first.history)
     assert same(weights(first), weights(second))
 

@@ -1,0 +1,60 @@
+"""Peaks of known allocations, whichever way they are seen."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from safe.evaluation import profile as profiling
+from safe.evaluation.profile import memory_of, peak_memory, profile
+
+CPU = torch.device("cpu")
+MB = 2**20
+
+
+@pytest.mark.parametrize("way", ["VmHWM", "sampled"])
+def test_a_known_buffer_is_seen(monkeypatch, way):
+    if way == "sampled":
+        monkeypatch.setattr(profiling, "_reset_high_water", lambda: False)
+    elif not profiling._reset_high_water():
+        pytest.skip("this system does not let a process reset its peak")
+    with peak_memory(CPU) as before:
+        time.sleep(0.01)
+    with peak_memory(CPU) as peak:
+        buffer = np.ones(100 * MB // 8)
+        time.sleep(0.02)
+        del buffer
+    assert peak.method == way
+    assert peak.bytes - before.bytes == pytest.approx(100 * MB, rel=0.1)
+
+
+def test_an_earlier_peak_is_forgotten():
+    with peak_memory(CPU):
+        buffer = np.ones(100 * MB // 8)
+        time.sleep(0.02)
+        del buffer
+    with peak_memory(CPU) as after:
+        time.sleep(0.01)
+    with peak_memory(CPU) as high:
+        buffer = np.ones(100 * MB // 8)
+        time.sleep(0.02)
+        del buffer
+    assert after.bytes < high.bytes - 50 * MB
+
+
+def test_every_repeat_is_timed_and_the_warm_up_is_not():
+    calls = []
+
+    def call():
+        calls.append(0)
+        time.sleep(0.1 if len(calls) == 1 else 0.01)
+
+    found = profile(call, CPU, repeats=5)
+    assert len(calls) == 6
+    assert len(found.seconds) == 5
+    assert all(0.01 <= s < 0.1 for s in found.seconds)
+
+
+def test_the_device_has_memory():
+    assert 256 * MB < memory_of(CPU) < 2**50
