@@ -1,0 +1,337 @@
+"""Stage A against the loop one would otherwise write: rows per second of each, and their ratio.
+
+    python benchmarks/stage_a_throughput.py                       # the miniature, on this CPU
+    python benchmarks/stage_a_throughput.py --size blip2-opt-2.7b --device cuda
+
+The other loop is plain transformers and PEFT: in every step the vision tower, the Q-Former, CLAP's
+features and its tower run, and so does the teacher, which is the base on the same rows. Pictures
+and waveforms lie ready in memory for it. Both have the same weights, rows, order, optimizer and
+precision; first it is shown that their losses are the same. Weights are random: speed does not
+depend on them, and no hub is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
+    BlipImageProcessorPil,
+    ClapFeatureExtractor,
+    ClapModel,
+)
+
+from safe.config import AdapterConfig, LoraConfig, StageAConfig
+from safe.data.decode import load_audio
+from safe.data.sample import MediaRef, Sample
+from safe.evaluation.latency import wait
+from safe.gates.statistics import ratio_bootstrap
+from safe.models.base import quiet, resolve_device
+from safe.models.checkpoint import refs_of
+from safe.models.ear import Ear
+from safe.models.full_size import PLAN_ADAPTER, blip2_opt_2_7b_config, clap_htsat_config
+from safe.models.fusion import image_tokens
+from safe.models.safe_model import SafeModel
+from safe.training.base.architecture import build_ear, build_vlm
+from safe.training.base.recipe import RECIPES
+from safe.training.base.tokenizer import build_tokenizer
+from safe.training.collate import TextEncoder
+from safe.training.features import Features, picture
+from safe.training.feeding import Feeder
+from safe.training.losses import StageAObjective
+from safe.training.opened import OpenedBase
+from safe.training.schedule import warmup_cosine
+from safe.training.stage_a import StageA, StageARows
+from safe.training.teacher import Teacher
+from safe.training.tracking import open_accelerator
+from safe.training.trainer import Trainer, TrainingBatch, TrainSettings, parameter_groups
+
+SAME = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # losses of the first steps, nats
+CHECKED, WARM = 5, 3
+QUESTIONS = (
+    "What is the color of the object in the top left?",
+    "How many objects are there?",
+    "Is there a guitar to the left of the drum?",
+    "Which sound comes first?",
+)
+ANSWERS = ("red", "two", "yes", "no", "guitar", "bell")
+
+
+def make_samples(folder: Path, rows: int, rate: int, seconds: float, side: int) -> list[Sample]:
+    """Half VL, half audio questions, with noise for pictures and sounds."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for i in range(rows):
+        image, sound = folder / f"{i}.png", folder / f"{i}.wav"
+        Image.fromarray(rng.integers(0, 255, (side, side, 3), np.uint8)).save(image)
+        hears = i % 2 == 0
+        if hears:
+            soundfile.write(sound, 0.1 * rng.standard_normal(int(rate * seconds)), rate)
+        samples.append(
+            Sample(
+                id=f"row-{i}",
+                dataset="generated",
+                split="train",
+                task="audio" if hears else "vl",
+                question=QUESTIONS[int(rng.integers(len(QUESTIONS)))],
+                question_type="any",
+                answers=(),
+                answer=ANSWERS[int(rng.integers(len(ANSWERS)))],
+                source=f"generated:{i}",
+                image=MediaRef(image),
+                audio=MediaRef(sound) if hears else None,
+            )
+        )
+    return samples
+
+
+def build(size: str, device: torch.device) -> tuple[OpenedBase, AdapterConfig, float, int]:
+    """(frozen models, adapter, seconds of a sound, side of a picture)."""
+    texts = [*QUESTIONS, *ANSWERS, "question : answer ?"]
+    tokenizer = build_tokenizer(texts)
+    if size == "mini":
+        recipe = RECIPES["world"]
+        vlm, processor = build_vlm(recipe.vlm, tokenizer, 0)
+        clap, ear_processor = build_ear(recipe.ear, build_tokenizer(texts, end=True), 0)
+        extractor = ear_processor.feature_extractor
+        adapter = AdapterConfig(audio_tokens=4, hidden=256, lora=LoraConfig(rank=8, alpha=16))
+        seconds, side = float(recipe.ear.seconds), recipe.vlm.image_size
+    else:
+        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        config = blip2_opt_2_7b_config()
+        previous = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        with torch.device(device):
+            vlm = Blip2ForConditionalGeneration(config)
+        torch.set_default_dtype(previous)
+        with torch.no_grad():
+            vlm.query_tokens.normal_()
+        with quiet():
+            images = BlipImageProcessorPil(size={"height": 224, "width": 224})
+            processor = Blip2Processor(images, tokenizer, num_query_tokens=config.num_query_tokens)
+        clap, extractor = ClapModel(clap_htsat_config()), ClapFeatureExtractor()
+        adapter, seconds, side = PLAN_ADAPTER, 10.0, 224
+    vlm = vlm.to(device).eval().requires_grad_(False)
+    clap = clap.to(device).eval().requires_grad_(False)
+    ear = Ear(clap, extractor, device)
+    blank = SafeModel(vlm, ear, adapter)
+    refs = refs_of(blank, base_id="random base", ear_id="random ear")
+    return OpenedBase(vlm, processor, ear, *refs), adapter, seconds, side
+
+
+class PlainLoop:
+    """What one would write: everything in every step."""
+
+    def __init__(self, stage: StageA, model: SafeModel, settings: TrainSettings) -> None:
+        self.stage, self.model, self.settings = stage, model, settings
+        self.batches = stage.batches()
+        self.objective = StageAObjective(stage.settings.distillation)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(model, settings), weight_decay=settings.weight_decay
+        )
+        opened = stage.feeder.features.opened
+        rate = opened.ear.sampling_rate
+        self.pixels = {
+            row.sample.id: opened.processor.image_processor(
+                [picture(row.sample)], return_tensors="pt"
+            )["pixel_values"][0]
+            for row in stage.rows
+        }
+        self.waves = {s.id: load_audio(s.audio, rate) for s in stage.data.clips if s.audio}
+        self.encoder = TextEncoder(opened.vlm, opened.processor)
+        model.train()
+
+    def step(self, number: int) -> float:
+        model, device = self.model, self.model.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * warmup_cosine(
+                number, self.settings.steps, self.settings.warmup
+            )
+        whole = self.batches.next()
+        heard = self.stage.heard(whole, number)
+        rows = [
+            dataclasses.replace(self.stage.rows[n], heard=heard.get(n, self.stage.rows[n].heard))
+            for n in whole
+        ]
+        prompts = {n: v.to(device) for n, v in self.encoder.prompts(rows).items()}
+        answers = {n: v.to(device) for n, v in self.encoder.answers(rows).items()}
+        pixels = torch.stack([self.pixels[r.sample.id] for r in rows]).to(device)
+        waves = [self.waves[r.heard.id] for r in rows]
+        keeps = torch.tensor([n in heard for n in whole], device=device)
+        with torch.no_grad():
+            tokens = image_tokens(model.base, pixels.to(model.base.dtype))
+            sounds = model.ear.embed(waves).clone()
+            teacher = model.answer_logits(
+                pixels[keeps].to(model.base.dtype),
+                prompts["input_ids"][keeps],
+                prompts["attention_mask"][keeps],
+                answer_ids=answers["answer_ids"][keeps],
+                answer_mask=answers["answer_mask"][keeps],
+                gate=False,
+            )[answers["answer_mask"][keeps].bool()]
+        inputs = {**prompts, **answers, "image_tokens": tokens, "audio": sounds, "gate": True}
+        mask = answers["answer_mask"]
+        batch = TrainingBatch(
+            inputs,
+            [r.sample.id for r in rows],
+            tokens=int(mask[~keeps].sum()),
+            hearing=~keeps,
+            teacher=teacher,
+            teacher_tokens=int(mask[keeps].sum()),
+        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = self.objective(model, batch)["loss"]
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.trainable().values(), self.settings.clip_norm)
+        self.optimizer.step()
+        return float(loss.detach())
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of a large square product, the best of ten."""
+    side = 8192 if device.type == "cuda" else 1536
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        wait(device)
+        started = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=("mini", "blip2-opt-2.7b"), default="mini")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=5, help="in each turn")
+    parser.add_argument("--repeats", type=int, default=8, help="turns of each loop, at least 8")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    device = resolve_device(given.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # as the miniature trains
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    say(f"building {given.size} with random weights on {device}")
+    opened, adapter, seconds, side = build(given.size, device)
+    dtype = opened.vlm.language_model.dtype
+    with tempfile.TemporaryDirectory(prefix="safe-benchmark-") as name:
+        folder = Path(name)
+        rate = opened.ear.sampling_rate
+        samples = make_samples(folder, given.rows, rate, seconds, side)
+        models = [SafeModel(opened.vlm, opened.ear, adapter, seed=0) for _ in range(2)]
+        features = Features(opened, folder / "cache")
+        encoder = TextEncoder(opened.vlm, opened.processor)
+        hears = [s for s in samples if s.audio is not None]
+        sees = [s for s in samples if s.audio is None]
+        say("filling the cache")
+        started = time.perf_counter()
+        features.ensure(samples, hears)
+        rows = StageARows(
+            [encoder.row(s, s) for s in hears], [encoder.row(s, hears[0]) for s in sees], hears, []
+        )
+        turns = given.repeats * given.steps + CHECKED + WARM
+        config = StageAConfig(steps=turns, batch_size=given.batch_size, projector_lr=1e-3,
+                              lora_lr=1e-3, distillation=1.0)  # fmt: skip
+        teacher = Teacher(features, encoder, folder / "cache")
+        stage = StageA(Feeder(models[0], features, encoder), rows, teacher, config, seed=0)
+        filling = time.perf_counter() - started
+        settings = TrainSettings(steps=turns, projector_lr=1e-3, lora_lr=1e-3, warmup=0.05,
+                                 clip_norm=1.0, seed=0)  # fmt: skip
+        ours = Trainer(
+            models[0],
+            stage.batches(),
+            stage.make,
+            settings,
+            objective=StageAObjective(config.distillation),
+            accelerator=open_accelerator(
+                device, mixed_precision="bf16" if device.type == "cuda" else "no"
+            ),
+        )
+        models[0].train()
+        plain = PlainLoop(stage, models[1], settings)
+
+        say(f"the first {CHECKED} steps of both")
+        gaps = [abs(ours.step(n).loss - plain.step(n)) for n in range(CHECKED)]
+        if max(gaps) > SAME[dtype]:
+            say(f"they do not do the same work: losses differ by {max(gaps):.2e} nats")
+            return 1
+        for n in range(CHECKED, CHECKED + WARM):
+            ours.step(n)
+            plain.step(n)
+        times: dict[str, list[float]] = {"ours": [], "plain": []}
+        calls: dict[str, Any] = {"ours": ours.step, "plain": plain.step}
+        for turn in range(given.repeats):
+            say(f"turn {turn + 1} of {given.repeats}")
+            for which in ("ours", "plain") if turn % 2 else ("plain", "ours"):
+                wait(device)
+                started = time.perf_counter()
+                for n in range(given.steps):
+                    calls[which](CHECKED + WARM + turn * given.steps + n)
+                wait(device)
+                times[which].append(time.perf_counter() - started)
+        with FlopCounterMode(display=False) as counter:
+            ours.step(turns - 1)
+        step = statistics.median(times["ours"]) / given.steps
+        other = statistics.median(times["plain"]) / given.steps
+        peak = matmul_peak(device, dtype)
+        interval = ratio_bootstrap(times["plain"], times["ours"], seed=0)
+    saved = other - step
+    found = {
+        "size": given.size,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu, 1 thread",
+        "precision": str(dtype).removeprefix("torch."),
+        "batch_size": given.batch_size,
+        "largest_difference_of_losses": max(gaps),
+        "samples_per_s": given.batch_size / step,
+        "plain_samples_per_s": given.batch_size / other,
+        "ratio": sum(times["plain"]) / sum(times["ours"]),
+        "ratio_interval": [interval.low, interval.high],
+        "filling_the_cache_s": filling,
+        "rows_in_the_cache": given.rows,
+        "paid_after_steps": filling / saved if saved > 0 else None,
+        "matmul_peak_flops": peak,
+        "share_of_matmul_peak": counter.get_total_flops() / step / peak,
+    }
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    print(f"{found['size']} on {found['device']}, {found['precision']}, batch {given.batch_size}")
+    print(f"losses of the first {CHECKED} steps differ by at most {max(gaps):.1e} nats")
+    print(f"Stage A        {found['samples_per_s']:10.1f} rows/s")
+    print(f"plain loop     {found['plain_samples_per_s']:10.1f} rows/s")
+    print(
+        f"ratio          {found['ratio']:10.2f}   (95 %: {interval.low:.2f} to {interval.high:.2f})"
+    )
+    print(f"cache filled in {filling:.1f} s for {given.rows} rows", end="")
+    print(f", paid after {found['paid_after_steps']:.0f} steps" if saved > 0 else "")
+    print(f"share of the measured matmul peak ({peak / 1e12:.3g} TFLOP/s): "
+          f"{found['share_of_matmul_peak']:.1%}")  # fmt: skip
+    if not torch.cuda.is_available():
+        print("on a GPU: not measured, there is none here")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
