@@ -158,7 +158,7 @@ class GatingConfig(Strict):
     points: int = Field(default=25, ge=5)  # thresholds on the curve of each policy
     items: Positive | None = None  # questions of each task and split; None: all of them
     timed_items: Positive = 80
-    timing_repeats: Positive = 5
+    timing_repeats: Positive = 5  # of five ways in turn: each takes each place once
 
 
 class ProfileConfig(Strict):

@@ -24,7 +24,7 @@ HEARING = 310
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     config = make_gating_run(tmp_path_factory.mktemp("run"))
-    return changed(config, timed_items=50, timing_repeats=3)
+    return changed(config, timed_items=20, timing_repeats=1)
 
 
 @pytest.fixture(scope="module")
