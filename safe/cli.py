@@ -78,9 +78,12 @@ def prepare_data(config: Config) -> None:
 def prepare_base(config: Config) -> None:
     """Train the miniature base and ear, or open the given ones; write base.json."""
     from safe.config import load_run_config
+    from safe.experiments.runner import check_upstream
     from safe.training.prepare_base import prepare_base as prepare
 
-    prepare(load_run_config(config))
+    run = load_run_config(config)
+    check_upstream(run.folder, ["01_data_preflight"])
+    prepare(run)
 
 
 @app.command()
@@ -96,18 +99,25 @@ def measure(experiment: str, config: Config) -> None:
 def part(experiment: str, name: str, config: Config) -> None:
     """Run one part of an experiment, such as a cell of the ablation."""
     from safe.config import load_run_config
-    from safe.experiments.runner import run_part
+    from safe.experiments.runner import check_upstream, run_part
+    from safe.gates.criteria import load_criteria
 
-    run_part(load_run_config(config), experiment, name)
+    run = load_run_config(config)
+    criteria = load_criteria(run.criteria / f"{experiment}.yaml")
+    check_upstream(run.folder, criteria.needs)
+    run_part(run, experiment, name)
 
 
 @app.command("prepare-features")
 def prepare_features(config: Config) -> None:
     """Encode once what frozen models make of the rows to train and to measure on."""
     from safe.config import load_run_config
+    from safe.experiments.runner import check_upstream
     from safe.training.prepare_features import prepare_features as prepare
 
-    prepare(load_run_config(config))
+    run = load_run_config(config)
+    check_upstream(run.folder, ["03_tiny_overfit"])
+    prepare(run)
 
 
 @app.command()

@@ -58,9 +58,22 @@ class Run:
         """A path below results/RUN."""
         return self.folder.joinpath(*parts).as_posix()
 
-    def go(self, experiment: str) -> list[str]:
-        """The gate tokens that `experiment` needs. Wrap them in `ancient()`."""
-        return [self.path(name, "GO") for name in self.criteria[experiment].needs]
+    def go(self, experiment: str, made: str = "measurement.json") -> list[str]:
+        """What opens the way to `experiment`: see `token`. Wrap it in `ancient()`."""
+        needs = self.criteria[experiment].needs
+        return [self.token(name, self.path(experiment, made)) for name in needs]
+
+    def token(self, experiment: str, made: str) -> str:
+        """The gate token of `experiment`, for a rule whose result is `made`.
+
+        A NO-GO takes the token away, and a token that is made anew would have everything behind
+        it made anew, `ancient()` or not. So what has its result already leans on the decision
+        until the token is back. Nothing passes a closed gate by that: `safe` itself looks at the
+        verdict before it measures or trains (`safe.experiments.runner.check_upstream`).
+        """
+        go, decision = self.path(experiment, "GO"), self.path(experiment, "decision.json")
+        waiting = Path(made).exists() and Path(decision).exists() and not Path(go).exists()
+        return decision if waiting else go
 
     def parents(self, experiment: str) -> list[str]:
         """The measurements that `experiment` stands on.

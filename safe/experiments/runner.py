@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,13 +17,13 @@ from typing import Any
 
 from safe.config import RunConfig
 from safe.digest import digest_code, digest_json
-from safe.errors import ConfigError
+from safe.errors import ConfigError, EvidenceError
 from safe.experiments.context import Context
 from safe.experiments.names import module_name
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.ledger import decision_parent
-from safe.gates.schema import Measurement
+from safe.gates.schema import Measurement, Parent
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "snakemake", "safe")
 
@@ -63,6 +64,23 @@ def _git_state() -> dict[str, Any]:
     }
 
 
+def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
+    """The decisions that something stands on, all of them GO.
+
+    Raises:
+        EvidenceError: one is missing, edited by hand, or NO-GO.
+    """
+    found = {name: decision_parent(folder, name) for name in needs}
+    for name, parent in found.items():
+        if parent.verdict != "GO":
+            raise EvidenceError(
+                f"{name} is NO-GO, and what stands on it does not run",
+                where=folder / name / "decision.json",
+                mend=f"`safe explain {name[:2]}` says which criterion, its value and its bound",
+            )
+    return found
+
+
 def run_experiment(config: RunConfig, experiment: str) -> Path:
     """Measure one experiment.
 
@@ -84,7 +102,7 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
     criteria = load_criteria(config.criteria / f"{experiment}.yaml")
     folder = config.folder / experiment
     folder.mkdir(parents=True, exist_ok=True)
-    upstream = {name: decision_parent(config.folder, name) for name in criteria.needs}
+    upstream = check_upstream(config.folder, criteria.needs)
     context = Context(config=config, folder=folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     metrics = module.measure(context)
@@ -115,6 +133,8 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
 
 def run_part(config: RunConfig, experiment: str, part: str) -> Path:
     """Run one part of an experiment, such as a cell of an ablation, as a job of its own.
+
+    Whether it may run is asked before, by `check_upstream`.
 
     Returns:
         The path of NN_name/parts/PART/result.json, written whole or not at all.

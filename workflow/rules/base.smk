@@ -24,7 +24,7 @@ rule prepare_data:
 rule prepare_base:
     input:
         data=RUN.path("data", "data.json"),
-        go=ancient(RUN.path("01_data_preflight", "GO")),
+        go=ancient(RUN.token("01_data_preflight", RUN.path("base.json"))),
     output:
         RUN.path("base.json"),
     log:

@@ -5,7 +5,7 @@ rule prepare_features:
     input:
         data=RUN.path("data", "data.json"),
         base=RUN.path("base.json"),
-        go=ancient(RUN.path("03_tiny_overfit", "GO")),
+        go=ancient(RUN.token("03_tiny_overfit", RUN.path("features.json"))),
     output:
         RUN.path("features.json"),
     log:
