@@ -8,7 +8,10 @@ import pytest
 
 from safe.errors import EvidenceError
 from safe.experiments.runner import check_upstream
-from tests.gates.builders import BAD_LOSS, make_run
+from safe.gates.schema import Metric
+from tests.gates.builders import make_run
+
+BAD_LOSS = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
 
 
 def test_an_open_way(tmp_path: Path) -> None:
