@@ -7,7 +7,9 @@ from pathlib import Path
 
 from safe.config import RunConfig, parse_run_config
 from safe.data.manifest import load_samples, write_manifest
-from safe.experiments.runner import run_part
+from safe.experiments import stage_a_pilot_parts
+from safe.experiments.context import Context
+from safe.experiments.gating import ADAPTER
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "05_gating"
@@ -42,7 +44,8 @@ def make_gating_run(root: Path) -> RunConfig:
                 )
             )
     write_manifest(asked, manifest)
-    run_part(config, "04_stage_a_pilot", "distilled")
+    folder = (config.folder / ADAPTER).parent
+    stage_a_pilot_parts.run(Context(config=config, folder=folder), "distilled")
     return changed(config, timed_items=6, timing_repeats=1)
 
 

@@ -27,7 +27,7 @@ from safe.training.offered import HEARING, Offered, offered_questions, split_sou
 from safe.training.opened import OpenedBase, open_plain_vlm
 
 WAYS = ("gated", "all consult", "none consult", "always off", "always on")
-COUNTED = 16  # of the timed questions: those whose work is counted too
+COUNTED = {True: 8, False: 4}  # skipped or not -> timed questions whose work is counted too
 
 
 class Looking:
@@ -60,13 +60,15 @@ class Cost:
     Attributes:
         ids, skipped: of the questions; whether the gate skips each.
         seconds: way -> (questions, repeats).
-        flops: way -> floating-point operations of each of the first `COUNTED`.
+        counted: which of the questions had their work counted.
+        flops: way -> floating-point operations of each of those.
         heard: for each of those, the calls of ear, projector or LoRA made by the gated answer.
     """
 
     ids: list[str]
     skipped: list[bool]
     seconds: dict[str, np.ndarray]
+    counted: list[int]
     flops: dict[str, list[int]]
     heard: list[int]
 
@@ -201,11 +203,13 @@ class GateBench:
         seconds: dict[str, list[list[float]]] = {way: [] for way in WAYS}
         flops: dict[str, list[int]] = {way: [] for way in WAYS}
         skipped: list[bool] = []
+        counted: list[int] = []
         heard: list[int] = []
         for number, row in enumerate(tqdm(rows, "timing", unit="question", disable=None)):
             calls = self._calls(row, gate)
             skipped.append(not calls["gated"]().consultation.on)
-            if number < COUNTED:
+            if sum(skipped[i] == skipped[number] for i in counted) < COUNTED[skipped[number]]:
+                counted.append(number)
                 work = {way: self._trace(call) for way, call in calls.items()}
                 for way in WAYS:
                     flops[way].append(work[way].flops)
@@ -215,11 +219,11 @@ class GateBench:
             for way, values in zip(calls, zip(*taken, strict=True), strict=True):
                 seconds[way].append(list(values))
         arrays = {way: np.array(values) for way, values in seconds.items()}
-        return Cost([r.sample.id for r in rows], skipped, arrays, flops, heard)
+        return Cost([r.sample.id for r in rows], skipped, arrays, counted, flops, heard)
 
     def _trace(self, call: Callable[[], Any]) -> Trace:
         """Parts outside the base are named with a leading `+`."""
-        return trace(call, self.model.base, wrapper=self.model)
+        return trace(call, self.model.base, wrapper=self.model, tensor_ops=False)
 
     def _calls(self, row: Row, gate: Gate) -> dict[str, Callable[[], Any]]:
         inputs, options = self.feeder.plain([row]), self._options([row])

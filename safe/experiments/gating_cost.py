@@ -18,7 +18,7 @@ TIMES = "timing.parquet"
 
 def skipped_work(meters: Metrics, cost: Cost) -> Metric:
     """Work of skipped questions that hearing alone has use for."""
-    skipped = [i for i in range(len(cost.heard)) if cost.skipped[i]]
+    skipped = [i for i, question in enumerate(cost.counted) if cost.skipped[question]]
     if not skipped:
         return meters.missing("skipped_work", "the gate skipped none of the counted questions")
     flops = sum(abs(cost.flops["gated"][i] - cost.flops["none consult"][i]) for i in skipped)
@@ -83,9 +83,16 @@ def _costs(cost: Cost, skip_rate: float) -> dict[str, Any]:
     return {
         "milliseconds": milliseconds,
         "net_milliseconds": milliseconds["gated"] - milliseconds["always on"],
-        "flops": {way: sum(values) / len(values) for way, values in cost.flops.items()},
+        "flops": {way: _per_question(cost, values) for way, values in cost.flops.items()},
         "flops_full_size": _full_size(skip_rate),
     }
+
+
+def _per_question(cost: Cost, values: list[int]) -> float:
+    """Mean over the timed questions, of which more skipped than consulting ones were counted."""
+    kinds = [cost.skipped[i] for i in cost.counted]
+    share = [cost.skipped.count(kind) / kinds.count(kind) for kind in kinds]
+    return float(np.average(values, weights=share))
 
 
 @cache

@@ -50,7 +50,13 @@ class _OpCounter(torch.utils._python_dispatch.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def trace(call: Callable[[], Any], root: nn.Module, *, wrapper: nn.Module | None = None) -> Trace:
+def trace(
+    call: Callable[[], Any],
+    root: nn.Module,
+    *,
+    wrapper: nn.Module | None = None,
+    tensor_ops: bool = True,
+) -> Trace:
     """Run `call` twice and say what one run did.
 
     Args:
@@ -58,6 +64,7 @@ def trace(call: Callable[[], Any], root: nn.Module, *, wrapper: nn.Module | None
             copies of one architecture can be compared.
         wrapper: the dispatcher around `root`. Its own call is not counted; its other parts are
             named as within it, with a leading `+`.
+        tensor_ops: without them, `call` is run once and `Trace.tensor_ops` stays empty.
     """
     named = {id(m): n for n, m in root.named_modules()}
     others = {} if wrapper is None else {id(m): f"+{n}" for n, m in wrapper.named_modules()}
@@ -75,8 +82,10 @@ def trace(call: Callable[[], Any], root: nn.Module, *, wrapper: nn.Module | None
             call()
     finally:
         handle.remove()
-    with _OpCounter() as ops:
-        call()
+    ops = _OpCounter()
+    if tensor_ops:
+        with ops:
+            call()
     return Trace(int(counter.get_total_flops()), calls, ops.ops)
 
 
