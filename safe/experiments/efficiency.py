@@ -44,7 +44,7 @@ METRICS: dict[str, dict[str, Any]] = {
 METERS = Metrics(METRICS)
 ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
 POINTS, LATENCY, RECOMMENDED = "points.parquet", "latency.parquet", "recommended.json"
-ANSWERING = 3  # repeats of answering a batch; training steps take profile.repeats
+ANSWERING = 2  # repeats of answering a batch; training steps take profile.repeats
 KEPT = 0.95  # of the best throughput that a recommended batch must reach
 BUDGET = 0.9  # of the memory that it may take
 
