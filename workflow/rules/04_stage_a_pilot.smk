@@ -1,7 +1,5 @@
 PARTS_04 = ["distilled", "undistilled"] + [
-    f"k{k}_r{rank}"
-    for k in RUN.config.pilot.audio_tokens
-    for rank in RUN.config.pilot.ranks
+    f"k{k}_r{rank}" for k in RUN.config.pilot.audio_tokens for rank in RUN.config.pilot.ranks
 ]
 
 
@@ -12,12 +10,12 @@ rule part_04:
         parents=RUN.parents("04_stage_a_pilot"),
     output:
         RUN.path("04_stage_a_pilot", "parts", "{part}", "result.json"),
-    wildcard_constraints:
-        part="|".join(PARTS_04),
     log:
         RUN.path("logs", "part_04_{part}.log"),
     benchmark:
         RUN.path("benchmarks", "part_04_{part}.tsv")
+    wildcard_constraints:
+        part="|".join(PARTS_04),
     conda:
         "../../environment.yml"
     threads: RUN.part_threads
