@@ -73,17 +73,21 @@ def operating_point(
     )
 
 
-def thresholds(scores: np.ndarray, points: int) -> list[float]:
-    """Up to `points` thresholds at evenly spaced quantiles of the scores, ascending.
+def cuts_of(scores: np.ndarray) -> np.ndarray:
+    """Every threshold that parts the scores otherwise, ascending, half-way between neighbours.
 
-    Each lies half-way between two neighbouring scores, so that rounding decides no row. Fewer
-    where scores are tied; none where all are alike.
+    Half-way, so that rounding decides no row. None where all scores are alike.
     """
-    values, counts = np.unique(scores, return_counts=True)
-    if len(values) < 2:
+    values = np.unique(scores)
+    return (values[:-1] + values[1:]) / 2
+
+
+def thresholds(scores: np.ndarray, points: int) -> list[float]:
+    """Up to `points` of the cuts, at evenly spaced quantiles, ascending; fewer where tied."""
+    cuts = cuts_of(scores)
+    if not len(cuts):
         return []
-    below = counts.cumsum()[:-1] / len(scores)  # share of scores under each cut
-    cuts = (values[:-1] + values[1:]) / 2
+    below = np.unique(scores, return_counts=True)[1].cumsum()[:-1] / len(scores)
     wanted = np.arange(1, points + 1) / (points + 1)
     nearest = np.abs(below[None, :] - wanted[:, None]).argmin(axis=1)
     return [float(cuts[i]) for i in np.unique(nearest)]
@@ -166,17 +170,47 @@ def audio_drop(outcomes: Outcomes, consult: np.ndarray, *, seed: int) -> Interva
 def choose_threshold(
     outcomes: Outcomes, gates: Iterable[UncertaintyGate], *, max_drop: float, seed: int
 ) -> Choice | None:
-    """Of one policy: the threshold that skips most while the drop's upper bound stays in limits."""
-    tried = [(g, g.consults(outcomes.scores[g.kind])) for g in gates]
-    for gate, consult in sorted(tried, key=lambda pair: int(pair[1].sum())):
+    """Of one policy: the threshold that skips most while the drop's upper bound stays in limits.
+
+    The given thresholds are tried first, from the one that skips most; then, between the best of
+    them and its neighbour that costs too much, every cut of the scores by halving.
+    """
+
+    def within(gate: UncertaintyGate) -> Choice | None:
+        consult = gate.consults(outcomes.scores[gate.kind])
         try:
             drop = audio_drop(outcomes, consult, seed=seed)
         except ValueError:
-            continue  # it cannot be shown to cost little
-        if drop.high <= max_drop:
-            point = operating_point(outcomes, consult, gate.kind, gate.threshold)
-            return Choice(gate, point, drop, outcomes)
-    return None
+            return None  # it cannot be shown to cost little
+        if drop.high > max_drop:
+            return None
+        point = operating_point(outcomes, consult, gate.kind, gate.threshold)
+        return Choice(gate, point, drop, outcomes)
+
+    def consulting(gate: UncertaintyGate) -> int:
+        return int(gate.consults(outcomes.scores[gate.kind]).sum())
+
+    ordered = sorted(gates, key=consulting)
+    best, too_dear = None, None  # the latter skips more than `best`
+    for gate in ordered:
+        if (best := within(gate)) is not None:
+            break
+        too_dear = gate
+    if best is None or too_dear is None:
+        return best
+    policy = type(best.gate)
+    finer = [policy(threshold=float(cut)) for cut in cuts_of(outcomes.scores[policy.kind])]  # type: ignore[call-arg]
+    low, high = consulting(too_dear), consulting(best.gate)
+    between = [g for g in sorted(finer, key=consulting) if low < consulting(g) < high]
+    first, last = 0, len(between)  # the least that is within lies in between[first:last], if any
+    while first < last:
+        middle = (first + last) // 2
+        choice = within(between[middle])
+        if choice is None:
+            first = middle + 1
+        else:
+            best, last = choice, middle
+    return best
 
 
 def choose(

@@ -42,7 +42,7 @@ METRICS: dict[str, dict[str, Any]] = {
 }
 METERS = Metrics(METRICS)
 ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
-GATE, SELECTION = "gate.json", "selection.parquet"
+GATE, SELECTION, CHOICES = "gate.json", "selection.parquet", "choices.parquet"
 ITEMS, GATED, CURVE = "items.parquet", "gated.parquet", "curve.parquet"
 CHOSEN_ON, REPORTED_ON = "val", "test"
 
@@ -69,7 +69,8 @@ def measure(context: Context) -> list[Metric]:
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
     gates = policies(val, config.gating.points)
     choices = choose(val, gates, max_drop=config.gating.max_audio_drop, seed=config.seed)
-    points = curve(test, gates)
+    write_table(context, CHOICES, [asdict(c.gate) | {"kind": c.gate.kind} for c in choices])
+    points = curve(test, dict.fromkeys([*gates, *(c.gate for c in choices)]))
     best = frontier(points)
     write_table(context, CURVE, [{**asdict(p), "on_frontier": p in best} for p in points])
     gating_plots.tradeoff(context, points, choices[0].gate if choices else None)

@@ -1,0 +1,97 @@
+"""Sounds made worse in known ways, to see what a model or its gate makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+Degrade = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to make a sound worse.
+
+    Attributes:
+        name: as in tables and plots.
+        kind: conditions of one kind differ by their level only.
+        level: dB, share of the peak or Hz; None where there is only one.
+        degrade: a waveform (n,) and a generator for what is random -> a waveform (n,).
+    """
+
+    name: str
+    kind: str
+    level: float | None
+    degrade: Degrade
+
+
+def add_noise(wave: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
+    """The sound with white noise, at a signal-to-noise ratio of their mean powers.
+
+    Scaled down as a whole where it would leave full scale, which keeps the ratio.
+    """
+    noise = rng.standard_normal(len(wave))
+    power = float(np.mean(np.square(wave, dtype=np.float64)))
+    noise *= np.sqrt(power / 10 ** (snr_db / 10) / np.mean(noise**2))
+    return _within_full_scale(wave + noise)
+
+
+def clip(wave: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The sound cut off at a share of its peak, as by an overdriven recorder, at its old peak."""
+    peak = float(np.abs(wave).max())
+    return (np.clip(wave, -share * peak, share * peak) / share).astype(np.float32)
+
+
+def band_limit(wave: np.ndarray, rate: int, lower: int, rng: np.random.Generator) -> np.ndarray:
+    """The sound as if recorded at `lower` Hz: resampled there and back, at its old length."""
+    back = soxr.resample(soxr.resample(wave, rate, lower), lower, rate)
+    found = np.zeros_like(wave, dtype=np.float32)
+    found[: len(back)] = back[: len(wave)]
+    return _within_full_scale(found)
+
+
+def noise_alone(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """White noise of the sound's length and mean power."""
+    noise = rng.standard_normal(len(wave))
+    power = np.mean(np.square(wave, dtype=np.float64))
+    return _within_full_scale(noise * np.sqrt(power / np.mean(noise**2)))
+
+
+def unchanged(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The sound itself."""
+    return wave
+
+
+def sweep(
+    rate: int, *, snr_db: Sequence[float], clipping: Sequence[float], sampling_rates: Sequence[int]
+) -> list[Condition]:
+    """The sound as it is, then every condition, worse and worse within each kind.
+
+    Args:
+        rate: Hz of the waveforms; sampling rates that are not below it change nothing and are left
+            out.
+    """
+    noises = (
+        Condition(f"noise {snr:g} dB", "noise", snr, lambda w, g, s=snr: add_noise(w, s, g))
+        for snr in sorted(snr_db, reverse=True)
+    )
+    clipped = (
+        Condition(f"clipped at {c:g} of peak", "clipping", c, lambda w, g, c=c: clip(w, c, g))
+        for c in sorted(clipping, reverse=True)
+    )
+    slower = (
+        Condition(f"{r} Hz", "sampling rate", r, lambda w, g, r=r: band_limit(w, rate, r, g))
+        for r in sorted(sampling_rates, reverse=True)
+        if r < rate
+    )
+    recorded = Condition("as recorded", "as recorded", None, unchanged)
+    return [recorded, *noises, *clipped, *slower]
+
+
+def _within_full_scale(wave: np.ndarray) -> np.ndarray:
+    peak = float(np.abs(wave).max(initial=0.0))
+    scaled: np.ndarray = (wave / max(1.0, peak)).astype(np.float32)
+    return scaled
