@@ -1,0 +1,1 @@
+"""Scoring result files in the datasets' official formats: `safe score`."""

@@ -1,0 +1,80 @@
+"""What scoring found: figures by name, each a value or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value; or None, with what would have to be done to have one."""
+
+    value: float | None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != (self.reason is not None):
+            raise ValueError("a figure has a value, or a reason why not")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The figures of one results file.
+
+    Attributes:
+        task: which rules were used, such as `vqav2`.
+        n: items that were scored.
+        figures: by name; a group of figures is `GROUP.NAME`, as in `by_answer_type.yes/no`.
+        counts: what else was counted, such as questions without an answer.
+        unit: of the figures; `%` where they are accuracies.
+        sizes: items behind a figure, where those are not all n.
+    """
+
+    task: str
+    n: int
+    figures: dict[str, Figure]
+    counts: dict[str, int]
+    unit: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; `unavailable` holds the reasons."""
+        return {
+            "task": self.task,
+            "n": self.n,
+            "unit": self.unit,
+            "figures": {name: figure.value for name, figure in self.figures.items()},
+            "unavailable": {n: f.reason for n, f in self.figures.items() if f.value is None},
+            "counts": self.counts,
+            "sizes": self.sizes,
+        }
+
+    def as_text(self) -> str:
+        """A table for people, groups after the figures of all items."""
+        counted = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        lines = [f"{self.task}: {self.n} items" + (f" ({counted})" if counted else "")]
+        width = max((len(_label(name)) for name in self.figures), default=0)
+        group = ""
+        for name in sorted(self.figures, key=lambda name: ("." in name, _group(name))):
+            if _group(name) != group:
+                group = _group(name)
+                lines.append(group)
+            lines.append(f"  {_label(name):<{width}}  {self._shown(name)}")
+        return "\n".join(lines)
+
+    def _shown(self, name: str) -> str:
+        figure = self.figures[name]
+        if figure.value is None:
+            return f"unavailable: {figure.reason}"
+        if self.unit == "%":
+            return f"{figure.value:6.2f} %  of {self.sizes.get(name, self.n)}"
+        return f"{figure.value:8.4f}" + (f" {self.unit}" if self.unit else "")
+
+
+def _group(name: str) -> str:
+    return name.partition(".")[0] if "." in name else ""
+
+
+def _label(name: str) -> str:
+    return name.partition(".")[2] if "." in name else name
