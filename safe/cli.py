@@ -14,8 +14,10 @@ from typing import Annotated
 import typer
 
 from safe.errors import SafeError
+from safe.scoring.command import app as score
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(score, name="score")
 
 Config = Annotated[Path, typer.Option("--config", help="run config (YAML, or a run's config.json)")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="results/RUN")]

@@ -52,7 +52,9 @@ class Scored:
 
     def as_text(self) -> str:
         """A table for people, groups after the figures of all items."""
-        counted = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        counted = ", ".join(
+            f"{count} {name.replace('_', ' ')}" for name, count in self.counts.items() if count
+        )
         lines = [f"{self.task}: {self.n} items" + (f" ({counted})" if counted else "")]
         width = max((len(_label(name)) for name in self.figures), default=0)
         group = ""
@@ -77,4 +79,6 @@ def _group(name: str) -> str:
 
 
 def _label(name: str) -> str:
-    return name.partition(".")[2] if "." in name else name
+    """The name in its group; what a terminal would not print, from a file not ours, as its code."""
+    label = name.partition(".")[2] if "." in name else name
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in label)

@@ -1,0 +1,190 @@
+"""What the published annotation files say is right, question by question, and what kind it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safe.data.layouts.base import need, repeated_id
+from safe.data.layouts.music_avqa import TASKS
+from safe.errors import DataError
+from safe.evaluation.vqa import HUMANS
+from safe.scoring.json_files import elements, members
+from safe.scoring.results import Id, number_id
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question: the answers that count, and the figures besides the overall one it is in."""
+
+    references: Sequence[str]
+    groups: tuple[str, ...]
+
+
+@dataclass
+class Questions:
+    """Those of one file.
+
+    Attributes:
+        path: the file.
+        asked: by id, in file order.
+        left_out: ids in the file that the dataset's own evaluation does not count.
+        counts: what was noticed, such as how many were left out.
+        missing: groups of figures that the file does not allow, and why.
+    """
+
+    path: Path
+    asked: dict[Id, Question] = field(default_factory=dict)
+    left_out: set[Id] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def checked(self) -> Questions:
+        """Itself, if it asks anything."""
+        if not self.asked:
+            raise DataError(
+                "there is no question in it to score",
+                where=self.path,
+                mend="give the annotations of a split that has published answers",
+            )
+        return self
+
+
+def _answer(row: Any, key: str, path: Path, line: int) -> str:
+    answer: str = need(row, key, str, path, line)
+    if not answer.strip():
+        raise DataError(
+            "the right answer is empty",
+            where=path,
+            line=line,
+            key=key,
+            mend="correct or remove the row",
+        )
+    return answer
+
+
+def vqav2_questions(path: Path) -> Questions:
+    """`v2_mscoco_{split}_annotations.json`: ten humans' answers, `answer_type`, `question_type`.
+
+    Raises:
+        DataError: not such a file, an id twice, or a question without ten answers.
+    """
+    found = Questions(path)
+    for line, row in elements(path, "annotations"):
+        native = number_id(row, "question_id", path, line)
+        if native in found.asked:
+            raise repeated_id(native, path, line, "question_id")
+        given = need(row, "answers", list, path, line)
+        if len(given) != HUMANS:
+            raise DataError(
+                f"question {native} has {len(given)} human answers; VQA accuracy takes {HUMANS}",
+                where=path,
+                line=line,
+                key="answers",
+                mend="use the annotations as published, with the answers of all ten humans",
+            )
+        found.asked[native] = Question(
+            [need(human, "answer", str, path, line) for human in given],
+            (
+                f"by_answer_type.{need(row, 'answer_type', str, path, line)}",
+                f"by_question_type.{need(row, 'question_type', str, path, line)}",
+            ),
+        )
+    return found.checked()
+
+
+def gqa_questions(path: Path) -> Questions:
+    """`{split}_balanced_questions.json`: an object by question id, with `answer` and `types`.
+
+    As in the official code, questions with `isBalanced: false` are left out, and a question is
+    open where its structural type is `query`, else binary.
+
+    Raises:
+        DataError: not such a file, an id twice, or a question without an answer.
+    """
+    found = Questions(path)
+    untyped = 0
+    for line, native, row in members(path):
+        if native in found.asked or native in found.left_out:
+            raise repeated_id(native, path, line, native)
+        answer = _answer(row, "answer", path, line)
+        if row.get("isBalanced") is False:
+            found.left_out.add(native)
+            continue
+        groups: tuple[str, ...] = ()
+        if "types" in row:
+            types = need(row, "types", dict, path, line)
+            structural = need(types, "structural", str, path, line)
+            groups = (
+                f"by_answer_type.{'open' if structural == 'query' else 'binary'}",
+                f"by_structural_type.{structural}",
+                f"by_semantic_type.{need(types, 'semantic', str, path, line)}",
+            )
+        untyped += not groups
+        found.asked[native] = Question((answer,), groups)
+    found.counts = {"not_balanced_left_out": len(found.left_out), "without_types": untyped}
+    if untyped == len(found.asked):
+        why = "no question of the file has `types`; use the file as published"
+        names = ("by_answer_type", "by_structural_type", "by_semantic_type")
+        found.missing = dict.fromkeys(names, why)
+    return found.checked()
+
+
+def music_avqa_questions(path: Path) -> Questions:
+    """`avqa-{split}.json`: a list with the answer under `anser` and `type` as a JSON string.
+
+    Rows with `question_deleted` are left out. A question published twice with two annotators'
+    answers is one item, of which either answer is right; the published code scores such rows one
+    by one, so that one of the two is always wrong.
+
+    Raises:
+        DataError: not such a file, an id twice for one answer, or an unknown type.
+    """
+    found = Questions(path)
+    first_rows: dict[Id, tuple[Any, ...]] = {}
+    twice = 0
+    for line, row in elements(path):
+        native = number_id(row, "question_id", path, line)
+        if row.get("question_deleted"):
+            found.left_out.add(native)
+            continue
+        answer = _answer(row, "anser", path, line)
+        same = tuple(row.get(key) for key in ("video_id", "question_content", "templ_values"))
+        if native not in found.asked:
+            first_rows[native] = same
+            found.asked[native] = Question([answer], _music_groups(row, path, line))
+            continue
+        references = list(found.asked[native].references)
+        if first_rows[native] != same or answer in references:
+            raise repeated_id(native, path, line, "question_id")
+        twice += len(references) == 1
+        found.asked[native] = Question([*references, answer], found.asked[native].groups)
+    found.left_out -= found.asked.keys()
+    found.counts = {"deleted_left_out": len(found.left_out), "with_several_answers": twice}
+    return found.checked()
+
+
+def _music_groups(row: Any, path: Path, line: int) -> tuple[str, ...]:
+    text = need(row, "type", str, path, line)
+    try:
+        kinds = json.loads(text)
+    except (ValueError, RecursionError):
+        kinds = None
+    if (
+        not isinstance(kinds, list)
+        or len(kinds) != 2
+        or not all(isinstance(kind, str) for kind in kinds)
+        or kinds[0] not in TASKS
+    ):
+        raise DataError(
+            f"unknown type {text[:60]!r}",
+            where=path,
+            line=line,
+            key="type",
+            mend='a JSON string such as "[\\"Audio\\", \\"Counting\\"]", beginning with '
+            + ", ".join(TASKS),
+        )
+    return (f"by_modality.{kinds[0]}", f"by_type.{kinds[0]} {kinds[1]}")

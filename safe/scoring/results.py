@@ -1,0 +1,78 @@
+"""Answers in the datasets' official results formats: a list of an id and an answer each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safe.data.layouts.base import need
+from safe.errors import DataError
+from safe.scoring.json_files import elements
+
+Id = int | str
+_LONGEST = 18  # digits of an id
+
+
+def number_id(row: Any, key: str, path: Path, line: int) -> int:
+    """An id that the dataset writes as a number; its digits as a string will do."""
+    value = need(row, key, (int, str), path, line)
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdecimal() and len(value) <= _LONGEST):
+            raise DataError(
+                f"the id {value[:60]!r} is not a number",
+                where=path,
+                line=line,
+                key=key,
+                mend="write ids as the annotations do",
+            )
+        value = int(value)
+    return int(value)
+
+
+def text_id(row: Any, key: str, path: Path, line: int) -> str:
+    """An id that the dataset writes as a string; a number would have lost its leading zeros."""
+    return str(need(row, key, str, path, line))
+
+
+def read_results(
+    path: Path,
+    read_id: Callable[[Any, str, Path, int], Id],
+    keys: tuple[tuple[str, str], ...] = (("question_id", "answer"),),
+) -> dict[Id, str]:
+    """Answers by question.
+
+    Args:
+        path: JSON, `[{"question_id": ..., "answer": ...}, ...]`; other keys are let be.
+        read_id: `number_id` or `text_id`.
+        keys: names of id and answer that the format knows; the first id that a row has is used.
+
+    Raises:
+        DataError: no such list, an id or answer of another type, or an id twice; names the line.
+    """
+    answers: dict[Id, str] = {}
+    twice: list[tuple[int, Id]] = []
+    for line, row in elements(path):
+        named = row if isinstance(row, dict) else {}
+        key, answer_key = next((pair for pair in keys if pair[0] in named), keys[0])
+        native = read_id(row, key, path, line)
+        answer = need(row, answer_key, str, path, line)
+        if native in answers:
+            twice.append((line, native))
+        answers[native] = answer
+    if twice:
+        line, native = twice[0]
+        raise DataError(
+            f"{len(twice)} more answers to questions that have one: {shown(i for _, i in twice)}",
+            where=path,
+            line=line,
+            mend="keep one answer a question",
+        )
+    return answers
+
+
+def shown(ids: Any, most: int = 5) -> str:
+    """The first few ids, for a message."""
+    listed = list(ids)
+    some = ", ".join(str(native)[:40] for native in listed[:most])
+    return some + (", ..." if len(listed) > most else "")
