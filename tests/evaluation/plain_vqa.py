@@ -13,7 +13,7 @@ MARKS = [";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+"]
 MARKS += ["\\", "_", "-", ">", "<", "@", "`", ",", "?", "!"]
 NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4"}
 NUMBERS |= {"five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
-PAIRS = """
+TABLE = """
 aint ain't  arent aren't  cant can't  couldve could've  couldnt couldn't
 couldn'tve couldn't've  couldnt've couldn't've  didnt didn't  doesnt doesn't  dont don't
 hadnt hadn't  hadnt've hadn't've  hadn'tve hadn't've  hasnt hasn't  havent haven't  hed he'd
@@ -38,7 +38,8 @@ whys why's  wont won't  wouldve would've  wouldnt wouldn't  wouldnt've wouldn't'
 wouldn'tve wouldn't've  yall y'all  yall'll y'all'll  y'allll y'all'll  yall'd've y'all'd've
 y'alld've y'all'd've  y'all'dve y'all'd've  youd you'd  youd've you'd've  you'dve you'd've
 youll you'll  youre you're  youve you've
-""".split()
+"""
+PAIRS = TABLE.split()
 CONTRACTIONS = dict(zip(PAIRS[::2], PAIRS[1::2], strict=True))
 
 
