@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safe.data.layouts.base import need, repeated_id
+from safe.data.layouts.base import repeated_id
 from safe.data.layouts.music_avqa import TASKS
 from safe.errors import DataError
 from safe.evaluation.vqa import HUMANS
 from safe.scoring.json_files import elements, members
-from safe.scoring.results import Id, number_id
+from safe.scoring.results import Id, need_of, number_id, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Questions:
         return self
 
 
-def _answer(row: Any, key: str, path: Path, line: int) -> str:
-    answer: str = need(row, key, str, path, line)
+def _answer(native: Id, row: Any, key: str, path: Path, line: int) -> str:
+    answer: str = need_of(native, row, key, str, path, line)
     if not answer.strip():
         raise DataError(
-            "the right answer is empty",
+            f"question {shown([native])}: the right answer is empty",
             where=path,
             line=line,
             key=key,
@@ -77,7 +77,7 @@ def vqav2_questions(path: Path) -> Questions:
         native = number_id(row, "question_id", path, line)
         if native in found.asked:
             raise repeated_id(native, path, line, "question_id")
-        given = need(row, "answers", list, path, line)
+        given = need_of(native, row, "answers", list, path, line)
         if len(given) != HUMANS:
             raise DataError(
                 f"question {native} has {len(given)} human answers; VQA accuracy takes {HUMANS}",
@@ -87,10 +87,10 @@ def vqav2_questions(path: Path) -> Questions:
                 mend="use the annotations as published, with the answers of all ten humans",
             )
         found.asked[native] = Question(
-            [need(human, "answer", str, path, line) for human in given],
+            [need_of(native, human, "answer", str, path, line) for human in given],
             (
-                f"by_answer_type.{need(row, 'answer_type', str, path, line)}",
-                f"by_question_type.{need(row, 'question_type', str, path, line)}",
+                f"by_answer_type.{need_of(native, row, 'answer_type', str, path, line)}",
+                f"by_question_type.{need_of(native, row, 'question_type', str, path, line)}",
             ),
         )
     return found.checked()
@@ -109,19 +109,19 @@ def gqa_questions(path: Path) -> Questions:
     untyped = 0
     for line, native, row in members(path):
         if native in found.asked or native in found.left_out:
-            raise repeated_id(native, path, line, native)
-        answer = _answer(row, "answer", path, line)
+            raise repeated_id(shown([native]), path, line, shown([native]))
+        answer = _answer(native, row, "answer", path, line)
         if row.get("isBalanced") is False:
             found.left_out.add(native)
             continue
         groups: tuple[str, ...] = ()
         if "types" in row:
-            types = need(row, "types", dict, path, line)
-            structural = need(types, "structural", str, path, line)
+            types = need_of(native, row, "types", dict, path, line)
+            structural = need_of(native, types, "structural", str, path, line)
             groups = (
                 f"by_answer_type.{'open' if structural == 'query' else 'binary'}",
                 f"by_structural_type.{structural}",
-                f"by_semantic_type.{need(types, 'semantic', str, path, line)}",
+                f"by_semantic_type.{need_of(native, types, 'semantic', str, path, line)}",
             )
         untyped += not groups
         found.asked[native] = Question((answer,), groups)
@@ -151,11 +151,11 @@ def music_avqa_questions(path: Path) -> Questions:
         if row.get("question_deleted"):
             found.left_out.add(native)
             continue
-        answer = _answer(row, "anser", path, line)
+        answer = _answer(native, row, "anser", path, line)
         same = tuple(row.get(key) for key in ("video_id", "question_content", "templ_values"))
         if native not in found.asked:
             first_rows[native] = same
-            found.asked[native] = Question([answer], _music_groups(row, path, line))
+            found.asked[native] = Question([answer], _music_groups(native, row, path, line))
             continue
         references = list(found.asked[native].references)
         if first_rows[native] != same or answer in references:
@@ -167,8 +167,8 @@ def music_avqa_questions(path: Path) -> Questions:
     return found.checked()
 
 
-def _music_groups(row: Any, path: Path, line: int) -> tuple[str, ...]:
-    text = need(row, "type", str, path, line)
+def _music_groups(native: Id, row: Any, path: Path, line: int) -> tuple[str, ...]:
+    text = need_of(native, row, "type", str, path, line)
     try:
         kinds = json.loads(text)
     except (ValueError, RecursionError):
@@ -180,7 +180,7 @@ def _music_groups(row: Any, path: Path, line: int) -> tuple[str, ...]:
         or kinds[0] not in TASKS
     ):
         raise DataError(
-            f"unknown type {text[:60]!r}",
+            f"question {native}: unknown type {text[:60]!r}",
             where=path,
             line=line,
             key="type",

@@ -79,6 +79,10 @@ def _group(name: str) -> str:
 
 
 def _label(name: str) -> str:
-    """The name in its group; what a terminal would not print, from a file not ours, as its code."""
-    label = name.partition(".")[2] if "." in name else name
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in label)
+    """The name in its group."""
+    return printable(name.partition(".")[2] if "." in name else name)
+
+
+def printable(text: str) -> str:
+    """Text from a file not ours; what a terminal would not print is written as its code."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -9,6 +9,7 @@ from typing import Any
 from safe.data.layouts.base import need
 from safe.errors import DataError
 from safe.scoring.json_files import elements
+from safe.scoring.report import printable
 
 Id = int | str
 _LONGEST = 18  # digits of an id
@@ -56,7 +57,7 @@ def read_results(
         named = row if isinstance(row, dict) else {}
         key, answer_key = next((pair for pair in keys if pair[0] in named), keys[0])
         native = read_id(row, key, path, line)
-        answer = need(row, answer_key, str, path, line)
+        answer = need_of(native, row, answer_key, str, path, line)
         if native in answers:
             twice.append((line, native))
         answers[native] = answer
@@ -71,8 +72,24 @@ def read_results(
     return answers
 
 
+def need_of(
+    native: Id, row: Any, key: str, kind: type | tuple[type, ...], path: Path, line: int
+) -> Any:
+    """As `need`, with the question in the message: such files are often one line long."""
+    try:
+        return need(row, key, kind, path, line)
+    except DataError as error:
+        raise DataError(
+            f"question {shown([native])}: {error.what}",
+            where=path,
+            line=line,
+            key=key,
+            mend=error.mend,
+        ) from None
+
+
 def shown(ids: Any, most: int = 5) -> str:
     """The first few ids, for a message."""
     listed = list(ids)
-    some = ", ".join(str(native)[:40] for native in listed[:most])
+    some = ", ".join(printable(str(native)[:40]) for native in listed[:most])
     return some + (", ..." if len(listed) > most else "")

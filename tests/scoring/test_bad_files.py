@@ -99,6 +99,38 @@ def test_an_error_does_not_recite_a_vast_value(tmp_path, annotations):
     refused(score_vqav2, annotations, results)
 
 
+def test_a_file_of_one_line_says_which_question(tmp_path):
+    """A dumped file is one line, so that a line number alone names nothing."""
+    rows = [vqa_row(1, HUMANS), vqa_row(52, HUMANS)]
+    results = write(tmp_path / "results.json", [*GOOD, {"question_id": 52, "answer": None}])
+    said = refused(score_vqav2, vqa_file(tmp_path, rows), results)
+    assert "results.json:1 [answer]: question 52: expected str, found null" in said
+    rows[1]["answers"][4]["answer"] = 7
+    assert "question 52: expected str, found 7" in refused(
+        score_vqav2, vqa_file(tmp_path, rows), results
+    )
+    for row in (gqa_row(""), {"question": "What?"}, gqa_row("yes", types={"structural": "query"})):
+        questions = write(tmp_path / "questions.json", {"1": gqa_row("yes"), "052": row})
+        assert "question 052: " in refused(score_gqa, questions, results)
+    for row in (music_row(52, ""), music_row(52, "two", kind="[]")):
+        questions = write(tmp_path / "avqa-test.json", [music_row(1, "two"), row])
+        assert "question 52: " in refused(score_music_avqa, questions, results)
+
+
+@pytest.mark.parametrize("native", ["x" * 10**6, "\x1b[2J\n52", "\ud800"])
+def test_an_id_of_another_kind_is_shown_briefly_and_cannot_steer_a_terminal(tmp_path, native):
+    row, name = json.dumps(gqa_row("yes")), json.dumps(native)
+    questions = tmp_path / "questions.json"
+    questions.write_text(f"{{{name}: {row}, {name}: {row}}}", encoding="utf-8")
+    results = write(tmp_path / "results.json", [{"questionId": "1", "prediction": "yes"}])
+    said = refused(score_gqa, questions, results)
+    questions.write_text(f"{{{name}: {row}}}", encoding="utf-8")
+    said += refused(score_gqa, questions, results, allow_incomplete=False)
+    said += refused(score_gqa, questions, write(results, [{"questionId": native}]))
+    assert said.count("\n") == 3  # the line with the mend of each
+    assert said.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
