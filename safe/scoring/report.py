@@ -29,6 +29,7 @@ class Scored:
         counts: what else was counted, such as questions without an answer.
         unit: of the figures; `%` where they are accuracies.
         sizes: items behind a figure, where those are not all n.
+        notes: how the figures were made, where there is more than one way.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Scored:
     counts: dict[str, int]
     unit: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; `unavailable` holds the reasons."""
@@ -48,6 +50,7 @@ class Scored:
             "unavailable": {n: f.reason for n, f in self.figures.items() if f.value is None},
             "counts": self.counts,
             "sizes": self.sizes,
+            "notes": self.notes,
         }
 
     def as_text(self) -> str:
@@ -63,6 +66,7 @@ class Scored:
                 group = _group(name)
                 lines.append(group)
             lines.append(f"  {_label(name):<{width}}  {self._shown(name)}")
+        lines += [f"{name}: {printable(note)}" for name, note in self.notes.items()]
         return "\n".join(lines)
 
     def _shown(self, name: str) -> str:

@@ -1,0 +1,133 @@
+"""Predicted captions held against reference captions: who was captioned, and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from safe.errors import DataError
+from safe.evaluation.captions import METRICS, caption_scores, check_metrics
+from safe.scoring.caption_files import FORMATS, Captions, read_predictions, read_references
+from safe.scoring.report import Figure, Scored
+from safe.scoring.results import shown
+
+
+def score_captions(
+    references: Path,
+    predictions: Path | None = None,
+    metrics: Sequence[str] | None = None,
+    allow_incomplete: bool = False,
+) -> Scored:
+    """BLEU, ROUGE-L, CIDEr-D, METEOR, SPICE and SPIDEr over all items.
+
+    Args:
+        references: `caption_predicted,caption_1,...` as CSV; AudioCaps' CSV; or COCO's JSON.
+        predictions: where `references` does not hold them: a CSV such as `id,caption` or
+            `youtube_id,caption`, or JSON such as COCO's results.
+        metrics: some of `METRICS`, also with commas between; None for all.
+        allow_incomplete: an item without a caption is scored as an empty one, a caption of no item
+            of the file is only counted; otherwise both are errors.
+
+    Raises:
+        ConfigError: an unknown metric.
+        DataError: a file that cannot be used; names it, the line or ids, and the mend.
+    """
+    wanted = METRICS if not metrics else _names(metrics)
+    check_metrics(wanted)
+    given = read_references(references)
+    if given.predictions is None:
+        captions, counts = _matched(given, predictions, allow_incomplete)
+    elif predictions is None or predictions == references:
+        captions, counts = given.predictions, {}
+    else:
+        raise DataError(
+            "the file holds predictions of its own",
+            where=references,
+            mend=f"leave out --predictions, or give {FORMATS}",
+        )
+    try:
+        found = caption_scores(captions, given.references, wanted)
+    except DataError as error:
+        raise DataError(error.what, where=references, key=error.key, mend=error.mend) from None
+    figures = {
+        metric: Figure(found.corpus[metric])
+        if metric in found.corpus
+        else Figure(None, found.unavailable[metric])
+        for metric in dict.fromkeys(wanted)
+    }
+    return Scored(
+        task="captions",
+        n=len(found.ids),
+        figures=figures,
+        counts=counts,
+        notes={"tokenizer": _tokenizer(found.tokenizer, found.tokenizer_note)},
+    )
+
+
+def _names(metrics: Sequence[str]) -> tuple[str, ...]:
+    parts = (part.strip() for text in metrics for part in text.split(","))
+    return tuple(part.lower().replace("-", "_") for part in parts if part)
+
+
+def _tokenizer(name: str, why: str) -> str:
+    if name == "ptb":
+        return "ptb (Stanford's, the official one)"
+    return f"regex, in place of ptb; figures may differ slightly from official ones ({why})"
+
+
+def _matched(
+    given: Captions, path: Path | None, allow_incomplete: bool
+) -> tuple[dict[str, str], dict[str, int]]:
+    """The caption of every item, and what was counted."""
+    if path is None:
+        raise DataError(
+            "the file holds no predictions", where=given.path, mend="name them by --predictions"
+        )
+    captions: dict[str, str] = {}
+    unknown: list[str] = []
+    for line, native, caption in read_predictions(path):
+        meant = given.items.get(native, set())
+        if len(meant) > 1:
+            raise DataError(
+                f"{shown([native])} may mean {len(meant)} items ({shown(sorted(meant))})",
+                where=path,
+                line=line,
+                mend="name the clip, as youtube_id and start_time do",
+            )
+        for item in meant:
+            if item in captions:
+                raise DataError(
+                    f"{shown([item])} has more than one caption",
+                    where=path,
+                    line=line,
+                    mend="keep one caption an item",
+                )
+            captions[item] = caption
+        if not meant:
+            unknown.append(native)
+    missing = [item for item in given.references if item not in captions]
+    if (missing or unknown) and not allow_incomplete:
+        raise _incomplete(given, path, missing, unknown)
+    captions |= dict.fromkeys(missing, "")
+    return captions, {"unanswered": len(missing), "unknown": len(unknown)}
+
+
+def _incomplete(
+    given: Captions, path: Path, missing: Sequence[str], unknown: Sequence[str]
+) -> DataError:
+    faults = []
+    if missing:
+        faults.append(
+            f"{len(missing)} of {len(given.references)} items have no caption ({shown(missing)})"
+        )
+    if unknown:
+        faults.append(
+            f"{len(unknown)} captions are of items that are not in {given.path.name} "
+            f"({shown(unknown)})"
+        )
+    return DataError(
+        " and ".join(faults),
+        where=path,
+        mend="give the captions of this split, all of them; with --allow-incomplete an item "
+        "without one counts as wrong and other captions are left out",
+    )
