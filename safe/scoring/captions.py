@@ -84,7 +84,7 @@ def _matched(
             "the file holds no predictions", where=given.path, mend="name them by --predictions"
         )
     captions: dict[str, str] = {}
-    unknown: list[str] = []
+    unknown: dict[str, None] = {}  # in file order
     for line, native, caption in read_predictions(path):
         meant = given.items.get(native, set())
         if len(meant) > 1:
@@ -94,20 +94,21 @@ def _matched(
                 line=line,
                 mend="name the clip, as youtube_id and start_time do",
             )
-        for item in meant:
-            if item in captions:
-                raise DataError(
-                    f"{shown([item])} has more than one caption",
-                    where=path,
-                    line=line,
-                    mend="keep one caption an item",
-                )
+        item = next(iter(meant), None)
+        if item in captions or native in unknown:
+            raise DataError(
+                f"{shown([item or native])} has more than one caption",
+                where=path,
+                line=line,
+                mend="keep one caption an item",
+            )
+        if item is None:
+            unknown[native] = None
+        else:
             captions[item] = caption
-        if not meant:
-            unknown.append(native)
     missing = [item for item in given.references if item not in captions]
     if (missing or unknown) and not allow_incomplete:
-        raise _incomplete(given, path, missing, unknown)
+        raise _incomplete(given, path, missing, list(unknown))
     captions |= dict.fromkeys(missing, "")
     return captions, {"unanswered": len(missing), "unknown": len(unknown)}
 
