@@ -56,6 +56,7 @@ class Check:
 def examine(config_path: Path, *, devices: bool = True) -> list[Check]:
     """Every check, in order. A config that cannot be read is itself a finding, not an error."""
     checks = [_python(), *_packages(PACKAGE.parent / "requirements.lock"), _git(), _java()]
+    checks.append(_spice())
     try:
         config = load_run_config(config_path)
     except SafeError as error:
@@ -121,7 +122,10 @@ def _git() -> Check:
 
 
 def _java() -> Check:
-    mend = "install a Java runtime (Debian: default-jre-headless); METEOR is unavailable without"
+    mend = (
+        "install a Java runtime (Debian: default-jre-headless); without, METEOR and SPICE are "
+        "unavailable and a regular expression makes the tokens of captions"
+    )
     program = shutil.which("java")
     if program is None:
         return Check("java", "warn", "not found", mend)
@@ -133,6 +137,19 @@ def _java() -> Check:
     if done.returncode != 0:
         return Check("java", "warn", f"does not start: {said[:1]}", mend)
     return Check("java", "ok", said[0] if said else program)
+
+
+def _spice() -> Check:
+    try:
+        from safe.evaluation.caption_java import FETCH_SPICE, missing_spice_jars
+
+        missing = missing_spice_jars()
+    except ImportError as error:
+        return Check("spice", "warn", str(error), "pip install -r requirements.lock")
+    if missing:
+        mend = f"only if captions shall have SPICE and SPIDEr: {FETCH_SPICE}"
+        return Check("spice", "warn", f"missing: {', '.join(missing)}", mend)
+    return Check("spice", "ok", "its parser is there")
 
 
 def _criteria(config: RunConfig) -> Iterator[Check]:

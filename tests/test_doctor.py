@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from safe import doctor
 from safe.cli import app
 from safe.doctor import Check, examine, read_lock
+from safe.evaluation import caption_java
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,6 +88,19 @@ def test_no_java_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     checks = found(config_file(tmp_path))
     assert (checks["java"].state, checks["git"].state) == ("warn", "warn")
     assert "METEOR" in checks["java"].mend
+
+
+def test_spice_without_its_parser_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lib = tmp_path / "spice" / "lib"
+    lib.mkdir(parents=True)
+    monkeypatch.setattr(caption_java, "package", lambda: tmp_path)
+    check = found(config_file(tmp_path))["spice"]
+    assert (check.state, "get_stanford_models" in check.mend) == ("warn", True)
+    for name in caption_java.SPICE_JARS:
+        (lib / name).touch()
+    assert found(config_file(tmp_path))["spice"].state == "ok"
 
 
 def test_a_tracker_that_is_wanted_and_not_installed_fails(

@@ -61,7 +61,7 @@ def spice(candidates: Mapping[str, str], references: References) -> Scores:
     java.command([], SPICE_MEMORY_MB)
     if missing := missing_spice_jars():
         raise java.Unavailable(
-            f"SPICE's parser is not installed ({', '.join(missing)}); fetch it, 400 MB, by: "
+            f"SPICE's parser is not installed ({', '.join(missing)}); fetch it, some hundred MB, by: "
             f"{FETCH_SPICE}"
         )
     _check_lengths(candidates, "SPICE")

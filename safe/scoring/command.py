@@ -66,17 +66,22 @@ def music_avqa(
 
 @app.command()
 def captions(
-    references: Annotated[Path, typer.Option(help="reference captions")],
+    references: Annotated[
+        Path,
+        typer.Option(help="AudioCaps' CSV, COCO's JSON, or CSV: caption_predicted,caption_1,..."),
+    ],
     predictions: Annotated[
-        Path | None, typer.Option(help="captions to score, where not in the same file")
+        Path | None,
+        typer.Option(help="CSV: youtube_id,caption or id,caption; or COCO's results as JSON"),
     ] = None,
     metrics: Annotated[
-        list[str] | None, typer.Option(help="score this metric; repeatable; by default all")
+        list[str] | None,
+        typer.Option(help="score these, with commas or repeated: bleu_4, cider_d, ...; else all"),
     ] = None,
     allow_incomplete: Incomplete = False,
     as_json: AsJson = False,
 ) -> None:
-    """Caption metrics."""
+    """BLEU, ROUGE-L, CIDEr-D, METEOR, SPICE and SPIDEr of captions."""
     from safe.scoring.captions import score_captions
 
     _show(score_captions(references, predictions, metrics, allow_incomplete), as_json)
