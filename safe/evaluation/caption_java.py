@@ -61,8 +61,8 @@ def spice(candidates: Mapping[str, str], references: References) -> Scores:
     java.command([], SPICE_MEMORY_MB)
     if missing := missing_spice_jars():
         raise java.Unavailable(
-            f"SPICE's parser is not installed ({', '.join(missing)}); fetch it, some hundred MB, by: "
-            f"{FETCH_SPICE}"
+            f"SPICE's parser is not installed ({', '.join(missing)}); fetch it, some hundred "
+            f"MB, by: {FETCH_SPICE}"
         )
     _check_lengths(candidates, "SPICE")
     rows = [
