@@ -57,8 +57,8 @@ def caption_scores(
         predictions: id -> caption; an empty one is scored as it is given.
         references: id -> one caption or more, of the same ids.
         metrics: some of `METRICS`.
-        tokenizer: `ptb` is the official one and needs Java; `regex` follows its rules (2 of 60,000
-            captions of AudioCaps come out otherwise); `auto` takes `regex` where `ptb` cannot run.
+        tokenizer: `ptb` is the official one and needs Java; `regex` follows its rules (2 of the
+            57,188 captions of AudioCaps come out otherwise); `auto` takes `regex` where `ptb` cannot run.
 
     Raises:
         ConfigError: an unknown metric or tokenizer.

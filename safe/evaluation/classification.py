@@ -44,6 +44,8 @@ def expected_calibration_error(confidence: Values, correct: Labels, bins: int = 
 def auroc(scores: Values, labels: Labels) -> float:
     """Area under the ROC curve: P(a positive scores higher than a negative) + P(equal) / 2.
 
+    Good to about 1e-7: torchmetrics adds up in float32.
+
     Args:
         scores: (N,) finite, on any scale; only their order matters.
         labels: (N,) bool, or 0 and 1; 1 is positive.
