@@ -58,7 +58,8 @@ def caption_scores(
         references: id -> one caption or more, of the same ids.
         metrics: some of `METRICS`.
         tokenizer: `ptb` is the official one and needs Java; `regex` follows its rules (2 of the
-            57,188 captions of AudioCaps come out otherwise); `auto` takes `regex` where `ptb` cannot run.
+            57,188 captions of AudioCaps come out otherwise); `auto` takes `regex` where `ptb`
+            cannot run.
 
     Raises:
         ConfigError: an unknown metric or tokenizer.
