@@ -18,13 +18,13 @@ VL, SHARED = 520, 10
 AGAIN = 200  # questions about sounds of test, each asked twice
 
 
-def make_gating_run(root: Path) -> RunConfig:
+def make_gating_run(root: Path, steps: int | None = None) -> RunConfig:
     """The pilot run, trained, with `VL` questions about pictures in each of val and test.
 
     `AGAIN` of the questions about sounds in test are asked twice.
     The first `SHARED` of val show pictures that test shows too.
     """
-    config = make_pilot_run(root)
+    config = make_pilot_run(root, steps)
     manifest = config.folder / "data" / "manifest.parquet"
     samples = load_samples(manifest)
     pictures = [s for s in samples if s.task == "vl" and s.split == "test"]

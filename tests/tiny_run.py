@@ -59,7 +59,7 @@ def make_samples(
                     task="vl",
                     question=question,
                     question_type="colour",
-                    answers=(colour,) * 3,
+                    answers=(colour,) * 10,
                     answer=colour,
                     source=f"picture:{split}:{i}",
                     image=pictures[i % len(pictures)],
@@ -77,7 +77,7 @@ def make_samples(
                 task="audio" if i % 2 else "av",
                 question="what sound do you hear?",
                 question_type="sound",
-                answers=(SOUNDS[kind],) * 3,
+                answers=(SOUNDS[kind],) * 10,
                 answer=SOUNDS[kind],
                 source=f"tone:{i}",
                 image=pictures[i % len(pictures)],
@@ -171,7 +171,7 @@ def make_learnable_run(root: Path) -> RunConfig:
     )
 
 
-def make_pilot_run(root: Path) -> RunConfig:
+def make_pilot_run(root: Path, steps: int | None = None) -> RunConfig:
     """A run whose Stage A learns to hear, with enough held out to judge it."""
     return make_run(
         root,
@@ -185,7 +185,7 @@ def make_pilot_run(root: Path) -> RunConfig:
         },
         stage_a={
             "rows": 400,
-            "steps": 160,
+            "steps": steps or 160,
             "batch_size": 32,
             "projector_lr": 5e-3,
             "lora_lr": 5e-3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import soxr
@@ -28,7 +29,7 @@ class Condition:
     degrade: Degrade
 
 
-def add_noise(wave: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
+def add_noise(wave: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.ndarray:
     """The sound with white noise, at a signal-to-noise ratio of their mean powers.
 
     Scaled down as a whole where it would leave full scale, which keeps the ratio.
@@ -39,13 +40,13 @@ def add_noise(wave: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.n
     return _within_full_scale(wave + noise)
 
 
-def clip(wave: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+def clip(wave: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
     """The sound cut off at a share of its peak, as by an overdriven recorder, at its old peak."""
     peak = float(np.abs(wave).max())
     return (np.clip(wave, -share * peak, share * peak) / share).astype(np.float32)
 
 
-def band_limit(wave: np.ndarray, rate: int, lower: int, rng: np.random.Generator) -> np.ndarray:
+def band_limit(wave: np.ndarray, rng: np.random.Generator, rate: int, lower: int) -> np.ndarray:
     """The sound as if recorded at `lower` Hz: resampled there and back, at its old length."""
     back = soxr.resample(soxr.resample(wave, rate, lower), lower, rate)
     found = np.zeros_like(wave, dtype=np.float32)
@@ -75,15 +76,15 @@ def sweep(
             out.
     """
     noises = (
-        Condition(f"noise {snr:g} dB", "noise", snr, lambda w, g, s=snr: add_noise(w, s, g))
+        Condition(f"noise {snr:g} dB", "noise", snr, partial(add_noise, snr_db=snr))
         for snr in sorted(snr_db, reverse=True)
     )
     clipped = (
-        Condition(f"clipped at {c:g} of peak", "clipping", c, lambda w, g, c=c: clip(w, c, g))
+        Condition(f"clipped at {c:g} of peak", "clipping", c, partial(clip, share=c))
         for c in sorted(clipping, reverse=True)
     )
     slower = (
-        Condition(f"{r} Hz", "sampling rate", r, lambda w, g, r=r: band_limit(w, rate, r, g))
+        Condition(f"{r} Hz", "sampling rate", r, partial(band_limit, rate=rate, lower=r))
         for r in sorted(sampling_rates, reverse=True)
         if r < rate
     )

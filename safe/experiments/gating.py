@@ -69,7 +69,8 @@ def measure(context: Context) -> list[Metric]:
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
     gates = policies(val, config.gating.points)
     choices = choose(val, gates, max_drop=config.gating.max_audio_drop, seed=config.seed)
-    write_table(context, CHOICES, [asdict(c.gate) | {"kind": c.gate.kind} for c in choices])
+    listed = [{"kind": c.gate.kind, "threshold": c.gate.threshold} for c in choices]
+    write_table(context, CHOICES, listed)
     points = curve(test, dict.fromkeys([*gates, *(c.gate for c in choices)]))
     best = frontier(points)
     write_table(context, CURVE, [{**asdict(p), "on_frontier": p in best} for p in points])

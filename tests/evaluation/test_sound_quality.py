@@ -24,7 +24,7 @@ def tone(hertz, amplitude=0.5, seconds=1.0):
 @given(st.floats(-10, 30), st.floats(0.01, 1.0))
 def test_noise_has_the_ratio_it_is_asked_for(snr, amplitude):
     wave = tone(440, amplitude)
-    noisy = add_noise(wave, snr, np.random.default_rng(1)).astype(np.float64)
+    noisy = add_noise(wave, np.random.default_rng(1), snr).astype(np.float64)
     gain = noisy @ wave / (wave @ wave)  # the whole may have been scaled down
     rest = noisy - gain * wave
     measured = 10 * np.log10((gain * wave) @ (gain * wave) / (rest @ rest))
@@ -34,7 +34,7 @@ def test_noise_has_the_ratio_it_is_asked_for(snr, amplitude):
 
 def test_clipping_flattens_and_keeps_the_peak(rng):
     wave = tone(440)
-    cut = clip(wave, 0.1, rng)
+    cut = clip(wave, rng, 0.1)
     assert np.abs(cut).max() == pytest.approx(np.abs(wave).max(), rel=1e-5)
     flat = np.abs(cut) > 0.999 * np.abs(cut).max()
     assert flat.mean() == pytest.approx(1 - 2 * np.arcsin(0.1) / np.pi, abs=0.02)
@@ -42,7 +42,7 @@ def test_clipping_flattens_and_keeps_the_peak(rng):
 
 def test_a_lower_rate_removes_what_it_cannot_carry(rng):
     low, high = tone(500), tone(5000)
-    found = band_limit(low + high, RATE, 4000, rng)
+    found = band_limit(low + high, rng, RATE, 4000)
     assert len(found) == len(low)
     spectrum = np.abs(np.fft.rfft(found))
     assert spectrum[5000] < 1e-3 * spectrum[500]

@@ -1,0 +1,27 @@
+"""From items' scores to figures: every item that was asked counts, answered or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+Figures = dict[tuple[str, str, str], tuple[float, int]]
+
+
+def accuracies(rows: Iterable[Mapping[str, Any]]) -> Figures:
+    """Mean score and number of items by dataset, split and figure.
+
+    Args:
+        rows: with `dataset`, `split`, `task` and `score` in [0, 1]; an item that could not be
+            answered has score 0, it is never left out.
+
+    Returns:
+        (dataset, split, "accuracy" or "accuracy/TASK") -> (mean, n).
+    """
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        for figure in ("accuracy", f"accuracy/{row['task']}"):
+            groups.setdefault((row["dataset"], row["split"], figure), []).append(row["score"])
+    return {key: (float(np.mean(scores)), len(scores)) for key, scores in groups.items()}

@@ -1,0 +1,146 @@
+"""07 on a tiny run: answers asked without their references, figures that follow from the tables."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from safe.digest import digest_file
+from safe.errors import ConfigError, ModelError
+from safe.experiments.evaluation_harness import METRICS
+from safe.experiments.gating import ADAPTER
+from safe.experiments.harness_bench import HarnessBench, unanswered
+from safe.training.opened import open_base
+from tests.judging import decide, run, verdicts
+from tests.tiny_harness import (
+    EXPERIMENT,
+    changed,
+    make_harness_run,
+    reference,
+    write_references,
+)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return make_harness_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def bench(config):
+    manifest = config.folder / "data" / "manifest.parquet"
+    return HarnessBench(config, manifest, config.folder / ADAPTER, open_base(config))
+
+
+@pytest.fixture(scope="module")
+def measured(config, bench):
+    """The base's own figure is what must be reproduced."""
+    hearing, _ = bench.rows()
+    audio = [r for r in hearing if r.sample.task == "audio"]
+    right = [g.text == r.sample.answer for g, r in zip(bench.base(audio), audio, strict=True)]
+    write_references(config, [reference(config, float(np.mean(right)))])
+    return run(config, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def metrics(measured):
+    return {metric.name: metric for metric in measured[1]}
+
+
+def table(measured, name):
+    return pq.read_table(measured[0].folder / name).to_pylist()
+
+
+def test_a_model_that_hears_where_it_must_is_go(config, measured):
+    found = verdicts(decide(config, EXPERIMENT, measured[1]))
+    # 520 questions are too few to show half a point where an untrained base babbles.
+    assert found.pop("07.lomo_vl") in ("pass", "inconclusive")
+    assert [name for name, verdict in found.items() if verdict != "pass"] == []
+
+
+def test_every_metric_is_measured(metrics):
+    assert set(metrics) == set(METRICS)
+    assert {m.provenance for m in metrics.values()} == {"measured"}
+
+
+def test_the_metrics_follow_from_the_evidence(measured, metrics):
+    lomo = table(measured, "lomo.parquet")
+    needs = [r for r in lomo if r["needs_sound"]]
+    assert {r["task"] for r in needs} == {"audio", "av"}
+    drops = [r["nats_sound"] - r["nats_muted"] for r in needs]
+    assert metrics["lomo_drop"].value == np.mean([d > 0.1 for d in drops])
+    own, swapped = (np.mean([r[f"score_{w}"] for r in needs]) for w in ("sound", "swapped"))
+    assert metrics["follows_sound"].value == pytest.approx(own - swapped)
+    noise = table(measured, "noise.parquet")
+    rates = [
+        np.mean([r["consulted"] for r in noise if r["distractor"] == d])
+        for d in {r["distractor"] for r in noise}
+    ]
+    assert len(rates) == 3
+    assert metrics["false_consultation"].value >= max(rates)
+    sweep = table(measured, "sweep.parquet")
+    assert len({r["condition"] for r in sweep}) == 5
+    accuracy = metrics["gate_robust"].detail["audio_accuracy"]
+    assert accuracy["as recorded"] > accuracy["noise -10 dB"]
+
+
+def test_answers_are_written_as_the_layout_has_them(measured):
+    rows = {r["id"].rsplit("/", 1)[1]: r for r in table(measured, "baseline.parquet")}
+    results = json.loads((measured[0].folder / "results_tiny.json").read_text())
+    assert {str(r["question_id"]): r["answer"] for r in results} == {
+        native: row["answer"] for native, row in rows.items()
+    }
+
+
+def test_the_generator_is_given_no_answer(bench):
+    hearing, seeing = bench.rows()
+    row = unanswered(hearing[0])
+    assert (row.sample.answer, row.sample.answers, row.answer) == ("", (), ())
+    rows = [*hearing[:20], *seeing[:20]]
+    lies = [
+        dataclasses.replace(
+            row, sample=dataclasses.replace(row.sample, answer="cat", answers=("cat",)), answer=(1,)
+        )
+        for row in rows
+    ]
+    assert bench.answer(rows, True) == bench.answer(lies, True)
+    assert bench.base(rows) == bench.base(lies)
+
+
+def test_evidence_and_plots_are_there(measured):
+    context = measured[0]
+    assert context.plots == ["plots/lomo.png", "plots/sound_quality.png"]
+    for name in (*context.plots, *context.evidence):
+        assert (context.folder / name).is_file()
+    json.dumps([m.model_dump(mode="json") for m in measured[1]], allow_nan=False)
+
+
+def test_what_was_measured_with_is_recorded(config, measured):
+    gate = config.folder / "05_gating" / "gate.json"
+    assert measured[0].digests["gate"] == digest_file(gate)
+    assert {"vlm", "ear", "manifest", "adapter", "references"} <= set(measured[0].digests)
+
+
+def test_without_references_for_this_base_the_baseline_is_unavailable(config, tmp_path):
+    other = changed(config, references=str(tmp_path / "none.yaml"))
+    write_references(other, [reference(config, 0.5, model="another")])
+    found = run(other, EXPERIMENT, tmp_path / "07")[1]
+    (baseline,) = [m for m in found if m.name == "baseline_matches"]
+    assert baseline.provenance == "unavailable"
+    assert "none.yaml" in baseline.reason
+
+
+def test_without_references_file_it_is_named(config, tmp_path):
+    other = changed(config, references=str(tmp_path / "missing.yaml"))
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
+        run(other, EXPERIMENT, tmp_path / "07")
+
+
+def test_without_a_gate_it_is_named(config, tmp_path):
+    values = config.model_copy(update={"run": "elsewhere"})
+    values.folder.mkdir(parents=True)
+    (values.folder / "base.json").write_text((config.folder / "base.json").read_text())
+    with pytest.raises(ModelError, match=r"gate\.json"):
+        run(values, EXPERIMENT, tmp_path / "07")
