@@ -170,10 +170,12 @@ def audio_drop(outcomes: Outcomes, consult: np.ndarray, *, seed: int) -> Interva
 def choose_threshold(
     outcomes: Outcomes, gates: Iterable[UncertaintyGate], *, max_drop: float, seed: int
 ) -> Choice | None:
-    """Of one policy: the threshold that skips most while the drop's upper bound stays in limits.
+    """Of one policy: a threshold that skips much while the drop's upper bound stays in limits.
 
-    The given thresholds are tried first, from the one that skips most; then, between the best of
-    them and its neighbour that costs too much, every cut of the scores by halving.
+    The given thresholds are tried first, from the one that skips most. Between the best of them and
+    its neighbour that costs too much, the last cut of the scores that is within limits is found by
+    halving. A threshold at that limit would be beyond it on other questions half of the time, so
+    the one taken lies in the middle, between the limit and the best of those given.
     """
 
     def within(gate: UncertaintyGate) -> Choice | None:
@@ -202,6 +204,7 @@ def choose_threshold(
     finer = [policy(threshold=float(cut)) for cut in cuts_of(outcomes.scores[policy.kind])]  # type: ignore[call-arg]
     low, high = consulting(too_dear), consulting(best.gate)
     between = [g for g in sorted(finer, key=consulting) if low < consulting(g) < high]
+    limit = None
     first, last = 0, len(between)  # the least that is within lies in between[first:last], if any
     while first < last:
         middle = (first + last) // 2
@@ -209,8 +212,11 @@ def choose_threshold(
         if choice is None:
             first = middle + 1
         else:
-            best, last = choice, middle
-    return best
+            limit, last = choice, middle
+    if limit is None:
+        return best
+    wanted = (best.gate.threshold + limit.gate.threshold) / 2
+    return within(min(between[last:], key=lambda g: abs(g.threshold - wanted))) or best
 
 
 def choose(

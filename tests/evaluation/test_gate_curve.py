@@ -16,7 +16,6 @@ from safe.evaluation.gate_curve import (
     choose,
     choose_threshold,
     curve,
-    cuts_of,
     frontier,
     operating_point,
     policies,
@@ -162,15 +161,9 @@ class TestDrop:
 
 class TestChoice:
     @pytest.mark.parametrize("max_drop", [0.0, 0.01, 0.1, 0.4])
-    def test_no_other_threshold_that_qualifies_skips_more(self, outcomes, max_drop):
+    def test_none_of_those_given_that_qualifies_skips_more(self, outcomes, max_drop):
         gates = [g for g in policies(outcomes, 12) if g.kind == "entropy"]
         found = choose_threshold(outcomes, gates, max_drop=max_drop, seed=0)
-        cuts = cuts_of(outcomes.scores["entropy"])
-        if found is not None and found.gate not in gates:
-            place = int(np.searchsorted(cuts, found.gate.threshold))
-            assert cuts[place] == found.gate.threshold
-            further = EntropyGate(float(cuts[place + 1])).consults(outcomes.scores["entropy"])
-            assert audio_drop(outcomes, further, seed=0).high > max_drop
         qualifying = []
         for gate in gates:
             consult = gate.consults(outcomes.scores["entropy"])
@@ -181,6 +174,21 @@ class TestChoice:
             assert found.point.skip_rate >= max(q[0] for q in qualifying)
             assert found.drop.high <= max_drop
             assert found.outcomes is outcomes
+
+    def test_it_keeps_clear_of_the_first_that_needs_its_sound(self):
+        """Given are 0.5 and 2.5, sounds are needed from 2.0 on: the middle of 0.5 and 2.0."""
+        scores = np.linspace(0, 3, 601)
+        hears = scores >= 2.0
+        names = tuple(map(str, range(len(scores))))
+        right = np.ones(len(scores), dtype=bool)
+        other = {"max_probability": -scores, "margin": -scores}
+        outcomes = Outcomes(
+            names, names, hears, {"entropy": scores, **other}, ~hears, right, ~hears
+        )
+        gates = [EntropyGate(0.5025), EntropyGate(2.5025)]
+        found = choose_threshold(outcomes, gates, max_drop=0.0, seed=0)
+        assert found.gate.threshold == pytest.approx(1.25, abs=0.01)
+        assert found.drop.high == 0
 
     def test_the_policy_that_skips_most_comes_first(self, outcomes):
         found = choose(outcomes, policies(outcomes, 12), max_drop=0.2, seed=0)
