@@ -48,18 +48,24 @@ def quality(
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> None:
     """Consultation and audio accuracy, condition by condition."""
-    figure, axis = figure_of(8.5, 3.8)
+    figure, axis = figure_of(8.5, 4.2)
     names = [c.name for c in conditions]
     lines = {
         "consulted, needs its sound": [_share(tables[n], "consulted", True) for n in names],
         "consulted, picture alone": [_share(tables[n], "consulted", False) for n in names],
         "accuracy, needs its sound": [_share(tables[n], "score", True) for n in names],
     }
+    kinds = [[i for i, c in enumerate(conditions) if c.kind == kind] for kind in
+             dict.fromkeys(c.kind for c in conditions)]  # fmt: skip
     for (label, values), style in zip(lines.items(), ("o-", "s-", "^--"), strict=True):
-        axis.plot(range(len(names)), values, style, label=label, ms=4)
+        colour = None
+        for places in kinds:  # levels of one kind are joined, kinds are not
+            (drawn,) = axis.plot(places, [values[i] for i in places], style, ms=4, color=colour,
+                                 label=label if colour is None else None)  # fmt: skip
+            colour = drawn.get_color()
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axis.set(ylim=(-0.03, 1.03), title="The gate and the answers as the sound gets worse")
-    axis.legend(frameon=False, fontsize=8, loc="center right")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     save_figure(context, figure, "sound_quality")
 
 
