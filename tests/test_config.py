@@ -10,7 +10,7 @@ from safe.config import RunConfig, load_run_config, parse_run_config
 from safe.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "config").glob("*.yaml"))
-RUNS = [path for path in CONFIGS if path.name != "waivers.yaml"]
+RUNS = [path for path in CONFIGS if path.name not in ("waivers.yaml", "references.yaml")]
 
 
 def _default() -> dict[str, Any]:
