@@ -85,6 +85,18 @@ class Metrics:
         )
 
 
+def worst(found: Mapping[str, Metric]) -> Metric:
+    """The metric whose interval reaches highest, with all of them in its detail."""
+    for metric in found.values():
+        if metric.provenance != "measured":
+            return metric
+    bounds = {name: m.ci.high for name, m in found.items() if m.ci is not None}
+    name = max(bounds, key=lambda n: bounds[n])
+    highest = found[name]
+    detail = dict(highest.detail) | {"worst": name, "upper_bounds": bounds}
+    return highest.model_copy(update={"detail": detail})
+
+
 def write_table(context: Context, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a Parquet table into the experiment's folder, as evidence."""
     import pyarrow as pa

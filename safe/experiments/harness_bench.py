@@ -17,6 +17,7 @@ from safe.config import RunConfig
 from safe.data.decode import load_audio
 from safe.data.manifest import load_samples
 from safe.data.sample import Sample
+from safe.evaluation import exact_match, vqa
 from safe.evaluation.sound_quality import Condition
 from safe.experiments.gating_bench import GateBench
 from safe.models.audio import Audio
@@ -27,6 +28,7 @@ from safe.training.near_silence import near_silence
 from safe.training.offered import HEARING
 from safe.training.opened import OpenedBase
 
+Table = list[dict[str, Any]]
 Sounds = Callable[[Sequence[Row]], Audio]
 
 
@@ -76,6 +78,7 @@ class HarnessBench:
         self.model, self.feeder = self.gated.model, self.gated.feeder
         self.features, self.encoder = self.gated.features, self.gated.encoder
         self.rate = opened.ear.sampling_rate
+        self.layouts = {dataset.name: dataset.layout for dataset in config.datasets}
         self._faint = near_silence(config.cache, config.seed + 2)  # of no other experiment
         self._waves: dict[str, np.ndarray] = {}
 
@@ -103,6 +106,12 @@ class HarnessBench:
         ]
         self.features.ensure(chosen, [])
         return [self.encoder.row(s, s) for s in self.features.usable(chosen)]
+
+    def score(self, sample: Sample, answer: str) -> float:
+        """An answer's score in [0, 1] by the rule of the sample's dataset."""
+        if self.layouts[sample.dataset] == "vqav2":
+            return vqa.item_accuracy(answer, sample.answers)
+        return exact_match.item_accuracy(answer, sample.answers)
 
     # -- sounds --------------------------------------------------------------------------------
 
