@@ -168,7 +168,7 @@ class EvaluationConfig(Strict):
 
     references: Path = Path("config/references.yaml")
     max_new_tokens: Positive = 8
-    audio_items: Positive = 600  # questions that need their sound
+    audio_items: Positive = 1000  # questions that need their sound
     vl_items: Positive = 2500  # questions about a picture alone; half a point is told by many
     min_drop: float = Field(default=0.1, gt=0)  # nats of the right answer lost: a drop when muted
     repeated_items: Positive = 192  # asked again, in another order and in other batches

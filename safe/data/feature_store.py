@@ -8,6 +8,7 @@ at the same time; a killed one loses at most the shard it was writing. Knows not
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import uuid
 import warnings
@@ -25,7 +26,7 @@ from safe.errors import MediaError
 from safe.files import atomic
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from pyarrow import ChunkedArray
 
 Array = NDArray[np.float32]
 COLUMNS = {"key": "string", "digest": "string", "data": "large_binary"}
@@ -75,7 +76,8 @@ class FeatureStore:
 
     def __init__(self, folder: Path, shape: tuple[int, ...], *, shard_entries: int = 2048) -> None:
         self.folder, self.shape, self.shard_entries = folder, shape, shard_entries
-        self._shards: dict[str, Dataset] = {}
+        self._bytes = 4 * math.prod(shape)
+        self._shards: dict[str, tuple[ChunkedArray, ChunkedArray]] = {}  # data, digests
         self._index: dict[str, list[tuple[str, int]]] = {}
         self._bad: set[tuple[str, int]] = set()
         self.refresh()
@@ -112,7 +114,8 @@ class FeatureStore:
             )
             path.replace(path.with_suffix(".damaged"))
             return
-        self._shards[path.name] = shard
+        table = shard.data.table  # memory-mapped, as long as its columns are held
+        self._shards[path.name] = table.column("data"), table.column("digest")
         for row, key in enumerate(keys):
             self._index.setdefault(key, []).append((path.name, row))
 
@@ -122,10 +125,9 @@ class FeatureStore:
             if at in self._bad:
                 continue
             name, row = at
-            data = self._shards[name].data.column("data")[row].as_buffer()
-            digest = self._shards[name].data.column("digest")[row].as_py()
-            expected = 4 * int(np.prod(self.shape))
-            if data.size == expected and _entry_digest(key, memoryview(data)) == digest:
+            entries, digests = self._shards[name]
+            data, digest = entries[row].as_buffer(), digests[row].as_py()
+            if data.size == self._bytes and _entry_digest(key, memoryview(data)) == digest:
                 return np.frombuffer(data, dtype=np.float32).reshape(self.shape)
             self._bad.add(at)
             warnings.warn(

@@ -67,7 +67,7 @@ def measure(context: Context) -> list[Metric]:
         baseline_matches(METERS, context, bench, references, asked, answered),
         metrics_stable(METERS, context, bench, gate, hearing, seeing),
         metrics_correct(METERS, context),
-        *lomo(METERS, context, bench, hearing, seeing),
+        *lomo(METERS, context, bench, gate, hearing, seeing),
         *irrelevance(METERS, context, bench, gate, gates, seeing, base[len(hearing) :]),
         gate_robust(METERS, context, bench, gate, gates, hearing, seeing),
     ]

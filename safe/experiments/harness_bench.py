@@ -186,19 +186,17 @@ class HarnessBench:
 
     @torch.no_grad()
     def log_probabilities(
-        self, rows: Sequence[Row], gate: bool, *, batch: int = EVALUATE
+        self, rows: Sequence[Row], gate: GateLike, *, batch: int = EVALUATE
     ) -> list[float]:
-        """Nats of each right answer, summed over its tokens; the gate ON or OFF for all."""
+        """Nats of each right answer under a gate, summed over its tokens."""
         found: list[float] = []
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]
-            if gate:
-                inputs: dict[str, Any] = self.feeder.scoring(some)
-            else:
-                answers = self.encoder.answers(some).items()
-                inputs = {**self.feeder.plain(some), "gate": False}
-                inputs |= {name: value.to(self.model.device) for name, value in answers}
-            found += self.model.score(**inputs).double().sum(dim=1).tolist()
+            answers = self.encoder.answers(some).items()
+            inputs: dict[str, Any] = {**self.feeder.plain(some)}
+            inputs |= {name: value.to(self.model.device) for name, value in answers}
+            nats = self.model.score(**inputs, audio=self.cached(some), gate=gate)
+            found += nats.double().sum(dim=1).tolist()
         return found
 
     @property

@@ -1,7 +1,9 @@
 """07: leave one modality out. What goes when the sound goes?
 
-A muted sound is not consulted, as SAFE does with silence. What that cannot show, that answers
-follow the very sound and nothing else in the prompt, is asked with another row's sound.
+Asked of SAFE as it is used, under the gate that 05 selected; what an adapter does to pictures when
+it always listens is 04's to judge. A muted sound is not consulted, as SAFE does with silence. What
+that cannot show, that answers follow the very sound and nothing else in the prompt, is asked with
+another row's sound.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from safe.experiments.evidence import Metrics, worst, write_table
 from safe.experiments.harness_bench import HarnessBench, Table
 from safe.gates.schema import Metric
 from safe.gates.statistics import auroc, auroc_interval, wilson
+from safe.models.gating import GateLike
 from safe.training.collate import Row
 from safe.training.held_out import swap_sounds
 
@@ -25,19 +28,20 @@ def lomo(
     meters: Metrics,
     context: Context,
     bench: HarnessBench,
+    gate: GateLike,
     hearing: Sequence[Row],
     seeing: Sequence[Row],
 ) -> list[Metric]:
     rows, first_picture = [*hearing, *seeing], len(hearing)
     swapped = [*swap_sounds(hearing), *swap_sounds(seeing)]
-    ways: dict[str, tuple[Sequence[Row], bool]] = {
-        "sound": (rows, True),
+    ways: dict[str, tuple[Sequence[Row], GateLike]] = {
+        "sound": (rows, gate),
         "muted": (rows, False),
-        "near_silence": (bench.faint(rows), True),
-        "swapped": (swapped, True),
+        "near_silence": (bench.faint(rows), gate),
+        "swapped": (swapped, gate),
     }
-    nats = {way: bench.log_probabilities(asked, gate) for way, (asked, gate) in ways.items()}
-    answers = {way: bench.answer(asked, gate, said=way) for way, (asked, gate) in ways.items()}
+    nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
+    answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}
     table: Table = []
     for i, row in enumerate(rows):
         item = {
@@ -46,6 +50,7 @@ def lomo(
             "task": row.sample.task,
             "question_type": row.sample.question_type,
             "needs_sound": i < first_picture,
+            "consulted": answers["sound"][i].consulted,
             "drop": nats["sound"][i] - nats["muted"][i],
         }
         for way in ways:
@@ -82,6 +87,7 @@ def _drop(meters: Metrics, needs: Table, least: float) -> Metric:
         per_item=LOMO,
         detail={
             "a_drop_is_more_than_nats": least,
+            "consulted": fmean([row["consulted"] for row in needs]),
             "by_question_type": {
                 kind: fmean(
                     [d for d, r in zip(dropped, needs, strict=True) if r["question_type"] == kind]

@@ -147,6 +147,7 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             parameter_groups(model, settings), weight_decay=settings.weight_decay
         )
+        self._weights = list(model.trainable().values())  # finding them takes as long as a layer
         self._module, self.optimizer = self.accelerator.prepare(_Step(model, objective), optimizer)
         self.history: list[StepRecord] = []
         self.resumed_at: int | None = None
@@ -214,9 +215,7 @@ class Trainer:
             for name in RECORDED:
                 if name in terms:
                     sums[name] = sums.get(name, 0) + terms[name].detach()
-        norm = self.accelerator.clip_grad_norm_(
-            self.model.trainable().values(), self.settings.clip_norm
-        )
+        norm = self.accelerator.clip_grad_norm_(self._weights, self.settings.clip_norm)
         seen = torch.stack([*(sums[n].float() for n in sums), torch.as_tensor(norm).float()])
         values = self._everywhere(seen)  # the one wait for the device in a step
         found = dict(zip([*sums, "gradient"], values, strict=True))
