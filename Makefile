@@ -1,6 +1,6 @@
-# `make run`: the main job on the embedded default. `make test`: lint and every quick check.
-# `make dag`: the tests that run the whole DAG, kill it and plant faults in it (half an hour).
-# Each sets up .venv by itself; a second time it starts at once.
+# `make run`: the main job on the embedded default. `make test`: lint and every test, under an hour.
+# `make quick`: the tests of single parts. `make dag`: those that run the whole DAG, kill it and
+# plant faults in it. Each sets up .venv by itself; a second time it starts at once.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -17,12 +17,13 @@ run: $(STAMP)
 
 test: $(STAMP) lint
 	pytest -m "not dag" -n 2
-
-dag: $(STAMP)
 	pytest -m dag
 
 quick: $(STAMP)
 	pytest -m "not dag" -n 2
+
+dag: $(STAMP)
+	pytest -m dag
 
 lint: $(STAMP)
 	ruff check .
