@@ -51,18 +51,18 @@ def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
         found.append(_ask("av", "same", "yes" if sounding else "no"))
     for where in ("left", "right"):
         there = [kind for place, kind in seen if side(place) == where]
-        if len(there) != 1:
-            continue
-        found.append(_ask("av", "side_sounds", "yes" if there[0] in heard else "no", where))
-        if len(heard) > 1:
-            for order, label in (("first", heard[0]), ("last", heard[-1])):
-                answer = "yes" if there[0] == label else "no"
-                found.append(_ask("av", "order_side", answer, order, where))
-    if len(sounding) > 1 and len({side(place) for place, _ in sounding}) == 2:
-        place_of = {kind: place for place, kind in sounding}
-        in_order = [label for label in heard if label in place_of]
-        found.append(_ask("av", "where_order", side(place_of[in_order[0]]), "first"))
-        found.append(_ask("av", "where_order", side(place_of[in_order[-1]]), "last"))
+        if len(there) == 1:
+            found.append(_ask("av", "side_sounds", "yes" if there[0] in heard else "no", where))
+    if len(sounding) == 1 and len({side(place) for place, _ in seen}) == 2:
+        found.append(_ask("av", "where_sounds", side(sounding[0][0])))
+    place_of = {kind: place for place, kind in sounding}
+    in_order = [label for label in heard if label in place_of]
+    both_sides = len({side(place) for place, _ in sounding}) == 2
+    for order, at in (("first", 0), ("last", -1)):
+        if in_order and len(heard) > 1:
+            found.append(_ask("av", "which_order", in_order[at], order))
+        if both_sides:
+            found.append(_ask("av", "where_order", side(place_of[in_order[at]]), order))
     return found
 
 

@@ -90,11 +90,14 @@ def about_video(question: str, cells: Cells, events: Events) -> str:
         return "yes" if on(m[1]) in order else "no"
     if question == "How many instruments in the video are sounding?":
         return NUMBER[sum(kind in order for _, kind in played)]
-    if m := re.fullmatch(r"Is the (\w+) sound coming from the (\w+) instrument\?", question):
-        return "yes" if ends[m[1]] == on(m[2]) else "no"
+    own = [label for label in order if label in {kind for _, kind in played}]
+    sides = {kind: ["left", "right"][place % 2] for place, kind in played}
+    if question == "Where is the sounding instrument?":
+        (only,) = own
+        assert len(set(sides.values())) == 2
+        return sides[only]
+    if m := re.fullmatch(r"Which instrument in the video sounds (first|last)\?", question):
+        return own[0] if m[1] == "first" else own[-1]
     if m := re.fullmatch(r"Where is the (first|last) sounding instrument\?", question):
-        own = [label for label in order if label in {kind for _, kind in played}]
-        wanted = own[0] if m[1] == "first" else own[-1]
-        (place,) = [i for i, kind in played if kind == wanted]
-        return ["left", "right"][place % 2]
+        return sides[own[0] if m[1] == "first" else own[-1]]
     return about_picture(question, cells)
