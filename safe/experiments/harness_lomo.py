@@ -33,12 +33,11 @@ def lomo(
     seeing: Sequence[Row],
 ) -> list[Metric]:
     rows, first_picture = [*hearing, *seeing], len(hearing)
-    swapped = [*swap_sounds(hearing), *swap_sounds(seeing)]
     ways: dict[str, tuple[Sequence[Row], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
         "near_silence": (bench.faint(rows), gate),
-        "swapped": (swapped, gate),
+        "swapped": (swap_sounds(hearing), gate),  # pictures are beside another row's already
     }
     nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
     answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}
@@ -54,6 +53,9 @@ def lomo(
             "drop": nats["sound"][i] - nats["muted"][i],
         }
         for way in ways:
+            if i >= len(answers[way]):
+                item |= {way: None, f"nats_{way}": None, f"score_{way}": None}
+                continue
             text = answers[way][i].text
             score = bench.score(row.sample, text)
             item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
