@@ -33,12 +33,11 @@ def lomo(
     seeing: Sequence[Row],
 ) -> list[Metric]:
     rows, first_picture = [*hearing, *seeing], len(hearing)
-    swapped = [*swap_sounds(hearing), *swap_sounds(seeing)]
     ways: dict[str, tuple[Sequence[Row], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
         "near_silence": (bench.faint(rows), gate),
-        "swapped": (swapped, gate),
+        "swapped": (swap_sounds(hearing), gate),  # pictures are beside another row's already
     }
     nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
     answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}
@@ -47,6 +46,7 @@ def lomo(
         item = {
             "id": row.sample.id,
             "source": row.sample.source,
+            "split": row.sample.split,
             "task": row.sample.task,
             "question_type": row.sample.question_type,
             "needs_sound": i < first_picture,
@@ -54,9 +54,10 @@ def lomo(
             "drop": nats["sound"][i] - nats["muted"][i],
         }
         for way in ways:
-            text = answers[way][i].text
-            score = bench.score(row.sample, text)
-            item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
+            if i < len(nats[way]):
+                text = answers[way][i].text
+                score = bench.score(row.sample, text)
+                item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
         table.append(item)
     write_table(context, LOMO, table)
     harness_plots.drops(context, table)
