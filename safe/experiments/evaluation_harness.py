@@ -59,7 +59,8 @@ def measure(context: Context) -> list[Metric]:
     }
     context.extra |= {"device": str(bench.model.device)}
     hearing, seeing = bench.rows()
-    base, beside = bench.base([*hearing, *seeing]), bench.validation_rows()
+    base, known = bench.base([*hearing, *seeing]), {row.sample.id for row in seeing}
+    beside = [row for row in bench.validation_rows() if row.sample.id not in known]
     asked = [*hearing, *seeing, *beside]
     answered = [*base, *bench.base(beside)]
     gates = _policies(config, gate)

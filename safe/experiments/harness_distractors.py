@@ -40,6 +40,7 @@ def irrelevance(
             {
                 "id": row.sample.id,
                 "source": row.sample.source,
+                "split": row.sample.split,
                 "distractor": name,
                 "consulted": answer.consulted,
                 **{f"{g.kind}_consults": bool(g.consults(answer.scores[g.kind])) for g in others},
@@ -78,7 +79,11 @@ def _false_consultation(
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
 ) -> Metric:
-    """The worst over policies and distractors; of the selected gate, what it did is counted."""
+    """The worst over policies and distractors; of the selected gate, what it did is counted.
+
+    On the test split alone, as thresholds were chosen on validation.
+    """
+    by_name = {name: [r for r in rows if r["split"] == "test"] for name, rows in by_name.items()}
     counts = {
         (policy.kind, name): sum(
             r["consulted" if policy == gate else f"{policy.kind}_consults"] for r in rows

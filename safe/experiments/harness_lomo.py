@@ -46,6 +46,7 @@ def lomo(
         item = {
             "id": row.sample.id,
             "source": row.sample.source,
+            "split": row.sample.split,
             "task": row.sample.task,
             "question_type": row.sample.question_type,
             "needs_sound": i < first_picture,
@@ -53,12 +54,10 @@ def lomo(
             "drop": nats["sound"][i] - nats["muted"][i],
         }
         for way in ways:
-            if i >= len(answers[way]):
-                item |= {way: None, f"nats_{way}": None, f"score_{way}": None}
-                continue
-            text = answers[way][i].text
-            score = bench.score(row.sample, text)
-            item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
+            if i < len(nats[way]):
+                text = answers[way][i].text
+                score = bench.score(row.sample, text)
+                item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
         table.append(item)
     write_table(context, LOMO, table)
     harness_plots.drops(context, table)

@@ -62,10 +62,9 @@ def baseline_matches(
         for row, answer in zip(rows, given, strict=True)
     ]
     write_table(context, BASELINE, table)
-    for name in sorted({row["dataset"] for row in table}):
-        _write_results(
-            context, bench.layouts[name], [row for row in table if row["dataset"] == name]
-        )
+    for key in sorted({(row["dataset"], row["split"]) for row in table}):
+        found = [row for row in table if (row["dataset"], row["split"]) == key]
+        _write_results(context, bench.layouts[key[0]], found)
     figures = aggregate.accuracies(table)
     models = [config.base.train, config.base.vlm]
     wanted = applicable(references, models)
@@ -108,7 +107,7 @@ def _write_results(context: Context, layout: str, table: Table) -> None:
             {"question_id": int(n) if n.isdecimal() else n, "answer": t}
             for n, t in zip(native, texts, strict=True)
         ]
-    path = f"results_{table[0]['dataset']}.json"
+    path = f"results_{table[0]['dataset']}_{table[0]['split']}.json"
     write_json(context.folder / path, results)
     context.evidence.append(path)
 

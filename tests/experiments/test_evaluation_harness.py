@@ -75,7 +75,7 @@ def test_the_metrics_follow_from_the_evidence(measured, metrics):
     assert metrics["follows_sound"].value == pytest.approx(own - swapped)
     noise = table(measured, "noise.parquet")
     rates = [
-        np.mean([r["consulted"] for r in noise if r["distractor"] == d])
+        np.mean([r["consulted"] for r in noise if r["distractor"] == d and r["split"] == "test"])
         for d in {r["distractor"] for r in noise}
     ]
     assert len(rates) == 3
@@ -87,11 +87,25 @@ def test_the_metrics_follow_from_the_evidence(measured, metrics):
 
 
 def test_answers_are_written_as_the_layout_has_them(measured):
-    rows = {r["id"].rsplit("/", 1)[1]: r for r in table(measured, "baseline.parquet")}
-    results = json.loads((measured[0].folder / "results_tiny.json").read_text())
-    assert {str(r["question_id"]): r["answer"] for r in results} == {
-        native: row["answer"] for native, row in rows.items()
-    }
+    asked = table(measured, "baseline.parquet")
+    assert {r["split"] for r in asked} == {"val", "test"}
+    for split in ("val", "test"):
+        rows = {r["id"].rsplit("/", 1)[1]: r for r in asked if r["split"] == split}
+        results = json.loads((measured[0].folder / f"results_tiny_{split}.json").read_text())
+        assert {str(r["question_id"]): r["answer"] for r in results} == {
+            native: row["answer"] for native, row in rows.items()
+        }
+
+
+def test_pictures_of_validation_follow_where_test_has_too_few(config, bench, measured, metrics):
+    hearing, seeing = bench.rows()
+    assert {r.sample.split for r in hearing} == {"test"}
+    splits = [r.sample.split for r in seeing]
+    assert splits == sorted(splits, key=("test", "val").index)
+    assert set(splits) == {"test", "val"}
+    assert metrics["lomo_vl"].n == metrics["vl_under_noise"].n == len(seeing)
+    # Thresholds were chosen on validation: who listens in vain is counted on test.
+    assert metrics["false_consultation"].n == splits.count("test")
 
 
 def test_the_generator_is_given_no_answer(bench):

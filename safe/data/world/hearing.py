@@ -59,7 +59,7 @@ def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
     in_order = [label for label in heard if label in place_of]
     both_sides = len({side(place) for place, _ in sounding}) == 2
     for order, at in (("first", 0), ("last", -1)):
-        if in_order and len(heard) > 1:
+        if in_order and len(seen) > 1 and len(heard) > 1:
             found.append(_ask("av", "which_order", in_order[at], order))
         if both_sides:
             found.append(_ask("av", "where_order", side(place_of[in_order[at]]), order))
