@@ -36,16 +36,16 @@ GQA_WEIGHTS = _weights(
 )
 VIDEO_WEIGHTS = _weights(
     ("Audio-Identity", INSTRUMENTS, 0.3),
-    ("Audio-Identity", ("rain", "speech"), 0.5),
-    ("Audio-Counting", ("one", "two", "three"), 0.8),
-    ("Audio-Existential", ("yes", "no"), 0.6),
+    ("Audio-Identity", ("rain", "speech"), 0.6),
+    ("Audio-Counting", ("one", "two", "three"), 0.6),
+    ("Audio-Existential", ("yes", "no"), 0.8),
     ("Audio-Temporal", INSTRUMENTS, 0.4),
-    ("Audio-Temporal", ("rain", "speech"), 0.6),
-    ("Audio-Visual-Existential", ("yes", "no"), 0.6),
+    ("Audio-Temporal", ("rain", "speech"), 0.8),
+    ("Audio-Visual-Existential", ("yes", "no"), 0.9),
     ("Audio-Visual-Counting", ("one", "two", "three"), 0.6),
-    ("Audio-Visual-Counting", ("zero",), 0.75),
-    ("Audio-Visual-Location", ("left", "right"), 0.8),
-    ("Audio-Visual-Temporal", INSTRUMENTS, 0.4),
+    ("Audio-Visual-Counting", ("zero",), 0.6),
+    ("Audio-Visual-Location", ("left", "right"), 1.0),
+    ("Audio-Visual-Temporal", ("left", "right"), 1.0),
     ("Visual-Counting", ("one", "two", "three"), 0.6),
     ("Visual-Existential", ("yes", "no"), 0.4),
     ("Visual-Location", INSTRUMENTS, 0.5),
@@ -65,38 +65,67 @@ class Balancer:
         self.recent = Counter()
 
     def pick(
-        self, questions: Sequence[Question], count: int, rng: np.random.Generator
+        self,
+        questions: Sequence[Question],
+        count: int,
+        rng: np.random.Generator,
+        *,
+        paired: bool = False,
     ) -> list[Question]:
-        """At most `count` different questions; at most one of a type unless types run out."""
-        groups: dict[tuple[str, str], list[Question]] = {}
+        """At most `count` different questions; at most one of a type unless types run out.
+
+        Args:
+            paired: with each question, where there is one, comes another of its template that has
+                another answer, so that neither can be known by its picture or sound alone.
+        """
+        left: dict[tuple[str, str], list[Question]] = {}
         for question in questions:
-            groups.setdefault((question.type, question.answer), []).append(question)
+            left.setdefault((question.type, question.answer), []).append(question)
         chosen: list[Question] = []
         types: Counter[str] = Counter()
-        while groups and len(chosen) < count:
-            keys = list(groups)
-            luck = rng.random(len(keys))
-            need = [
-                (
-                    types[key[0]],
-                    (self.counts[key] + self.recent[key] + luck[i]) / self.weights[key],
-                )
-                for i, key in enumerate(keys)
-            ]
-            key = keys[min(range(len(keys)), key=lambda i: need[i])]
-            group = groups[key]
-            # Templates of one type share the answer evenly, however many questions each allows.
-            names = sorted({question.name for question in group})
-            name = names[rng.integers(len(names))]
-            of_name = [question for question in group if question.name == name]
-            chosen.append(of_name[rng.integers(len(of_name))])
-            group.remove(chosen[-1])
-            if not group:
-                del groups[key]
+
+        def take(question: Question) -> None:
+            key = (question.type, question.answer)
+            left[key].remove(question)
+            if not left[key]:
+                del left[key]
+            chosen.append(question)
             self.counts[key] += 1
             self.recent[key] += 1
-            types[key[0]] += 1
+            types[question.type] += 1
+
+        while left and len(chosen) < count:
+            one = self._most_needed(left, types, rng)
+            take(one)
+            if paired and len(chosen) < count:
+                contrasts = {
+                    key: [q for q in group if q.name == one.name and q.values != one.values]
+                    for key, group in left.items()
+                    if key[1] != one.answer
+                }
+                contrasts = {key: group for key, group in contrasts.items() if group}
+                if contrasts:
+                    take(self._most_needed(contrasts, types, rng))
         return chosen
+
+    def _most_needed(
+        self,
+        groups: Mapping[tuple[str, str], Sequence[Question]],
+        types: Counter[str],
+        rng: np.random.Generator,
+    ) -> Question:
+        keys = list(groups)
+        luck = rng.random(len(keys))
+        need = [
+            (types[key[0]], (self.counts[key] + self.recent[key] + luck[i]) / self.weights[key])
+            for i, key in enumerate(keys)
+        ]
+        group = groups[keys[min(range(len(keys)), key=lambda i: need[i])]]
+        # Templates of one type share the answer evenly, however many questions each allows.
+        names = sorted({question.name for question in group})
+        name = names[rng.integers(len(names))]
+        of_name = [question for question in group if question.name == name]
+        return of_name[rng.integers(len(of_name))]
 
 
 def annotators(question: Question, weights: Weights, rng: np.random.Generator) -> tuple[str, ...]:

@@ -20,6 +20,13 @@ HEARD: dict[Difficulty, Odds] = {  # sounds
     "medium": ((1, 2), (0.2, 0.8)),
     "hard": ((2, 3), (0.25, 0.75)),
 }
+# How many of the sounds are of instruments that are seen, by how many could be. All three sound
+# more often: "three" would be a rare answer otherwise.
+OWN: dict[int, tuple[float, ...]] = {
+    1: (0.5, 0.5),
+    2: (0.15, 0.45, 0.4),
+    3: (0.15, 0.2, 0.2, 0.45),
+}
 
 
 def _ask(task: Task, name: str, answer: str, *values: str) -> Question:
@@ -45,24 +52,23 @@ def sound_questions(sound: Sound) -> list[Question]:
 def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
     """Questions that neither the picture nor the sound answers alone."""
     seen, heard = scene.instruments, sound.labels
-    sounding = [(place, kind) for place, kind in seen if kind in heard]
-    found = [_ask("av", "sounding", NUMBERS[len(sounding)])]
+    places = {"sounding": [p for p, k in seen if k in heard]}
+    places["silent"] = [p for p, k in seen if k not in heard]
+    found = [_ask("av", "sounding", NUMBERS[len(there)], how) for how, there in places.items()]
     if len(seen) == 1 and len(heard) == 1:
-        found.append(_ask("av", "same", "yes" if sounding else "no"))
+        found.append(_ask("av", "same", "yes" if places["sounding"] else "no"))
     for where in ("left", "right"):
         there = [kind for place, kind in seen if side(place) == where]
         if len(there) == 1:
             found.append(_ask("av", "side_sounds", "yes" if there[0] in heard else "no", where))
-    if len(sounding) == 1 and len({side(place) for place, _ in seen}) == 2:
-        found.append(_ask("av", "where_sounds", side(sounding[0][0])))
-    place_of = {kind: place for place, kind in sounding}
-    in_order = [label for label in heard if label in place_of]
-    both_sides = len({side(place) for place, _ in sounding}) == 2
-    for order, at in (("first", 0), ("last", -1)):
-        if in_order and len(seen) > 1 and len(heard) > 1:
-            found.append(_ask("av", "which_order", in_order[at], order))
-        if both_sides:
-            found.append(_ask("av", "where_order", side(place_of[in_order[at]]), order))
+    for how, there in places.items():
+        if len(there) == 1 and len({side(place) for place, _ in seen}) == 2:
+            found.append(_ask("av", "where", side(there[0]), how))
+    if len({side(place) for place in places["sounding"]}) == 2:
+        place_of = {kind: place for place, kind in seen}
+        in_order = [label for label in heard if label in place_of]
+        found.append(_ask("av", "where_order", side(place_of[in_order[0]]), "first"))
+        found.append(_ask("av", "where_order", side(place_of[in_order[-1]]), "last"))
     return found
 
 
@@ -77,11 +83,10 @@ def draw_video(rng: np.random.Generator, difficulty: Difficulty) -> tuple[Scene,
     numbers, weights = HEARD[difficulty]
     count = int(rng.choice(numbers, p=weights))
     absent = [label for label in SOUNDS if label not in seen]
-    # Rain and speech are only ever heard, never seen: they are put in twice as often.
-    odds = np.array([1.0 if label in INSTRUMENTS else 2.0 for label in absent])
+    # Rain and speech are only ever heard, never seen: they are put in more often.
+    odds = np.array([1.0 if label in INSTRUMENTS else 2.5 for label in absent])
     most = min(len(seen), count)
-    # Where all could sound, they do so more often: "three" would be rare otherwise.
-    own = min(int(rng.integers(most + 3)), most) if most > 1 else int(rng.random() < 0.5)
+    own = int(rng.choice(most + 1, p=OWN[most]))
     labels = [
         *(seen[i] for i in rng.permutation(len(seen))[:own]),
         *rng.choice(absent, count - own, replace=False, p=odds / odds.sum()).tolist(),

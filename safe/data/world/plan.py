@@ -27,7 +27,7 @@ from safe.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
 DATASETS = ("audiocaps", "vqav2", "gqa", "music_avqa")
-QUESTIONS = {"vqav2": 3, "gqa": 3, "music_avqa": 4}  # asked of one picture or video
+QUESTIONS = {"vqav2": 3, "gqa": 3, "music_avqa": 6}  # asked of one picture or video
 # Letters of which no word of the world can be made, so that no id spells an answer.
 ID_LETTERS = "BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz0123456789_"
 
@@ -138,7 +138,9 @@ def ask_questions(plan: Plan, only: dict[str, Callable[[Question], bool]] | None
                 found = _candidates(item, rng)
                 if wanted is not None:
                     found = [question for question in found if wanted(question)] or found
-                item.questions = balancer.pick(found, QUESTIONS[dataset], rng)
+                item.questions = balancer.pick(
+                    found, QUESTIONS[dataset], rng, paired=dataset == "music_avqa"
+                )
 
 
 def _candidates(item: Item, rng: np.random.Generator) -> list[Question]:

@@ -64,10 +64,9 @@ VIDEO: dict[str, tuple[tuple[str, str], str]] = {
     "heard_order": (("Audio", "Temporal"), "Which sound comes <FL>?"),
     "same": (("Audio-Visual", "Existential"), "Is this sound from the instrument in the video?"),
     "side_sounds": (("Audio-Visual", "Existential"), "Does the instrument on the <LR> sound?"),
-    "sounding": (("Audio-Visual", "Counting"), "How many instruments in the video are sounding?"),
-    "where_sounds": (("Audio-Visual", "Location"), "Where is the sounding instrument?"),
-    "which_order": (("Audio-Visual", "Temporal"), "Which instrument in the video sounds <FL>?"),
-    "where_order": (("Audio-Visual", "Location"), "Where is the <FL> sounding instrument?"),
+    "sounding": (("Audio-Visual", "Counting"), "How many instruments in the video are <Playing>?"),
+    "where": (("Audio-Visual", "Location"), "Where is the <Playing> instrument?"),
+    "where_order": (("Audio-Visual", "Temporal"), "Where is the <FL> sounding instrument?"),
     "seen_count": (("Visual", "Counting"), "How many instruments are in the video?"),
     "seen_exists": (("Visual", "Existential"), "Is there a <Object> in the video?"),
     "seen_side": (("Visual", "Location"), "What instrument is on the <LR>?"),
@@ -79,6 +78,7 @@ SLOT_VALUES: dict[str, tuple[str, ...]] = {
     "Object": SOUNDS,
     "LR": ("left", "right"),
     "FL": ("first", "last"),
+    "Playing": ("sounding", "silent"),
 }
 
 # For each sound: the noun, and what it does (finite verb, participle).

@@ -88,16 +88,18 @@ def about_video(question: str, cells: Cells, events: Events) -> str:
         return "yes" if only == seen else "no"
     if m := re.fullmatch(r"Does the instrument on the (left|right) sound\?", question):
         return "yes" if on(m[1]) in order else "no"
-    if question == "How many instruments in the video are sounding?":
-        return NUMBER[sum(kind in order for _, kind in played)]
-    own = [label for label in order if label in {kind for _, kind in played}]
     sides = {kind: ["left", "right"][place % 2] for place, kind in played}
-    if question == "Where is the sounding instrument?":
-        (only,) = own
+    those = {
+        "sounding": [kind for kind in sides if kind in order],
+        "silent": [kind for kind in sides if kind not in order],
+    }
+    if m := re.fullmatch(r"How many instruments in the video are (\w+)\?", question):
+        return NUMBER[len(those[m[1]])]
+    if m := re.fullmatch(r"Where is the (sounding|silent) instrument\?", question):
+        (only,) = those[m[1]]
         assert len(set(sides.values())) == 2
         return sides[only]
-    if m := re.fullmatch(r"Which instrument in the video sounds (first|last)\?", question):
-        return own[0] if m[1] == "first" else own[-1]
     if m := re.fullmatch(r"Where is the (first|last) sounding instrument\?", question):
+        own = [label for label in order if label in sides]
         return sides[own[0] if m[1] == "first" else own[-1]]
     return about_picture(question, cells)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe.data.world.balance import VQA_WEIGHTS, Balancer, annotators
+from safe.data.world.balance import VIDEO_WEIGHTS, VQA_WEIGHTS, Balancer, annotators
 from safe.data.world.plan import SPLITS, ask_questions, make_items
 from safe.data.world.questions import (
     VOCABULARY,
@@ -115,6 +115,21 @@ def test_the_balancer_evens_out_what_scenes_offer_unevenly() -> None:
     for (kind, _), count in balancer.counts.items():
         by_type[kind].append(count)
     assert all(max(counts) <= 1.5 * min(counts) for counts in by_type.values())
+
+
+def test_pairs_are_asked_whose_answers_only_the_other_word_tells_apart() -> None:
+    """Which answer is right is then told by neither the picture nor the sound alone."""
+    rng, balancer = np.random.default_rng(0), Balancer(VIDEO_WEIGHTS)
+    for number in range(300):
+        scene, sound = draw_video(rng, DIFFICULTIES[number % 3])
+        asked = sound_questions(sound) + audiovisual_questions(scene, sound)
+        picked = balancer.pick(asked, 4, rng, paired=True)
+        assert len({question.text for question in picked}) == len(picked) == 4
+        for name in {question.name for question in picked}:
+            mine = [q for q in picked if q.name == name]
+            offered = {q.answer for q in asked if q.name == name}
+            if len(offered) > 1 and picked[-1].name != name:  # the last may find no place for it
+                assert len({q.answer for q in mine}) > 1, (name, mine)
 
 
 @given(Seeds)
