@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from safe.data.world.pictures import side
@@ -59,16 +61,18 @@ def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
         found.append(_ask("av", "same", "yes" if places["sounding"] else "no"))
     for where in ("left", "right"):
         there = [kind for place, kind in seen if side(place) == where]
-        if len(there) == 1:
-            found.append(_ask("av", "side_sounds", "yes" if there[0] in heard else "no", where))
-    for how, there in places.items():
-        if len(there) == 1 and len({side(place) for place, _ in seen}) == 2:
-            found.append(_ask("av", "where", side(there[0]), how))
-    if len({side(place) for place in places["sounding"]}) == 2:
-        place_of = {kind: place for place, kind in seen}
-        in_order = [label for label in heard if label in place_of]
-        found.append(_ask("av", "where_order", side(place_of[in_order[0]]), "first"))
-        found.append(_ask("av", "where_order", side(place_of[in_order[-1]]), "last"))
+        if len(there) != 1:
+            continue
+        found.append(_ask("av", "side_sounds", "yes" if there[0] in heard else "no", where))
+        if len(heard) > 1:
+            for order, label in (("first", heard[0]), ("last", heard[-1])):
+                answer = "yes" if there[0] == label else "no"
+                found.append(_ask("av", "order_side", answer, order, where))
+        for one, next_one in itertools.pairwise(heard):
+            if there[0] == next_one:
+                found.append(_ask("av", "next_to", one, "before", where))
+            if there[0] == one:
+                found.append(_ask("av", "next_to", next_one, "after", where))
     return found
 
 

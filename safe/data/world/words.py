@@ -65,8 +65,11 @@ VIDEO: dict[str, tuple[tuple[str, str], str]] = {
     "same": (("Audio-Visual", "Existential"), "Is this sound from the instrument in the video?"),
     "side_sounds": (("Audio-Visual", "Existential"), "Does the instrument on the <LR> sound?"),
     "sounding": (("Audio-Visual", "Counting"), "How many instruments in the video are <Playing>?"),
-    "where": (("Audio-Visual", "Location"), "Where is the <Playing> instrument?"),
-    "where_order": (("Audio-Visual", "Temporal"), "Where is the <FL> sounding instrument?"),
+    "order_side": (
+        ("Audio-Visual", "Location"),
+        "Is the <FL> sound coming from the <LR> instrument?",
+    ),
+    "next_to": (("Audio-Visual", "Temporal"), "Which sound comes <BA> the <LR> instrument?"),
     "seen_count": (("Visual", "Counting"), "How many instruments are in the video?"),
     "seen_exists": (("Visual", "Existential"), "Is there a <Object> in the video?"),
     "seen_side": (("Visual", "Location"), "What instrument is on the <LR>?"),
@@ -78,6 +81,7 @@ SLOT_VALUES: dict[str, tuple[str, ...]] = {
     "Object": SOUNDS,
     "LR": ("left", "right"),
     "FL": ("first", "last"),
+    "BA": ("before", "after"),
     "Playing": ("sounding", "silent"),
 }
 

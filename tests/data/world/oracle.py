@@ -88,18 +88,10 @@ def about_video(question: str, cells: Cells, events: Events) -> str:
         return "yes" if only == seen else "no"
     if m := re.fullmatch(r"Does the instrument on the (left|right) sound\?", question):
         return "yes" if on(m[1]) in order else "no"
-    sides = {kind: ["left", "right"][place % 2] for place, kind in played}
-    those = {
-        "sounding": [kind for kind in sides if kind in order],
-        "silent": [kind for kind in sides if kind not in order],
-    }
-    if m := re.fullmatch(r"How many instruments in the video are (\w+)\?", question):
-        return NUMBER[len(those[m[1]])]
-    if m := re.fullmatch(r"Where is the (sounding|silent) instrument\?", question):
-        (only,) = those[m[1]]
-        assert len(set(sides.values())) == 2
-        return sides[only]
-    if m := re.fullmatch(r"Where is the (first|last) sounding instrument\?", question):
-        own = [label for label in order if label in sides]
-        return sides[own[0] if m[1] == "first" else own[-1]]
+    if m := re.fullmatch(r"How many instruments in the video are (sounding|silent)\?", question):
+        return NUMBER[sum((kind in order) == (m[1] == "sounding") for _, kind in played)]
+    if m := re.fullmatch(r"Is the (\w+) sound coming from the (\w+) instrument\?", question):
+        return "yes" if ends[m[1]] == on(m[2]) else "no"
+    if m := re.fullmatch(r"Which sound comes (before|after) the (\w+) instrument\?", question):
+        return order[order.index(on(m[2])) + {"before": -1, "after": 1}[m[1]]]
     return about_picture(question, cells)
