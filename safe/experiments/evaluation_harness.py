@@ -63,13 +63,14 @@ def measure(context: Context) -> list[Metric]:
     beside = [row for row in bench.validation_rows() if row.sample.id not in known]
     asked = [*hearing, *seeing, *beside]
     answered = [*base, *bench.base(beside)]
-    gates = _policies(config, gate)
+    gates, pictures = _policies(config, gate), base[len(hearing) :]
+    drops, given = lomo(METERS, context, bench, gate, hearing, seeing)
     return [
         baseline_matches(METERS, context, bench, references, asked, answered),
         metrics_stable(METERS, context, bench, gate, hearing, seeing),
         metrics_correct(METERS, context),
-        *lomo(METERS, context, bench, gate, hearing, seeing),
-        *irrelevance(METERS, context, bench, gate, gates, seeing, base[len(hearing) :]),
+        *drops,
+        *irrelevance(METERS, context, bench, gate, gates, seeing, pictures, given),
         gate_robust(METERS, context, bench, gate, gates, hearing, seeing),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from safe.evaluation.sound_quality import Condition, noise_alone, sweep, unchanged
+from safe.evaluation.sound_quality import Condition, noise_alone, sweep
 from safe.experiments import harness_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, worst, write_table
@@ -26,16 +26,17 @@ def irrelevance(
     others: Sequence[UncertaintyGate],
     seeing: Sequence[Row],
     base: Sequence[Given],
+    given: Mapping[str, Sequence[Given]],
 ) -> list[Metric]:
-    seed = context.config.seed
+    """Args: `given` has the answers beside another row's `sound` and beside `near_silence`."""
+    seed, noise = context.config.seed, Condition("", "", None, noise_alone)
     distractors = {
-        "another row's sound": (seeing, Condition("", "", None, unchanged)),
-        "noise as loud": (seeing, Condition("", "", None, noise_alone)),
-        "near-silence": (bench.faint(seeing), Condition("", "", None, unchanged)),
+        "another row's sound": given["sound"],
+        "noise as loud": bench.answer(seeing, gate, bench.through(noise), said="noise as loud"),
+        "near-silence": given["near_silence"],
     }
     table: Table = []
-    for name, (rows, condition) in distractors.items():
-        given = bench.answer(rows, gate, bench.through(condition), said=name)
+    for name, answers in distractors.items():
         table += [
             {
                 "id": row.sample.id,
@@ -50,7 +51,7 @@ def irrelevance(
                 "base_score": bench.score(row.sample, plain.text),
                 "safe_score": bench.score(row.sample, answer.text),
             }
-            for row, answer, plain in zip(rows, given, base, strict=True)
+            for row, answer, plain in zip(seeing, answers, base, strict=True)
         ]
     write_table(context, NOISE, table)
     by_name = {name: [r for r in table if r["distractor"] == name] for name in distractors}

@@ -14,7 +14,7 @@ from statistics import fmean
 from safe.experiments import harness_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, worst, write_table
-from safe.experiments.harness_bench import HarnessBench, Table
+from safe.experiments.harness_bench import Given, HarnessBench, Table
 from safe.gates.schema import Metric
 from safe.gates.statistics import auroc, auroc_interval, wilson
 from safe.models.gating import GateLike
@@ -31,7 +31,8 @@ def lomo(
     gate: GateLike,
     hearing: Sequence[Row],
     seeing: Sequence[Row],
-) -> list[Metric]:
+) -> tuple[list[Metric], dict[str, list[Given]]]:
+    """The metrics; and by way of hearing what was answered to the questions about pictures."""
     rows, first_picture = [*hearing, *seeing], len(hearing)
     ways: dict[str, tuple[Sequence[Row], GateLike]] = {
         "sound": (rows, gate),
@@ -62,7 +63,7 @@ def lomo(
     write_table(context, LOMO, table)
     harness_plots.drops(context, table)
     needs, pictures = table[:first_picture], table[first_picture:]
-    return [
+    metrics = [
         _drop(meters, needs, context.config.evaluation.min_drop),
         _vl(meters, pictures, context.config.seed),
         _separation(meters, needs, pictures, context.config.seed),
@@ -75,6 +76,7 @@ def lomo(
             per_item=LOMO,
         ),
     ]
+    return metrics, {way: given[first_picture:] for way, given in answers.items()}
 
 
 def _drop(meters: Metrics, needs: Table, least: float) -> Metric:
