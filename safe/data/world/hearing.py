@@ -54,20 +54,24 @@ def sound_questions(sound: Sound) -> list[Question]:
 def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
     """Questions that neither the picture nor the sound answers alone."""
     seen, heard = scene.instruments, sound.labels
-    places = {"sounding": [p for p, k in seen if k in heard]}
-    places["silent"] = [p for p, k in seen if k not in heard]
-    found = [_ask("av", "sounding", NUMBERS[len(there)], how) for how, there in places.items()]
+    sounding = [label for label in heard if label in {kind for _, kind in seen}]
+    found = [
+        _ask("av", "sounding", NUMBERS[len(sounding)], "sounding"),
+        _ask("av", "sounding", NUMBERS[len(seen) - len(sounding)], "silent"),
+    ]
     if len(seen) == 1 and len(heard) == 1:
-        found.append(_ask("av", "same", "yes" if places["sounding"] else "no"))
+        found.append(_ask("av", "same", "yes" if sounding else "no"))
+    if len(seen) > 2 and len(heard) > 1 and sounding:  # of two, every second guess would be right
+        found.append(_ask("av", "which_order", sounding[0], "first"))
+        found.append(_ask("av", "which_order", sounding[-1], "last"))
     for where in ("left", "right"):
         there = [kind for place, kind in seen if side(place) == where]
         if len(there) != 1:
             continue
         found.append(_ask("av", "side_sounds", "yes" if there[0] in heard else "no", where))
-        if len(heard) > 1:
-            for order, label in (("first", heard[0]), ("last", heard[-1])):
-                answer = "yes" if there[0] == label else "no"
-                found.append(_ask("av", "order_side", answer, order, where))
+        if len(heard) == 2 and there[0] in heard:
+            (other,) = set(heard) - set(there)
+            found.append(_ask("av", "with", other, where))
         for one, next_one in itertools.pairwise(heard):
             if there[0] == next_one:
                 found.append(_ask("av", "next_to", one, "before", where))

@@ -27,7 +27,7 @@ from safe.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
 DATASETS = ("audiocaps", "vqav2", "gqa", "music_avqa")
-QUESTIONS = {"vqav2": 3, "gqa": 3, "music_avqa": 6}  # asked of one picture or video
+QUESTIONS = {"vqav2": 3, "gqa": 3, "music_avqa": 7}  # asked of one picture or video
 # Letters of which no word of the world can be made, so that no id spells an answer.
 ID_LETTERS = "BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz0123456789_"
 

@@ -65,10 +65,8 @@ VIDEO: dict[str, tuple[tuple[str, str], str]] = {
     "same": (("Audio-Visual", "Existential"), "Is this sound from the instrument in the video?"),
     "side_sounds": (("Audio-Visual", "Existential"), "Does the instrument on the <LR> sound?"),
     "sounding": (("Audio-Visual", "Counting"), "How many instruments in the video are <Playing>?"),
-    "order_side": (
-        ("Audio-Visual", "Location"),
-        "Is the <FL> sound coming from the <LR> instrument?",
-    ),
+    "with": (("Audio-Visual", "Location"), "Which sound is heard with the <LR> instrument?"),
+    "which_order": (("Audio-Visual", "Temporal"), "Which instrument in the video sounds <FL>?"),
     "next_to": (("Audio-Visual", "Temporal"), "Which sound comes <BA> the <LR> instrument?"),
     "seen_count": (("Visual", "Counting"), "How many instruments are in the video?"),
     "seen_exists": (("Visual", "Existential"), "Is there a <Object> in the video?"),

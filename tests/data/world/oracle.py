@@ -90,8 +90,12 @@ def about_video(question: str, cells: Cells, events: Events) -> str:
         return "yes" if on(m[1]) in order else "no"
     if m := re.fullmatch(r"How many instruments in the video are (sounding|silent)\?", question):
         return NUMBER[sum((kind in order) == (m[1] == "sounding") for _, kind in played)]
-    if m := re.fullmatch(r"Is the (\w+) sound coming from the (\w+) instrument\?", question):
-        return "yes" if ends[m[1]] == on(m[2]) else "no"
+    if m := re.fullmatch(r"Which instrument in the video sounds (first|last)\?", question):
+        own = [label for label in order if label in {kind for _, kind in played}]
+        return own[0] if m[1] == "first" else own[-1]
+    if m := re.fullmatch(r"Which sound is heard with the (\w+) instrument\?", question):
+        (other,) = [label for label in order if label != on(m[1])]
+        return other
     if m := re.fullmatch(r"Which sound comes (before|after) the (\w+) instrument\?", question):
         return order[order.index(on(m[2])) + {"before": -1, "after": 1}[m[1]]]
     return about_picture(question, cells)
