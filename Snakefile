@@ -14,12 +14,8 @@ RUN = open_run(config, Path(workflow.basedir), ", ".join(map(str, workflow.confi
 RUN_CONFIG = RUN.write_config()
 
 
-# A progress bar that is written to a log as well need not move ten times a second. What a step of
-# a training frees the next one takes again: glibc's malloc keeps it, up to these many bytes.
-shell.prefix(
-    "set -euo pipefail; export TQDM_MININTERVAL=2 "
-    "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824; "
-)
+# A progress bar that is written to a log as well need not move ten times a second.
+shell.prefix("set -euo pipefail; export TQDM_MININTERVAL=2; ")
 
 
 onstart:

@@ -1,8 +1,6 @@
-PILOT_04 = ["distilled", "undistilled"]
-ABLATION_04 = [
+PARTS_04 = ["distilled", "undistilled"] + [
     f"k{k}_r{rank}" for k in RUN.config.pilot.audio_tokens for rank in RUN.config.pilot.ranks
 ]
-PARTS_04 = PILOT_04 + ABLATION_04
 
 
 rule part_04:
@@ -17,7 +15,7 @@ rule part_04:
     benchmark:
         RUN.path("benchmarks", "part_04_{part}.tsv")
     wildcard_constraints:
-        part="|".join(ABLATION_04),
+        part="|".join(PARTS_04),
     conda:
         "../../environment.yml"
     threads: RUN.part_threads
@@ -27,13 +25,6 @@ rule part_04:
         code=RUN.code_of("safe.experiments.stage_a_pilot_parts"),
     shell:
         "safe part 04_stage_a_pilot {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
-
-
-# The longest first: a cell that waits costs less than a whole training that starts last.
-use rule part_04 as pilot_04 with:
-    wildcard_constraints:
-        part="|".join(PILOT_04),
-    priority: 1
 
 
 rule measure_04:
