@@ -106,7 +106,9 @@ def test_spice_without_its_parser_is_a_warning(
 def test_a_tracker_that_is_wanted_and_not_installed_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert found(config_file(tmp_path))["tracking"].found.startswith("none wanted")
+    assert found(config_file(tmp_path))["tracking"].found == "wandb; kept in results"
+    unwanted = config_file(tmp_path, tracking={"trackers": []})
+    assert found(unwanted)["tracking"].found.startswith("none wanted")
     wanted = config_file(tmp_path, tracking={"trackers": ["tensorboard", "mlflow"]})
     monkeypatch.setattr(doctor, "missing_packages", lambda names: [])
     assert found(wanted)["tracking"].found == "tensorboard, mlflow; kept in results"
