@@ -15,7 +15,8 @@ RUN_CONFIG = RUN.write_config()
 
 
 # A progress bar that is written to a log as well need not move ten times a second. What a step of
-# a training frees the next one takes again: glibc's malloc keeps it, up to these many bytes.
+# a training frees the next one takes again: glibc's malloc keeps it, up to these many bytes, which
+# saves a page fault each (benchmarks/malloc.py).
 shell.prefix(
     "set -euo pipefail; export TQDM_MININTERVAL=2 "
     "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824; "

@@ -176,7 +176,7 @@ class _Batches:
         processor = self.opened.processor
         waiting: list[tuple[Sample, Any]] = []
         taken = 0
-        with tqdm(total=settings.samples, desc="parity", unit="sample", disable=None) as bar:
+        with tqdm(total=settings.samples, desc="parity", unit="sample") as bar:
             for sample in self._order():
                 if taken == settings.samples:
                     break

@@ -135,7 +135,7 @@ class GateBench:
     def tabulate(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Each question's scores, and its answers with the gate OFF and ON."""
         options, table = self._options(rows), []
-        for batch in tqdm(list(batches(rows)), "both answers", unit="batch", disable=None):
+        for batch in tqdm(list(batches(rows)), "both answers", unit="batch"):
             inputs, sounds = self._batch(batch)
             prompt, looking = inputs["input_ids"].shape[1], Looking()
             answered: dict[str, Any] = {}
@@ -165,7 +165,7 @@ class GateBench:
     def answer_gated(self, rows: Sequence[Row], gate: Gate) -> list[dict[str, Any]]:
         """The gate at work on mixed batches; rows it skips beside a plain call of the base."""
         options, table = self._options(rows), []
-        for batch in tqdm(list(batches(rows)), "gated answers", unit="batch", disable=None):
+        for batch in tqdm(list(batches(rows)), "gated answers", unit="batch"):
             inputs, sounds = self._batch(batch)
             prompt = inputs["input_ids"].shape[1]
             done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
@@ -205,7 +205,7 @@ class GateBench:
         skipped: list[bool] = []
         counted: list[int] = []
         heard: list[int] = []
-        for number, row in enumerate(tqdm(rows, "timing", unit="question", disable=None)):
+        for number, row in enumerate(tqdm(rows, "timing", unit="question")):
             calls = self._calls(row, gate)
             skipped.append(not calls["gated"]().consultation.on)
             if sum(skipped[i] == skipped[number] for i in counted) < COUNTED[skipped[number]]:

@@ -213,7 +213,7 @@ class HarnessBench:
     def _asked(self, rows: Sequence[Row], size: int, said: str) -> Any:
         asked = [unanswered(row) for row in rows]
         parts = [asked[start : start + size] for start in range(0, len(asked), size)]
-        return tqdm(parts, said, unit="batch", disable=None)
+        return tqdm(parts, said, unit="batch")
 
     def _read(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
         tokens = sequences[:, prompt:].tolist()

@@ -8,6 +8,7 @@ twice and the base object is never touched: rows that are OFF run the modules th
 from __future__ import annotations
 
 import copy
+import warnings
 from itertools import chain
 
 import torch
@@ -69,7 +70,9 @@ def adapt(language_model: nn.Module, config: LoraConfig, *, seed: int) -> PeftMo
     twin = share_weights(language_model)
     with torch.random.fork_rng():  # PEFT draws from the global generator
         torch.manual_seed(seed)
-        return get_peft_model(twin, peft_config(config))
+        with warnings.catch_warnings():  # PEFT asks by a name that transformers is giving up
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            return get_peft_model(twin, peft_config(config))
 
 
 def lora_dropouts(adapted: nn.Module) -> list[nn.Module]:

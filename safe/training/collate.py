@@ -53,12 +53,21 @@ class TextEncoder:
             end = self.tokenizer.eos_token_id
         self.end = int(end[0] if isinstance(end, list) else end)
         self.positions = getattr(vlm.config.text_config, "max_position_embeddings", None)
+        self._prompts: dict[str, tuple[int, ...]] = {}  # questions and answers come again and
+        self._answers: dict[str, tuple[int, ...]] = {}  # again, and each takes the tokenizer long
 
     def row(self, sample: Sample, heard: Sample) -> Row:
         """Tokenise the sample's question and training answer."""
-        prompt = self.tokenizer(build_prompt(sample.question))["input_ids"]
-        answer = self.tokenizer(answer_text(sample.answer), add_special_tokens=False)["input_ids"]
-        return Row(sample, heard, tuple(prompt), (*answer, self.end))
+        prompt = self._prompts.get(sample.question)
+        if prompt is None:
+            prompt = tuple(self.tokenizer(build_prompt(sample.question))["input_ids"])
+            self._prompts[sample.question] = prompt
+        answer = self._answers.get(sample.answer)
+        if answer is None:
+            text = answer_text(sample.answer)
+            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            answer = self._answers[sample.answer] = (*tokens, self.end)
+        return Row(sample, heard, prompt, answer)
 
     def prompts(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask`, (B, L)."""

@@ -145,7 +145,7 @@ class Features:
         self, keys: Sequence[str], by_key: dict[str, Sample], bad: dict[str, str]
     ) -> Iterator[tuple[str, Array]]:
         def decoded() -> Iterator[tuple[str, Image.Image]]:
-            for key in tqdm(keys, "image features", unit="image", disable=None):
+            for key in tqdm(keys, "image features", unit="image"):
                 try:
                     yield key, picture(by_key[key])
                 except MediaError as error:
@@ -167,7 +167,7 @@ class Features:
         ear = self.opened.ear
 
         def decoded() -> Iterator[tuple[str, np.ndarray]]:
-            for key in tqdm(keys, "audio features", unit="clip", disable=None):
+            for key in tqdm(keys, "audio features", unit="clip"):
                 ref = by_key[key].audio
                 assert ref is not None
                 try:

@@ -58,7 +58,7 @@ class Teacher:
         rows = list({id(owners[key]): owners[key] for key in keys}.values())
         rows.sort(key=lambda row: row.length)
         starts = range(0, len(rows), BATCH)
-        for start in tqdm(starts, "teacher", unit="batch", disable=None):
+        for start in tqdm(starts, "teacher", unit="batch"):
             batch = rows[start : start + BATCH]
             states = self._states(batch).float().cpu().numpy()
             for row, state in zip(batch, states, strict=True):

@@ -162,7 +162,7 @@ class Trainer:
         self._resume()
         self.model.train()
         start, steps = len(self.history), self.settings.steps
-        hidden = None if self.accelerator.is_main_process else True
+        hidden = not self.accelerator.is_main_process
         with tqdm(total=steps, initial=start, desc=title, unit="step", disable=hidden) as bar:
             for step in range(start, steps):
                 record = self.step(step)

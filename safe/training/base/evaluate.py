@@ -76,7 +76,7 @@ def answer(
 ) -> list[tuple[Sample, str]]:
     """Greedy answers of the base, without any sound."""
     answered: list[tuple[Sample, str]] = []
-    for batch in tqdm(list(_batches(iter(samples))), "held-out questions", disable=None):
+    for batch in tqdm(list(_batches(iter(samples))), "held-out questions"):
         pairs = list(_decoded(batch, picture))
         if not pairs:
             continue

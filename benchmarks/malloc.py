@@ -1,0 +1,124 @@
+"""Stage A with the malloc settings that the Snakefile gives its rules, against glibc's own.
+
+    python benchmarks/malloc.py
+
+Each turn is a process of its own, as the settings are read at its start: it builds the miniature
+with random weights, fills a cache and trains; only the steps count. Turns alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from safe.gates.statistics import ratio_bootstrap
+
+SNAKEFILE = Path(__file__).resolve().parent.parent / "Snakefile"
+
+
+def settings() -> dict[str, str]:
+    """MALLOC_* as the Snakefile sets them."""
+    found = dict(re.findall(r"(MALLOC_\w+)=(\d+)", SNAKEFILE.read_text(encoding="utf-8")))
+    if not found:
+        sys.exit(f"{SNAKEFILE}: sets no MALLOC_*, there is nothing to measure")
+    return found
+
+
+def train(steps: int) -> None:
+    """The measured process: CPU seconds and page faults of `steps` steps, as JSON."""
+    import torch
+    from stage_a_throughput import build, make_samples
+
+    from safe.config import StageAConfig
+    from safe.models.safe_model import SafeModel
+    from safe.training.collate import TextEncoder
+    from safe.training.features import Features
+    from safe.training.feeding import Feeder
+    from safe.training.stage_a import StageA, StageARows
+    from safe.training.teacher import Teacher
+    from safe.training.trainer import Trainer, TrainSettings
+
+    torch.set_num_threads(1)
+    opened, adapter, seconds, side = build("mini", torch.device("cpu"))
+    with tempfile.TemporaryDirectory(prefix="safe-benchmark-") as name:
+        folder = Path(name)
+        samples = make_samples(folder, 128, opened.ear.sampling_rate, seconds, side)
+        features, encoder = Features(opened, folder), TextEncoder(opened.vlm, opened.processor)
+        hears = [s for s in samples if s.audio is not None]
+        features.ensure(samples, hears)
+        rows = StageARows(
+            [encoder.row(s, s) for s in hears],
+            [encoder.row(s, hears[0]) for s in samples if s.audio is None],
+            hears,
+            [],
+        )
+        model = SafeModel(opened.vlm, opened.ear, adapter, seed=0)
+        config = StageAConfig(steps=steps, batch_size=64)
+        stage = StageA(
+            Feeder(model, features, encoder), rows, Teacher(features, encoder, folder), config, 0
+        )
+        loop = TrainSettings(steps, 1e-3, 1e-3, 0.05, 1.0, 0)
+        trainer = Trainer(model, stage.batches(), stage.make, loop)
+        model.train()
+        for number in range(3):
+            trainer.step(number)
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        for number in range(3, steps):
+            trainer.step(number)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "user": after.ru_utime - before.ru_utime,
+                "kernel": after.ru_stime - before.ru_stime,
+                "faults": after.ru_minflt - before.ru_minflt,
+                "peak_mb": after.ru_maxrss / 1024,
+            }
+        )
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--turns", type=int, default=8, help="of each, at least 8")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        train(given.steps)
+        return 0
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    ways = {"settings": plain | settings(), "plain": plain}
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    command = [sys.executable, __file__, "--child", "--steps", str(given.steps)]
+    for turn in range(given.turns):
+        print(f"turn {turn + 1} of {given.turns}", file=sys.stderr, flush=True)
+        for way in ways if turn % 2 else reversed(ways):
+            done = subprocess.run(
+                command, env=ways[way], check=True, text=True, capture_output=True
+            )
+            found[way].append(json.loads(done.stdout.splitlines()[-1]))
+    print(" ".join(f"{name}={value}" for name, value in settings().items()))
+    for way, turns in found.items():
+        medians = {name: statistics.median(t[name] for t in turns) for name in turns[0]}
+        print(
+            f"{way:10}{medians['user']:8.2f} CPU s and {medians['kernel']:.2f} in the kernel, "
+            f"{medians['faults']:,.0f} page faults, {medians['peak_mb']:.0f} MB at most"
+        )
+    seconds = {way: [t["user"] + t["kernel"] for t in turns] for way, turns in found.items()}
+    interval = ratio_bootstrap(seconds["plain"], seconds["settings"], seed=0)
+    ratio = sum(seconds["plain"]) / sum(seconds["settings"])
+    print(f"CPU ratio {ratio:8.3f}   (95 %: {interval.low:.3f} to {interval.high:.3f})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
