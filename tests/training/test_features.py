@@ -90,7 +90,10 @@ def test_a_damaged_entry_is_computed_again(opened, samples, tmp_path):
     with pytest.warns(FeatureWarning):
         again.ensure(samples, [])
     assert again.computed["image"] == 1
-    assert torch.equal(again.image(samples), expected)
+    found = again.image(samples)
+    torch.testing.assert_close(found[2], expected[2])  # a kernel may round a batch of one otherwise
+    others = [0, 1, *range(3, len(samples))]
+    assert torch.equal(found[others], expected[others])
 
 
 def test_what_cannot_be_heard_or_seen_is_named(opened, hearing, tmp_path):
