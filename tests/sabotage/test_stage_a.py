@@ -134,12 +134,30 @@ def test_a_slow_ear(trained, monkeypatch):
     assert found["04.latency"] == "fail"
 
 
-def test_a_projector_that_costs_too_much_at_full_size(trained, monkeypatch):
-    real = stage_a_pilot.count_answer
-    monkeypatch.setattr(
-        stage_a_pilot, "count_answer", lambda m: {**real(m), "ear": 100 * real(m)["ear"]}
-    )
-    assert outcome(trained, train=())["04.latency_full"] == "fail"
+@pytest.mark.parametrize(("added", "verdict"), [(0.05, "pass"), (0.2, "fail")])
+def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdict):
+    """On the clock of a full-size run, whose bound is the plan's own, and in operations."""
+    real, count = stage_a_bench.Bench.times, stage_a_pilot.count_answer
+
+    def slower(self, model, pairs):
+        found = []
+        for n, row in enumerate(real(self, model, pairs)):
+            on = (1 + added) * row["off"]
+            off = row["off"] * (1 + 1e-3 * (n % 3))  # a clock is never quite the same
+            found.append(row | {"off": off, "cached": on, "uncached": on})
+        return found
+
+    def costlier(model):
+        work = count(model)
+        alone = work["vision"] + work["language"]
+        heard = alone * added - (work["language_on"] - work["language"]) - work["projector"]
+        return work | {"ear": round(heard)}
+
+    monkeypatch.setattr(stage_a_bench.Bench, "times", slower)
+    monkeypatch.setattr(stage_a_pilot, "count_answer", costlier)
+    metrics = run(trained, EXPERIMENT, trained.folder / EXPERIMENT)[1]
+    found = verdicts(decide(trained.model_copy(update={"scale": "full"}), EXPERIMENT, metrics))
+    assert found["04.latency"] == found["04.latency_full"] == verdict
 
 
 def test_a_device_with_too_little_memory(trained, tmp_path, monkeypatch):
