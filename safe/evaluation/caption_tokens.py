@@ -123,7 +123,7 @@ def _tokens(caption: str) -> Iterable[str]:
             yield _BRACKETS[token]
         elif token in _PARTED:
             yield from _PARTED[token].split()
-        elif token.endswith("n't"):
+        elif token.endswith("n't") and token[:-3].isalnum():
             yield from (token[:-3], "n't")
         elif token.startswith(".."):
             yield "..."

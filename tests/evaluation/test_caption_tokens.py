@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from safe.evaluation import caption_tokens
@@ -74,6 +74,8 @@ def test_text_that_is_no_text():
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
+@example("N'T")
+@example("x-n't")
 def test_tokens_are_words_joined_by_single_spaces(caption):
     (found,) = caption_tokens.regex([caption])
     assert found == " ".join(found.split())
