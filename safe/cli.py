@@ -98,16 +98,16 @@ def measure(experiment: str, config: Config) -> None:
 
 
 @app.command()
-def part(experiment: str, name: str, config: Config) -> None:
-    """Run one part of an experiment, such as a cell of the ablation."""
+def part(experiment: str, names: list[str], config: Config) -> None:
+    """Run parts of an experiment, such as cells of the ablation, one behind the other."""
     from safe.config import load_run_config
-    from safe.experiments.runner import check_upstream, run_part
+    from safe.experiments.runner import check_upstream, run_parts
     from safe.gates.criteria import load_criteria
 
     run = load_run_config(config)
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
     check_upstream(run.folder, criteria.needs)
-    run_part(run, experiment, name)
+    run_parts(run, experiment, names)
 
 
 @app.command("prepare-features")

@@ -132,6 +132,11 @@ class StageAConfig(Strict):
     weight_decay: float = Field(default=0.01, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
     distillation: float = Field(default=1.0, ge=0)  # weight of KL(base || SAFE) on VL rows
+    null_space: int = Field(default=0, ge=0)  # directions kept out of every update; 0: none
+    fisher: float = Field(default=0.0, ge=0)  # weight of the Fisher penalty
+    retention_rows: Positive = 256  # VL rows whose gradients those two are made from
+    renew_every: Positive = 500  # steps after which the null space is made anew
+    null_space_gb: float = Field(default=4.0, gt=0)  # what its making may take
     faint_noise: Fraction = 0.1  # of VL rows: hear near-silence, not another row's clip
     checkpoint_every: Positive = 200
 
@@ -223,16 +228,53 @@ class PreflightConfig(Strict):
     batches: int = Field(default=200, ge=1)
 
 
+class StageLossConfig(Strict):
+    """What a curriculum stage minimises."""
+
+    cross_entropy: float = Field(default=1.0, gt=0)  # on rows that need their sound
+    distillation: float | None = Field(default=None, ge=0)  # None: that of stage_a
+
+
+class AugmentationConfig(Strict):
+    """What a curriculum stage does to sounds."""
+
+    noise: Fraction = 0.0  # share of rows that need their sound and hear it in noise
+    noise_snr_db: tuple[float, float] = (5.0, 20.0)  # lowest and highest
+    irrelevant: Fraction = 0.9  # share of VL rows beside another clip; the others: near-silence
+
+    @model_validator(mode="after")
+    def _lowest_first(self) -> AugmentationConfig:
+        low, high = self.noise_snr_db
+        if not -40 <= low <= high <= 60:
+            raise ValueError("noise_snr_db gives the lowest, then the highest, within -40 and 60")
+        return self
+
+
 class StageConfig(Strict):
     """One curriculum stage."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
     epochs: Positive
     audio_ratio: Fraction  # share of audio-bearing rows in every batch
     difficulties: list[Literal["easy", "medium", "hard"]] = Field(min_length=1)
+    loss: StageLossConfig = StageLossConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    lr_factor: float = Field(default=1.0, gt=0)
+    batch_factor: float = Field(default=1.0, gt=0)
     min_audio_accuracy: Fraction
-    max_vl_drop: Fraction
+    max_vl_drop: Fraction  # with the gate ON, beside sounds that have nothing to do with the row
     min_samples: int = Field(default=0, ge=0)
+    min_skip_rate: Fraction = 0.0  # of the gate that experiment 05 chose
+
+
+class RehearsalConfig(Strict):
+    """Experiment 08: the curriculum in small."""
+
+    rows: int = Field(default=1600, ge=8)  # training rows, audio and VL together
+    held_out: int = Field(default=400, ge=8)  # of each kind, asked after every epoch
+    dropout: Fraction = 0.1  # of LoRA: what a resumed run must draw as the uninterrupted one did
+    kills: Positive = 2
+    checkpoint_every: Positive = 5
 
 
 class CurriculumConfig(Strict):
@@ -243,6 +285,37 @@ class CurriculumConfig(Strict):
     max_extensions: int = Field(default=2, ge=0)
     early_factor: float = Field(default=1.05, ge=1)
     early_epochs: Positive = 2
+    ratio_step: Fraction = 0.0  # by which an extension moves the audio ratio to what was missed
+    rehearsal: RehearsalConfig = RehearsalConfig()
+
+    @model_validator(mode="after")
+    def _stages_can_be_told_apart(self) -> CurriculumConfig:
+        names = [stage.name for stage in self.stages]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two stages share a name: {names}")
+        return self
+
+
+class RetentionConfig(Strict):
+    """Experiment 09: what holds on to pictures, and how strongly."""
+
+    start_steps: Positive = (
+        400  # of Stage A, on fewer rows: the adapter that all variants go on from
+    )
+    steps: Positive = 200
+    rows: int = Field(default=4000, ge=8)
+    batch_size: Positive = 64
+    lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
+    seeds: int = Field(default=3, ge=2)
+    null_space: Positive = 256  # directions, in the variants that have it
+    fisher: float = Field(default=1000.0, gt=0)  # weight, in the variants that have it
+    weights: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 1.0, 2.0], min_length=3)
+    margin: Fraction = 0.03  # of audio accuracy: what a weight may cost against the best
+    max_vl_drop: Fraction = 0.01  # what a weight must hold, by its bound
+    drift_every: Positive = 40  # steps between two measurements of drift
+    drift_items: int = Field(default=400, ge=8)  # VL questions that drift is measured on
+    vl_items: int = Field(default=800, ge=8)  # asked at the end
+    audio_items: int = Field(default=500, ge=8)
 
 
 class RunConfig(Strict):
@@ -271,6 +344,7 @@ class RunConfig(Strict):
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
     curriculum: CurriculumConfig
+    retention: RetentionConfig = RetentionConfig()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,15 @@ class Run:
     def part_threads(self) -> int:
         """Of a training that runs beside others: a miniature takes one, and two run at a time."""
         return 1 if self.config.scale == "miniature" else self.config.threads
+
+    def jobs(self, parts: Sequence[str]) -> list[list[str]]:
+        """An experiment's parts by job: each its own, but for a miniature's.
+
+        There a process takes as long to start as a part to train; two of them, which is what runs
+        at a time, go through all parts.
+        """
+        count = min(2, len(parts)) if self.config.scale == "miniature" else len(parts)
+        return [list(parts[first::count]) for first in range(count)]
 
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:

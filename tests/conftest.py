@@ -1,1 +1,93 @@
-"""Nothing but the place: makes the helper modules beside it importable from every room."""
+"""Runs that the tests of an experiment and its sabotages share, and how tests are dealt out.
+
+This module's place also makes the helper modules beside it importable from every room.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from safe.config import RunConfig
+
+# Files that stand on one trained run are a group of their own; every other file is one.
+TOGETHER = {
+    "test_evaluation_harness": "harness",
+    "test_harness": "harness",
+    "test_curriculum": "curriculum",
+    "test_retention": "curriculum",
+}
+LONGEST_FIRST = ("workflow", "sabotage", "experiments")  # rooms whose tests train
+
+
+class ByRun(LoadScopeScheduling):
+    """One worker for all tests of a group, so that what they share is trained once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        stem = Path(nodeid.split("::", 1)[0]).stem
+        return TOGETHER.get(stem, stem)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByRun:
+    """Deal tests out by group."""
+    return ByRun(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Short tests fill the gaps that long ones leave."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST_FIRST)
+
+
+@pytest.fixture(scope="session")
+def gated_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """The tiny pilot, trained, for 05."""
+    from tests.tiny_gating import make_gating_run
+
+    return make_gating_run(tmp_path_factory.mktemp("gated"))
+
+
+@pytest.fixture(scope="session")
+def asked_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """The same with its gate, for 07."""
+    from tests.tiny_harness import make_harness_run
+
+    return make_harness_run(tmp_path_factory.mktemp("asked"))
+
+
+@pytest.fixture(scope="session")
+def curriculum_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """The same with a curriculum, for 08 and 09."""
+    from tests.tiny_curriculum import make_curriculum_run
+
+    return make_curriculum_run(tmp_path_factory.mktemp("curriculum"))
+
+
+@pytest.fixture(scope="session")
+def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
+    """All parts of 08 trained; whoever spoils them puts them right again."""
+    from safe.experiments.curriculum_parts import PARTS
+    from safe.experiments.runner import run_part
+    from safe.files import write_json
+
+    write_json(curriculum_run.folder / "config.json", curriculum_run.model_dump(mode="json"))
+    for part in PARTS:
+        run_part(curriculum_run, "08_curriculum", part)
+    return curriculum_run
+
+
+@pytest.fixture(scope="session")
+def retained_run(curriculum_run: RunConfig) -> RunConfig:
+    """All parts of 09 trained; whoever spoils them puts them right again."""
+    from safe.experiments import retention_parts
+    from safe.experiments.retention_plan import START, parts
+    from safe.experiments.runner import run_parts
+    from tests.tiny_curriculum import forced
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retention_parts, "forced", forced)
+        run_parts(curriculum_run, "09_retention", [START, *parts(curriculum_run)])
+    return curriculum_run

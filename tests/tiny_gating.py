@@ -7,9 +7,7 @@ from pathlib import Path
 
 from safe.config import RunConfig, parse_run_config
 from safe.data.manifest import load_samples, write_manifest
-from safe.experiments import stage_a_pilot_parts
-from safe.experiments.context import Context
-from safe.experiments.gating import ADAPTER
+from safe.experiments.runner import run_part
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "05_gating"
@@ -44,8 +42,7 @@ def make_gating_run(root: Path, steps: int | None = None) -> RunConfig:
                 )
             )
     write_manifest(asked, manifest)
-    folder = (config.folder / ADAPTER).parent
-    stage_a_pilot_parts.run(Context(config=config, folder=folder), "distilled")
+    run_part(config, "04_stage_a_pilot", "distilled")
     return changed(config, timed_items=6, timing_repeats=1)
 
 

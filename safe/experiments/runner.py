@@ -132,18 +132,26 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
 
 
 def run_part(config: RunConfig, experiment: str, part: str) -> Path:
-    """Run one part of an experiment, such as a cell of an ablation, as a job of its own.
+    """`run_parts` of one part."""
+    return run_parts(config, experiment, [part])[0]
 
-    Whether it may run is asked before, by `check_upstream`.
+
+def run_parts(config: RunConfig, experiment: str, parts: Sequence[str]) -> list[Path]:
+    """Run parts of an experiment, such as cells of an ablation, one behind the other.
+
+    What they share is made once, by the module's `prepare`. Checkpoints stay until all of them are
+    there, so that a job that was killed trains nothing twice. Whether they may run is asked
+    before, by `check_upstream`.
 
     Returns:
-        The path of NN_name/parts/PART/result.json, written whole or not at all.
+        The paths NN_name/parts/PART/result.json, each written whole or not at all.
 
     Raises:
         ConfigError: the experiment has no such part.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
-        raise ConfigError(f"{part!r} is no name of a part", mend="use letters, digits, _ and -")
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
+            raise ConfigError(f"{part!r} is no name of a part", mend="use letters, digits, _ and -")
     name = f"{module_name(experiment)}_parts"
     try:
         module = importlib.import_module(name)
@@ -153,9 +161,16 @@ def run_part(config: RunConfig, experiment: str, part: str) -> Path:
         raise ConfigError(
             f"experiment {experiment!r} has no parts", mend=f"there is no module {name}"
         ) from None
-    folder = config.folder / experiment / "parts" / part
-    folder.mkdir(parents=True, exist_ok=True)
-    result = module.run(Context(config=config, folder=folder), part)
-    path = folder / "result.json"
-    write_json(path, result)
-    return path
+    folder = config.folder / experiment
+    bench = module.prepare(Context(config=config, folder=folder), parts)
+    written = []
+    for part in parts:
+        own = folder / "parts" / part
+        own.mkdir(parents=True, exist_ok=True)
+        result = module.run(Context(config=config, folder=own), part, bench)
+        written.append(own / "result.json")
+        write_json(written[-1], result)
+    for path in written:
+        for checkpoint in path.parent.glob("*.pt"):
+            checkpoint.unlink()
+    return written

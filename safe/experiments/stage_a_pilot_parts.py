@@ -1,4 +1,4 @@
-"""The trainings of experiment 04, each a job of its own: the pilot's two arms and the ablation.
+"""The trainings of experiment 04: the pilot's two arms, and the cells of the ablation.
 
 `distilled` and `undistilled` train the config's adapter with and without the retention loss;
 `k4_r8` and the like train other sizes for fewer steps. Each leaves below
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-import resource
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from safe.config import AdapterConfig, RunConfig, StageAConfig
 from safe.digest import digest_file
@@ -29,7 +29,8 @@ from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features
 from safe.training.feeding import Feeder
 from safe.training.held_out import audio_rows, swap_sounds, vl_rows
-from safe.training.opened import open_base, use_threads
+from safe.training.opened import OpenedBase, open_base, use_threads
+from safe.training.peak_memory import peak_memory, reset_peak_memory
 from safe.training.stage_a import StageA, StageARun, select_stage_a
 from safe.training.teacher import Teacher
 
@@ -67,19 +68,26 @@ def plan(config: RunConfig, part: str) -> tuple[AdapterConfig, StageAConfig]:
     )
 
 
-def run(context: Context, part: str) -> dict[str, Any]:
+def prepare(context: Context, wanted: Sequence[str]) -> PilotBench:
+    """What all parts share.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    for part in wanted:
+        plan(context.config, part)
+    use_threads(context.config)
+    return PilotBench(context.config, context.manifest, open_base(context.config))
+
+
+def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
     """Train one part and answer held-out rows with it. Returns what result.json holds."""
-    config = context.config
-    use_threads(config)
+    config, opened, rows = context.config, bench.opened, bench.rows
     adapter, settings = plan(config, part)
-    opened = open_base(config)
-    own = config.model_copy(update={"adapter": adapter})
-    model = opened.build(own, seed=config.seed)
-    features = Features(opened, config.cache, model.projector.input_kind)
-    encoder = TextEncoder(opened.vlm, opened.processor)
-    feeder = Feeder(model, features, encoder)
-    rows = select_stage_a(config, context.manifest, features, encoder)
-    stage = StageA(feeder, rows, Teacher(features, encoder, config.cache), settings, config.seed)
+    model = opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
+    reset_peak_memory(model.device)
+    feeder = Feeder(model, bench.features, bench.encoder)
+    stage = StageA(feeder, rows, bench.teacher, settings, config.seed)
     result: dict[str, Any] = {
         "part": part,
         "adapter": adapter.model_dump(mode="json"),
@@ -100,9 +108,8 @@ def run(context: Context, part: str) -> dict[str, Any]:
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # a finding of this part, not the end of the DAG
     _steps(context.folder / "steps.parquet", trained)
-    answered = _answer(config, context, part, feeder, rows.hearing)
+    answered = bench.answer(part, feeder, context.folder / "items.parquet")
     save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
-    checkpoint.unlink(missing_ok=True)
     return {
         **result,
         "diverged": None,
@@ -111,57 +118,70 @@ def run(context: Context, part: str) -> dict[str, Any]:
         "samples_per_s": round(trained.samples_per_s, 1),
         "padding": round(trained.padding, 4),
         "resumed_at": trained.resumed_at,
-        "peak_memory_bytes": _peak(model.device),
-        "unusable_media": len(features.faults),
+        "peak_memory_bytes": peak_memory(model.device),
+        "unusable_media": len(bench.features.faults),
     }
 
 
-def _peak(device: torch.device) -> int:
-    """Of the device where it has memory of its own, else of this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_reserved(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+class PilotBench:
+    """The frozen models, and the rows to train on and to ask, the same for every part."""
 
+    def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
+        self.config, self.manifest, self.opened = config, manifest, opened
+        kind = opened.build(config, seed=config.seed).projector.input_kind
+        self.features = Features(opened, config.cache, kind)
+        self.encoder = TextEncoder(opened.vlm, opened.processor)
+        self.teacher = Teacher(self.features, self.encoder, config.cache)
+        self.rows = select_stage_a(config, manifest, self.features, self.encoder)
+        self._heard: dict[str, list[Row]] = {}
 
-def _answer(
-    config: RunConfig, context: Context, part: str, feeder: Feeder, trained_on: list[Row]
-) -> dict[str, Any]:
-    """Held-out rows answered with the gate ON, into items.parquet; accuracies by kind."""
-    features, encoder = feeder.features, feeder.encoder
-    splits = ("val", "test") if part in ARMS else ("val",)
-    kinds = {
-        f"audio {split}": audio_rows(config, context.manifest, split, features, encoder)
-        for split in splits
-    }
-    if part in ARMS:
-        kinds["audio swapped"] = swap_sounds(kinds["audio test"])
-    seeing = vl_rows(config, context.manifest, features, encoder)
-    kinds["vl"] = seeing if part in ARMS else seeing[:: math.ceil(len(seeing) / CELL_VL) or 1]
-    kinds["train"] = trained_on[: len(kinds["audio val"])]  # to tell learning from remembering
-    table: list[dict[str, Any]] = []
-    accuracy: dict[str, Any] = {}
-    for kind, rows in kinds.items():
-        answers = feeder.answers(rows)
-        right = [same_answer(a, r.sample.answer) for a, r in zip(answers, rows, strict=True)]
-        accuracy[kind] = [sum(right), len(right)]
-        table += [
-            {
-                "kind": kind,
-                "id": row.sample.id,
-                "source": row.sample.source,
-                "dataset": row.sample.dataset,
-                "task": row.sample.task,
-                "question_type": row.sample.question_type,
-                "heard": row.heard.id,
-                "answer": row.sample.answer,
-                "generated": given,
-                "correct": correct,
-            }
-            for row, given, correct in zip(rows, answers, right, strict=True)
-        ]
-    with atomic(context.folder / "items.parquet") as temporary:
-        pq.write_table(pa.Table.from_pylist(table), temporary)
-    return accuracy
+    @cached_property
+    def seeing(self) -> list[Row]:
+        """VL rows, each beside a sound that is not its own."""
+        return vl_rows(self.config, self.manifest, self.features, self.encoder)
+
+    def heard(self, split: str) -> list[Row]:
+        """Held-out rows of a split that need their sound."""
+        if split not in self._heard:
+            self._heard[split] = audio_rows(
+                self.config, self.manifest, split, self.features, self.encoder
+            )
+        return self._heard[split]
+
+    def answer(self, part: str, feeder: Feeder, path: Path) -> dict[str, Any]:
+        """Held-out rows answered with the gate ON, into `path`; accuracies by kind."""
+        arm = part in ARMS
+        kinds = {f"audio {split}": self.heard(split) for split in ("val", "test")[: 1 + arm]}
+        if arm:
+            kinds["audio swapped"] = swap_sounds(kinds["audio test"])
+        seeing = self.seeing
+        kinds["vl"] = seeing if arm else seeing[:: math.ceil(len(seeing) / CELL_VL) or 1]
+        # to tell learning from remembering
+        kinds["train"] = self.rows.hearing[: len(kinds["audio val"])]
+        table: list[dict[str, Any]] = []
+        accuracy: dict[str, Any] = {}
+        for kind, rows in kinds.items():
+            answers = feeder.answers(rows)
+            right = [same_answer(a, r.sample.answer) for a, r in zip(answers, rows, strict=True)]
+            accuracy[kind] = [sum(right), len(right)]
+            table += [
+                {
+                    "kind": kind,
+                    "id": row.sample.id,
+                    "source": row.sample.source,
+                    "dataset": row.sample.dataset,
+                    "task": row.sample.task,
+                    "question_type": row.sample.question_type,
+                    "heard": row.heard.id,
+                    "answer": row.sample.answer,
+                    "generated": given,
+                    "correct": correct,
+                }
+                for row, given, correct in zip(rows, answers, right, strict=True)
+            ]
+        with atomic(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(table), temporary)
+        return accuracy
 
 
 def _steps(path: Path, trained: StageARun) -> None:

@@ -3,27 +3,38 @@
 A stage lasts `epochs` epochs. At its end it is passed when every criterion holds; else it is
 extended by one epoch, at most `max_extensions` times, and then the run stops with what was missed.
 A stage that exceeds its criteria by `early_factor` in `early_epochs` epochs running is left early.
+Where `ratio_step` is set, an extension moves the share of audio rows towards what was missed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from safe.config import CurriculumConfig, StageConfig
-from safe.errors import SafeError
+from safe.errors import ConfigError, SafeError
 
+LEAST_RATIO = 0.1  # of either kind of row that an adapted batch keeps
 Action = Literal["continue", "advance", "advance_early", "extend", "stop", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
 class EpochMetrics:
-    """Of one epoch: accuracy on held-out audio rows, loss of VL accuracy, rows trained on."""
+    """Of one epoch.
+
+    Attributes:
+        audio_accuracy: on held-out rows that need their sound.
+        vl_drop: accuracy lost on held-out VL rows, gate ON, beside irrelevant sounds.
+        samples: rows trained on.
+        skip_rate: share of held-out rows that the gate skips.
+    """
 
     audio_accuracy: float
     vl_drop: float
     samples: int
+    skip_rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,7 @@ def unmet(stage: StageConfig, metrics: EpochMetrics, seen: int, factor: float = 
         factor: by how much criteria must be exceeded. An accuracy beyond 1 is not asked for.
     """
     accuracy = min(stage.min_audio_accuracy * factor, 1.0)
+    skips = min(stage.min_skip_rate * factor, 1.0)
     drop = stage.max_vl_drop / factor
     missed = []
     if metrics.audio_accuracy < accuracy:
@@ -59,7 +71,40 @@ def unmet(stage: StageConfig, metrics: EpochMetrics, seen: int, factor: float = 
         missed.append(f"VL drop {metrics.vl_drop:.4f} > {drop:.4f}")
     if seen < stage.min_samples:
         missed.append(f"samples {seen} < {stage.min_samples}")
+    if metrics.skip_rate < skips:
+        missed.append(f"skip rate {metrics.skip_rate:.4f} < {skips:.4f}")
     return missed
+
+
+def check_reachable(
+    config: CurriculumConfig, samples: Sequence[int], skip_rate: float = 1.0
+) -> None:
+    """Refuse, before anything is trained, criteria that no training could meet.
+
+    Args:
+        samples: rows of an epoch of each stage.
+        skip_rate: of the gate, which training does not change.
+
+    Raises:
+        ConfigError: naming the stage, the criterion and what can be reached.
+    """
+    for number, (stage, rows) in enumerate(zip(config.stages, samples, strict=True)):
+        key = f"curriculum.stages.{number}"
+        most = rows * (stage.epochs + config.max_extensions)
+        if stage.min_samples > most:
+            raise ConfigError(
+                f"stage {stage.name!r} asks for {stage.min_samples} samples; its "
+                f"{stage.epochs} epochs and {config.max_extensions} extensions have {most}",
+                key=f"{key}.min_samples",
+                mend="lower it, or give the stage more epochs or rows",
+            )
+        if stage.min_skip_rate > skip_rate:
+            raise ConfigError(
+                f"stage {stage.name!r} asks for a skip rate of {stage.min_skip_rate:g}; the gate "
+                f"skips {skip_rate:.4f} of the held-out questions, and training does not change it",
+                key=f"{key}.min_skip_rate",
+                mend="lower it, or choose a gate that skips more in experiment 05",
+            )
 
 
 @dataclass(slots=True)
@@ -72,8 +117,13 @@ class Curriculum:
     extensions: int = 0
     exceeded: int = 0
     seen: int = 0
+    ratio: float = -1.0  # share of audio rows in the stage's batches
     ended: Literal["", "finish", "stop"] = ""
     log: list[Transition] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.ratio < 0:
+            self.ratio = self.stage.audio_ratio
 
     @property
     def stage(self) -> StageConfig:
@@ -112,6 +162,7 @@ class Curriculum:
             return self._advance("advance", "every criterion holds")
         if self.extensions < self.config.max_extensions:
             self.extensions += 1
+            self._adapt(stage, metrics)
             return self._note(
                 "extend",
                 f"extension {self.extensions} of {self.config.max_extensions}: {'; '.join(missed)}",
@@ -120,6 +171,14 @@ class Curriculum:
         return self._note(
             "stop", f"not passed after {self.extensions} extensions: {'; '.join(missed)}"
         )
+
+    def _adapt(self, stage: StageConfig, metrics: EpochMetrics) -> None:
+        """More audio rows where hearing was missed, fewer where pictures were; neither for both."""
+        deaf = metrics.audio_accuracy < stage.min_audio_accuracy
+        forgets = metrics.vl_drop > stage.max_vl_drop
+        moved = self.ratio + self.config.ratio_step * (int(deaf) - int(forgets))
+        low, high = min(LEAST_RATIO, stage.audio_ratio), max(1 - LEAST_RATIO, stage.audio_ratio)
+        self.ratio = min(max(moved, low), high)
 
     def _note(self, action: Action, reason: str) -> Transition:
         self.log.append(Transition(self.stage.name, self.epoch, action, reason))
@@ -133,13 +192,14 @@ class Curriculum:
         noted = self._note(action, reason)
         self.stage_index += 1
         self.epoch = self.extensions = self.exceeded = self.seen = 0
+        self.ratio = self.stage.audio_ratio
         return noted
 
     def state(self) -> dict[str, Any]:
         """Everything but the config, as JSON values."""
         values = {
             name: getattr(self, name)
-            for name in ("stage_index", "epoch", "extensions", "exceeded", "seen", "ended")
+            for name in ("stage_index", "epoch", "extensions", "exceeded", "seen", "ratio", "ended")
         }
         return values | {"log": [asdict(entry) for entry in self.log]}
 

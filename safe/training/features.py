@@ -6,6 +6,7 @@ that cannot be consulted are reported by sample, never stored as zeros.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,7 @@ from safe.training.opened import OpenedBase
 Encode = Callable[[Sequence[str], dict[str, Sample], dict[str, str]], Iterator[tuple[str, Array]]]
 BATCH = 64
 GREY = (127, 127, 127)
+PIXEL_BYTES = 2**28  # of processed pictures that are kept for the next time they are asked about
 
 
 def picture(sample: Sample) -> Image.Image:
@@ -60,6 +62,7 @@ class Features:
         self.faults: dict[str, str] = {}
         self.computed = {"image": 0, "audio": 0}
         self._keys: dict[tuple[str, str], str] = {}
+        self._pixels: OrderedDict[str, Tensor] = OrderedDict()  # least recently used first
         config, ear = opened.vlm.config, opened.ear
         libraries = [transformers.__version__, torch.__version__]
         self._image_space = digest_json(
@@ -203,6 +206,30 @@ class Features:
     def audio(self, samples: Sequence[Sample]) -> Tensor:
         """(B, E) or (B, S, C), float32, of samples handed to `ensure`."""
         return self._stack(self.sounds, "audio", samples)
+
+    def pixels(self, samples: Sequence[Sample]) -> Tensor:
+        """(B, channels, height, width): the pictures as the base's processor makes them.
+
+        Experiments ask about one picture in many ways; it is decoded once, as long as it is among
+        the last `PIXEL_BYTES`.
+
+        Raises:
+            MediaError: a file cannot be decoded.
+        """
+        keys = [self.image_key(sample) for sample in samples]
+        missing = {k: s for k, s in zip(keys, samples, strict=True) if k not in self._pixels}
+        if missing:
+            made = self.opened.processor.image_processor(
+                [picture(sample) for sample in missing.values()], return_tensors="pt"
+            )["pixel_values"]
+            self._pixels.update({k: one.clone() for k, one in zip(missing, made, strict=True)})
+        for key in keys:
+            self._pixels.move_to_end(key)
+        found = torch.stack([self._pixels[key] for key in keys])
+        room = max(len(samples), PIXEL_BYTES // max(1, found[0].nbytes))
+        while len(self._pixels) > room:
+            self._pixels.popitem(last=False)
+        return found
 
     def _stack(self, store: FeatureStore, kind: str, samples: Sequence[Sample]) -> Tensor:
         values = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from safe.models.gating import GateLike
 from safe.models.safe_model import SafeModel
 from safe.training.collate import Row, TextEncoder
-from safe.training.features import Features, picture
+from safe.training.features import Features
 
 EVALUATE = 64  # rows of an evaluation batch
 
@@ -44,10 +44,7 @@ class Feeder:
 
     def plain(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """What a plain call of the base takes, from the pictures themselves."""
-        opened = self.features.opened
-        pixels = opened.processor.image_processor(
-            [picture(r.sample) for r in rows], return_tensors="pt"
-        )["pixel_values"]
+        pixels = self.features.pixels([r.sample for r in rows])
         inputs = {**self.encoder.prompts(rows), "pixel_values": pixels}
         return {n: v.to(self.model.device) for n, v in inputs.items()}
 

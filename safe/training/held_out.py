@@ -11,6 +11,7 @@ import numpy as np
 from safe.config import RunConfig
 from safe.data.manifest import load_samples
 from safe.data.sample import Sample
+from safe.errors import DataError
 from safe.training.collate import Row, TextEncoder
 from safe.training.features import Features
 from safe.training.near_silence import near_silence
@@ -77,3 +78,18 @@ def swap_sounds(rows: Sequence[Row]) -> list[Row]:
         dataclasses.replace(row, heard=rows[(i + half) % len(rows)].heard)
         for i, row in enumerate(rows)
     ]
+
+
+def spread(rows: Sequence[Row], wanted: int) -> list[Row]:
+    """At most `wanted` rows, from all over the list.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not rows:
+        raise DataError(
+            "there are no held-out rows to ask",
+            mend="give the run a validation split with audio and VL questions",
+        )
+    places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
+    return [rows[i] for i in places]

@@ -61,14 +61,14 @@ def distillation_divergence(teacher_NV: Tensor, student_NV: Tensor, tokens: int)
 
 
 class StageAObjective:
-    """Cross-entropy on rows that need their sound + weight * KL(base || SAFE) on VL rows.
+    """cross_entropy * CE on rows that need their sound + weight * KL(base || SAFE) on VL rows.
 
     VL rows hear what has nothing to do with them, with the gate ON; what they should answer is
     what the base answers. With the gate OFF that difference is zero by construction.
     """
 
-    def __init__(self, weight: float) -> None:
-        self.weight = weight
+    def __init__(self, weight: float, cross_entropy: float = 1.0) -> None:
+        self.weight, self.cross_entropy = weight, cross_entropy
 
     def __call__(self, model: SafeModel, batch: TrainingBatch) -> dict[str, Tensor]:
         assert batch.hearing is not None
@@ -87,7 +87,7 @@ class StageAObjective:
                 batch.teacher, logits[~hearing], batch.teacher_tokens
             )
         return {
-            "loss": named + self.weight * divergence,
+            "loss": self.cross_entropy * named + self.weight * divergence,
             "cross_entropy": named.detach(),
             "divergence": divergence.detach(),
         }

@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from safe.config import RunConfig, StageAConfig
 from safe.data.manifest import load_samples
@@ -27,10 +29,18 @@ from safe.training.feeding import Feeder
 from safe.training.losses import StageAObjective
 from safe.training.near_silence import near_silence
 from safe.training.overfit import pick
+from safe.training.retention import Retention
 from safe.training.sampler import LengthBatches, MixedBatches, padding_share
 from safe.training.teacher import Teacher
 from safe.training.tracking import close, open_accelerator
-from safe.training.trainer import StepRecord, Trainer, TrainingBatch, TrainSettings
+from safe.training.trainer import Kept, StepRecord, Trainer, TrainingBatch, TrainSettings
+from safe.training.vl_gradients import Of, vl_gradients
+
+
+class Watch(Kept, Protocol):
+    """Looks on while a model is trained."""
+
+    def __call__(self, record: StepRecord) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -122,12 +132,24 @@ class StageA:
         self.settings, self.seed = settings, seed
         self.rows = rows.rows
         self.lengths = [r.length for r in self.rows]
-        if settings.distillation > 0:
+        guarded = settings.null_space > 0 or settings.fisher > 0
+        self.retention = Retention(self.model, settings, self.gradients) if guarded else None
+        if settings.distillation > 0 or guarded:
             teacher.ensure(rows.seeing)
 
     @property
     def model(self) -> SafeModel:
         return self.feeder.model
+
+    def gradients(self, count: int, seed: int, of: Of) -> Tensor:
+        """(n, P): gradients of VL rows, at the present weights; the model's mode stays as it is."""
+        rng = np.random.default_rng([self.seed, 6, seed])
+        first, seeing = len(self.data.hearing), len(self.data.seeing)
+        numbers = [first + int(i) for i in rng.permutation(seeing)[:count]]
+        heard = self.heard(numbers, seed)
+        rows = [dataclasses.replace(self.rows[n], heard=heard[n]) for n in numbers]
+        weights = list(self.model.trainable().values())
+        return vl_gradients(self.feeder, self.teacher, rows, weights, of=of)
 
     def batches(self) -> MixedBatches:
         """The same share of hearing rows in every batch.
@@ -156,22 +178,26 @@ class StageA:
         return MixedBatches(drawn["audio"], drawn.get("VL"))
 
     def heard(self, whole: Sequence[int], step: int) -> dict[int, Sample]:
-        """What each VL row of a step hears: a clip of something else, or near-silence.
+        """What rows of a step hear instead of their own sound; of Stage A: every VL row.
 
         A pure function of seed and step, so that every process and every resumed run agree.
         """
         rng = np.random.default_rng([self.seed, 4, step])
-        found = {}
-        for number in whole:
-            if number < len(self.data.hearing):
-                continue
-            faint = self.data.faint and rng.random() < self.settings.faint_noise
-            pool = self.data.faint if faint else self.data.clips
-            place = int(rng.integers(len(pool)))
-            if pool[place].source == self.rows[number].sample.source and len(pool) > 1:
-                place = (place + 1) % len(pool)  # its own sound would be relevant
-            found[number] = pool[place]
-        return found
+        first = len(self.data.hearing)
+        return {
+            number: self.irrelevant(number, rng, self.settings.faint_noise)
+            for number in whole
+            if number >= first
+        }
+
+    def irrelevant(self, number: int, rng: np.random.Generator, faint_share: float) -> Sample:
+        """A clip of something else than row `number`, or near-silence."""
+        faint = self.data.faint and rng.random() < faint_share
+        pool = self.data.faint if faint else self.data.clips
+        place = int(rng.integers(len(pool)))
+        if pool[place].source == self.rows[number].sample.source and len(pool) > 1:
+            place = (place + 1) % len(pool)  # its own sound would be relevant
+        return pool[place]
 
     def make(self, numbers: list[int], whole: list[int], step: int) -> TrainingBatch:
         """The micro-batch of the given rows."""
@@ -180,14 +206,15 @@ class StageA:
             dataclasses.replace(self.rows[n], heard=heard[n]) if n in heard else self.rows[n]
             for n in numbers
         ]
-        kept = [row for n, row in zip(numbers, rows, strict=True) if n in heard]
+        first = len(self.data.hearing)
+        kept = [row for n, row in zip(numbers, rows, strict=True) if n >= first]
         return TrainingBatch(
             self.feeder.scoring(rows),
             [row.sample.id for row in rows],
-            tokens=sum(len(self.rows[n].answer) for n in whole if n not in heard),
-            hearing=torch.tensor([n not in heard for n in numbers], device=self.model.device),
+            tokens=sum(len(self.rows[n].answer) for n in whole if n < first),
+            hearing=torch.tensor([n < first for n in numbers], device=self.model.device),
             teacher=self.teacher.logits(kept) if kept else None,
-            teacher_tokens=sum(len(self.rows[n].answer) for n in whole if n in heard),
+            teacher_tokens=sum(len(self.rows[n].answer) for n in whole if n >= first),
         )
 
     def fingerprint(self) -> str:
@@ -212,6 +239,7 @@ class StageA:
         checkpoint: Path | None = None,
         folder: Path | None = None,
         name: str = "stage a",
+        watch: Watch | None = None,
     ) -> Trainer:
         """The loop, ready to run; arguments as `train`."""
         settings, device = self.settings, self.model.device
@@ -232,6 +260,9 @@ class StageA:
                 checkpoint_every=settings.checkpoint_every,
             ),
             objective=StageAObjective(settings.distillation),
+            guard=self.retention,
+            on_step=watch,
+            also={"watch": watch} if watch else None,
             accelerator=open_accelerator(
                 device,
                 mixed_precision="bf16" if bf16 else "no",
@@ -245,18 +276,25 @@ class StageA:
         )
 
     def train(
-        self, config: RunConfig, *, checkpoint: Path | None, folder: Path | None, name: str
+        self,
+        config: RunConfig,
+        *,
+        checkpoint: Path | None,
+        folder: Path | None,
+        name: str,
+        watch: Watch | None = None,
     ) -> StageARun:
         """Train to the last step, from the checkpoint where there is one.
 
         Args:
             folder: where trackers keep their records; None tracks nothing.
             name: of this training, for the progress bar and the trackers.
+            watch: is told of every step, and its state is part of the checkpoint.
 
         Raises:
             TrainingError: a loss or gradient is not finite.
         """
-        trainer = self.trainer(config, checkpoint=checkpoint, folder=folder, name=name)
+        trainer = self.trainer(config, checkpoint=checkpoint, folder=folder, name=name, watch=watch)
         started = time.perf_counter()
         try:
             history = trainer.run(name)

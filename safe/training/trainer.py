@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,7 +79,15 @@ class StepRecord:
     rate: float  # of the learning rates
 
 
-class Batches(Protocol):
+class Kept(Protocol):
+    """What a checkpoint keeps beside the weights, as tensors and plain values."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def resume(self, state: dict[str, Any]) -> None: ...
+
+
+class Batches(Kept, Protocol):
     """Which rows come next: `safe.training.sampler`."""
 
     @property
@@ -87,9 +95,17 @@ class Batches(Protocol):
 
     def next(self) -> list[int]: ...
 
-    def state(self) -> dict[str, int]: ...
 
-    def resume(self, state: dict[str, int]) -> None: ...
+class Guard(Kept, Protocol):
+    """What is done around every update: `safe.training.retention`."""
+
+    def before_step(self, step: int) -> None: ...
+
+    def penalty(self) -> Tensor | None: ...
+
+    def before_update(self) -> None: ...
+
+    def after_update(self) -> None: ...
 
 
 # (rows of this micro-batch, rows of the whole step, number of the step)
@@ -124,6 +140,10 @@ class Trainer:
         batches: which rows come next.
         make: the micro-batch of the given row numbers.
         objective: what is minimised.
+        guard: what is done around every update; None does nothing.
+        schedule: step -> factor of the learning rates; by default warm-up and a cosine.
+        also: name -> what else a checkpoint keeps.
+        on_step: is told of every step before it is saved.
         accelerator: devices, precision, processes, trackers; by default the model's device alone.
         checkpoint: file to save to and resume from; None keeps nothing.
         fingerprint: digest of all that decides the outcome; a checkpoint of another is not used.
@@ -137,12 +157,23 @@ class Trainer:
         settings: TrainSettings,
         *,
         objective: Objective = cross_entropy,
+        guard: Guard | None = None,
+        schedule: Callable[[int], float] | None = None,
+        also: Mapping[str, Kept] | None = None,
+        on_step: Callable[[StepRecord], None] | None = None,
         accelerator: Accelerator | None = None,
         checkpoint: Path | None = None,
         fingerprint: str = "",
     ) -> None:
         self.model, self.batches, self.make, self.settings = model, batches, make, settings
-        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.checkpoint, self.fingerprint, self.guard = checkpoint, fingerprint, guard
+        self.schedule = schedule or (
+            lambda step: warmup_cosine(step, settings.steps, settings.warmup)
+        )
+        self.on_step = on_step
+        self._kept: dict[str, Kept] = {"sampler": batches, **(also or {})}
+        if guard:
+            self._kept["guard"] = guard
         self.accelerator = accelerator or open_accelerator(model.device)
         optimizer = torch.optim.AdamW(
             parameter_groups(model, settings), weight_decay=settings.weight_decay
@@ -158,22 +189,38 @@ class Trainer:
         Raises:
             TrainingError: a loss or gradient is not finite; names step, rows and mend.
         """
-        torch.manual_seed(self.settings.seed)
-        self._resume()
-        self.model.train()
+        self.begin()
         start, steps = len(self.history), self.settings.steps
         hidden = not self.accelerator.is_main_process
         with tqdm(total=steps, initial=start, desc=title, unit="step", disable=hidden) as bar:
-            for step in range(start, steps):
-                record = self.step(step)
-                self.history.append(record)
-                bar.update()
-                bar.set_postfix(loss=f"{record.loss:.3f}", rate=f"{record.rate:.2f}", refresh=False)
-                self._log(record)
-                if (step + 1) % self.settings.checkpoint_every == 0 or step + 1 == steps:
-                    self.save()
+            for _ in range(start, steps):
+                self.advance(bar)
         self.model.eval()
         return self.history
+
+    def begin(self) -> None:
+        """Seed, go on from the checkpoint where there is one, and set the model to training."""
+        torch.manual_seed(self.settings.seed)
+        self._resume()
+        self.model.train()
+
+    def advance(self, bar: tqdm) -> StepRecord:
+        """Take the next step, record it, and save when it is time.
+
+        Raises:
+            TrainingError: as `step`.
+        """
+        record = self.step(len(self.history))
+        self.history.append(record)
+        bar.update()
+        bar.set_postfix(loss=f"{record.loss:.3f}", rate=f"{record.rate:.2f}", refresh=False)
+        self._log(record)
+        if self.on_step:
+            self.on_step(record)
+        done = len(self.history)
+        if done % self.settings.checkpoint_every == 0 or done == self.settings.steps:
+            self.save()
+        return record
 
     # -- a step --------------------------------------------------------------------------------
 
@@ -196,9 +243,11 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; nothing was updated.
         """
-        rate = warmup_cosine(step, self.settings.steps, self.settings.warmup)
+        rate = self.schedule(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
+        if self.guard:
+            self.guard.before_step(step)
         rows = self.batches.next()
         parts = self._parts(rows)
         self.optimizer.zero_grad(set_to_none=True)
@@ -215,6 +264,10 @@ class Trainer:
             for name in RECORDED:
                 if name in terms:
                     sums[name] = sums.get(name, 0) + terms[name].detach()
+        penalty = self.guard.penalty() if self.guard else None
+        if penalty is not None:  # the same in every process, and not averaged by `backward`
+            penalty.backward()
+            sums["loss"] = sums["loss"] + penalty.detach() / self.accelerator.num_processes
         norm = self.accelerator.clip_grad_norm_(self._weights, self.settings.clip_norm)
         seen = torch.stack([*(sums[n].float() for n in sums), torch.as_tensor(norm).float()])
         values = self._everywhere(seen)  # the one wait for the device in a step
@@ -222,7 +275,11 @@ class Trainer:
         for what in ("loss", "gradient"):
             if not torch.isfinite(torch.tensor(found[what])):
                 self._not_finite(step, ids, what, found[what])
+        if self.guard:
+            self.guard.before_update()
         self.optimizer.step()
+        if self.guard:
+            self.guard.after_update()
         return StepRecord(
             step,
             found["loss"],
@@ -274,7 +331,7 @@ class Trainer:
             "fingerprint": self.fingerprint,
             "adapter": {n: p.detach() for n, p in self.model.trainable().items()},
             "optimizer": self.optimizer.state_dict(),
-            "sampler": self.batches.state(),
+            "kept": {name: kept.state() for name, kept in self._kept.items()},
             "random": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
             "history": torch.tensor(records, dtype=torch.float64),
         }
@@ -294,12 +351,16 @@ class Trainer:
             warnings.warn(f"{path}: not a checkpoint ({e}); training starts anew", stacklevel=3)
             return
         if fingerprint != self.fingerprint:
-            return  # of other data, settings or models
+            warnings.warn(
+                f"{path}: of other data, settings or models; training starts anew", stacklevel=3
+            )
+            return
         with torch.no_grad():
             for name, weight in self.model.trainable().items():
                 weight.copy_(state["adapter"][name])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.batches.resume(state["sampler"])
+        for name, kept in self._kept.items():
+            kept.resume(state["kept"][name])
         cpu, *cuda = (generator.cpu() for generator in state["random"])
         torch.set_rng_state(cpu)
         if len(cuda) == torch.cuda.device_count():

@@ -31,7 +31,9 @@ class Check:
 
 
 def _at_bound(stage: StageConfig) -> EpochMetrics:
-    return EpochMetrics(stage.min_audio_accuracy, stage.max_vl_drop, max(1, stage.min_samples))
+    return EpochMetrics(
+        stage.min_audio_accuracy, stage.max_vl_drop, max(1, stage.min_samples), stage.min_skip_rate
+    )
 
 
 def _deaf(stage: StageConfig) -> EpochMetrics:

@@ -17,15 +17,14 @@ from tests.judging import decide, run, verdicts
 from tests.tiny_harness import (
     EXPERIMENT,
     changed,
-    make_harness_run,
     reference,
     write_references,
 )
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return make_harness_run(tmp_path_factory.mktemp("run"))
+def config(asked_run):
+    return asked_run
 
 
 @pytest.fixture(scope="module")

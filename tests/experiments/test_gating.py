@@ -15,16 +15,15 @@ from safe.models.checkpoint import load_adapter
 from safe.models.gate_file import load_gate, read_gate
 from safe.training.opened import open_base
 from tests.judging import decide, run, verdicts
-from tests.tiny_gating import AGAIN, EXPERIMENT, SHARED, VL, changed, make_gating_run
+from tests.tiny_gating import AGAIN, EXPERIMENT, SHARED, VL, changed
 from tests.tiny_models import tiny_tone
 
 HEARING = 310
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    config = make_gating_run(tmp_path_factory.mktemp("run"))
-    return changed(config, timed_items=20, timing_repeats=1)
+def config(gated_run):
+    return changed(gated_run, timed_items=20, timing_repeats=1)
 
 
 @pytest.fixture(scope="module")

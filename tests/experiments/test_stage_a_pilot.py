@@ -5,7 +5,7 @@ import json
 import pytest
 
 from safe.errors import ConfigError, EvidenceError
-from safe.experiments.runner import run_part
+from safe.experiments.runner import run_part, run_parts
 from safe.experiments.stage_a_ablation import smallest
 from safe.experiments.stage_a_pilot_parts import plan
 from tests.judging import decide, run, verdicts
@@ -18,8 +18,7 @@ PARTS = ("distilled", "undistilled", "k3_r16")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     config = make_pilot_run(tmp_path_factory.mktemp("run"))
-    for part in PARTS:
-        run_part(config, EXPERIMENT, part)
+    run_parts(config, EXPERIMENT, PARTS)
     return config
 
 

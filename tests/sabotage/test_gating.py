@@ -15,12 +15,12 @@ from safe.models.gating import (
 )
 from safe.models.safe_model import SafeModel
 from tests.judging import decide, run, verdicts
-from tests.tiny_gating import EXPERIMENT, changed, make_gating_run
+from tests.tiny_gating import EXPERIMENT, changed
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return make_gating_run(tmp_path_factory.mktemp("run"))
+def config(gated_run):
+    return gated_run
 
 
 def outcome(config, tmp_path):

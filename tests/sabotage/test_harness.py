@@ -23,8 +23,8 @@ from tests.tiny_harness import (
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return make_harness_run(tmp_path_factory.mktemp("run"))
+def config(asked_run):
+    return asked_run
 
 
 def outcome(config, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from safe.config import parse_run_config
 from safe.experiments import stage_a_bench, stage_a_pilot
-from safe.experiments.runner import run_part
+from safe.experiments.runner import run_parts
 from safe.models.safe_model import SafeModel
 from safe.training import collate
 from safe.training.features import Features
@@ -26,8 +26,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(config):
-    for part in PARTS:
-        run_part(config, EXPERIMENT, part)
+    run_parts(config, EXPERIMENT, PARTS)
     return config
 
 
@@ -46,8 +45,7 @@ def changed(config, tmp_path, **changes):
 
 
 def outcome(config, train=PARTS):
-    for part in train:
-        run_part(config, EXPERIMENT, part)
+    run_parts(config, EXPERIMENT, train)
     decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, config.folder / EXPERIMENT)[1])
     assert decision.verdict == "NO-GO"
     return verdicts(decision)

@@ -14,6 +14,7 @@ from safe.data.manifest import load_samples
 from safe.data.sample import MediaRef
 from safe.errors import ModelError
 from safe.models.fusion import image_tokens
+from safe.training import features as features_module
 from safe.training.features import Features, picture
 from safe.training.opened import open_base
 from tests.tiny_models import RATE
@@ -94,6 +95,28 @@ def test_a_damaged_entry_is_computed_again(opened, samples, tmp_path):
     torch.testing.assert_close(found, expected)  # a kernel may round a batch of one otherwise,
     others = [i for i, s in enumerate(samples) if s.image != samples[2].image]
     assert torch.equal(found[others], expected[others])  # but only that was computed
+
+
+def test_pictures_are_processed_once_as_long_as_there_is_room(
+    opened, samples, tmp_path, monkeypatch
+):
+    opens = []
+    monkeypatch.setattr(
+        features_module, "picture", lambda sample: opens.append(sample.id) or picture(sample)
+    )
+    made = opened.processor.image_processor([picture(s) for s in samples], return_tensors="pt")
+    wanted = made["pixel_values"]
+    features = Features(opened, tmp_path)
+    assert torch.equal(features.pixels(samples), wanted)
+    distinct = len(opens)
+    assert torch.equal(features.pixels(samples[::-1]), wanted.flip(0))
+    assert len(opens) == distinct
+    monkeypatch.setattr(features_module, "PIXEL_BYTES", 2 * wanted[0].nbytes)
+    for _ in range(2):
+        for sample, one in zip(samples, wanted, strict=True):
+            assert torch.equal(features.pixels([sample])[0], one)
+    assert len(features._pixels) == 2
+    assert len(opens) > distinct  # what had to go is made again, and is the same
 
 
 def test_what_cannot_be_heard_or_seen_is_named(opened, hearing, tmp_path):

@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
+from safe.training.base.evaluate import MIN_VL_ACCURACY, MIN_ZERO_SHOT
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent  # the rules call `safe` from there
+BUILT = sorted(p.stem for p in (ROOT / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
 
 
 @dataclass
@@ -157,3 +160,15 @@ def finished_digits(tmp_path_factory: pytest.TempPathFactory) -> Dag:
     done = dag.run()
     assert done.returncode == 0, done.stdout[-5000:]
     return dag
+
+
+def assert_it_is_a_base(dag: Dag) -> None:
+    """The base sees, and has not heard."""
+    held_out = dag.json("base.json")["held_out"]
+    assert held_out["vl"]
+    assert held_out["audio"]
+    for kind, row in held_out["vl"].items():
+        assert row["accuracy"] >= MIN_VL_ACCURACY, kind
+    for kind, row in held_out["audio"].items():
+        assert row["ci"][0] <= row["prior"] + 0.05, kind
+    assert held_out["clap_zero_shot"]["accuracy"] >= MIN_ZERO_SHOT

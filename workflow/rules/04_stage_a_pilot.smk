@@ -5,7 +5,7 @@ ABLATION_04 = [
 PARTS_04 = PILOT_04 + ABLATION_04
 
 
-rule part_04:
+rule pilot_04:
     input:
         features=RUN.path("features.json"),
         go=ancient(RUN.go("04_stage_a_pilot")),
@@ -13,11 +13,12 @@ rule part_04:
     output:
         RUN.path("04_stage_a_pilot", "parts", "{part}", "result.json"),
     log:
-        RUN.path("logs", "part_04_{part}.log"),
+        RUN.path("logs", "pilot_04_{part}.log"),
     benchmark:
-        RUN.path("benchmarks", "part_04_{part}.tsv")
+        RUN.path("benchmarks", "pilot_04_{part}.tsv")
     wildcard_constraints:
-        part="|".join(ABLATION_04),
+        part="|".join(PILOT_04),
+    priority: 1  # the longest first: a cell that waits costs less than a training that starts last
     conda:
         "../../environment.yml"
     threads: RUN.part_threads
@@ -29,11 +30,31 @@ rule part_04:
         "safe part 04_stage_a_pilot {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-# The longest first: a cell that waits costs less than a whole training that starts last.
-use rule part_04 as pilot_04 with:
-    wildcard_constraints:
-        part="|".join(PILOT_04),
-    priority: 1
+for number, names in enumerate(RUN.jobs(ABLATION_04)):
+
+    rule:
+        name:
+            f"ablation_04_{number}"
+        input:
+            features=RUN.path("features.json"),
+            go=ancient(RUN.go("04_stage_a_pilot")),
+            parents=RUN.parents("04_stage_a_pilot"),
+        output:
+            expand(RUN.path("04_stage_a_pilot", "parts", "{part}", "result.json"), part=names),
+        log:
+            RUN.path("logs", f"ablation_04_{number}.log"),
+        benchmark:
+            RUN.path("benchmarks", f"ablation_04_{number}.tsv")
+        conda:
+            "../../environment.yml"
+        threads: RUN.part_threads
+        params:
+            names=names,
+            config=RUN_CONFIG,
+            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "device"),
+            code=RUN.code_of("safe.experiments.stage_a_pilot_parts"),
+        shell:
+            "safe part 04_stage_a_pilot {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule measure_04:

@@ -1,0 +1,203 @@
+"""The trainings of experiment 09, a job for each way to hold on to pictures, all seeds in it.
+
+`retention_plan` names them. Each leaves below 09_retention/parts/NAME: result.json, drift.parquet,
+items.parquet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safe.config import RunConfig, StageAConfig
+from safe.digest import digest_file
+from safe.errors import TrainingError
+from safe.experiments.context import Context
+from safe.experiments.retention_plan import START, plan
+from safe.files import atomic
+from safe.models.checkpoint import save_adapter
+from safe.training.collate import Row, TextEncoder
+from safe.training.features import Features
+from safe.training.feeding import Feeder
+from safe.training.forced import Forced, forced
+from safe.training.held_out import audio_rows, spread, vl_rows
+from safe.training.opened import OpenedBase, open_base, use_threads
+from safe.training.stage_a import StageA, StageARun, select_stage_a
+from safe.training.teacher import Teacher
+from safe.training.trainer import StepRecord
+from safe.training.warm_start import warm_start
+
+ADAPTER = Path("09_retention", "parts", START, "adapter")
+DRIFT, ITEMS = "drift.parquet", "items.parquet"
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> RetentionBench:
+    """What all parts share.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    for part in wanted:
+        plan(context.config, part)
+    use_threads(context.config)
+    return RetentionBench(context.config, context.manifest, open_base(context.config))
+
+
+def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
+    """Train a part with every seed. Returns what result.json holds."""
+    config = context.config
+    settings = plan(config, part)
+    if part == START:
+        return bench.start(settings, context.folder)
+    seeds = [config.seed + number for number in range(config.retention.seeds)]
+    drift: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
+    diverged: dict[str, str] = {}
+    fit: dict[str, Any] = {}
+    taken_out: dict[str, float | None] = {}
+    penalty: dict[str, float] = {}  # the largest KL of a step, before its weight
+    for seed in seeds:
+        checkpoint = context.folder / f"seed_{seed}.pt"
+        try:
+            stage, seen, trained = bench.train(
+                settings, seed, checkpoint, f"09 {part}, seed {seed}"
+            )
+        except TrainingError as error:
+            diverged[str(seed)] = str(error)
+            continue
+        drift += [{"seed": seed, **row} for row in seen]
+        penalty[str(seed)] = max(record.divergence for record in trained.history)
+        items += [{"seed": seed, **row} for row in bench.ask(stage)]
+        if stage.retention:
+            fit = asdict(stage.retention.fit)
+            taken_out[str(seed)] = stage.retention.mean_taken_out
+    _write(context.folder / DRIFT, drift)
+    _write(context.folder / ITEMS, items)
+    return {
+        "part": part,
+        "settings": settings.model_dump(mode="json"),
+        "seeds": seeds,
+        "diverged": diverged,
+        "penalty": penalty,
+        "null_space": {"memory": fit, "share_of_update_taken_out": taken_out},
+        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+    }
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+
+
+class RetentionBench:
+    """Rows to train on and to ask, the same for every part and seed."""
+
+    def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
+        own = config.retention
+        self.config, self.opened = config, opened
+        model = opened.build(config, seed=config.seed)
+        self.features = Features(opened, config.cache, model.projector.input_kind)
+        self.encoder = TextEncoder(opened.vlm, opened.processor)
+        self.teacher = Teacher(self.features, self.encoder, config.cache)
+        small = config.stage_a.model_copy(update={"rows": own.rows})
+        trained = config.model_copy(update={"stage_a": small})
+        self.rows = select_stage_a(trained, manifest, self.features, self.encoder)
+        seeing = vl_rows(config, manifest, self.features, self.encoder)
+        self.seeing = spread(seeing, own.vl_items)
+        self.drifting = spread(seeing, own.drift_items)
+        hearing = audio_rows(config, manifest, "val", self.features, self.encoder)
+        self.hearing = spread(hearing, own.audio_items)
+        self.teacher.ensure([*self.seeing, *self.drifting])
+        self._first: dict[str, Any] | None = None  # what every variant is before its first step
+
+    def start(self, settings: StageAConfig, folder: Path) -> dict[str, Any]:
+        """Train the adapter that all variants go on from. Returns what result.json holds."""
+        config = self.config
+        model = self.opened.build(config, seed=config.seed)
+        feeder = Feeder(model, self.features, self.encoder)
+        stage = StageA(feeder, self.rows, self.teacher, settings, config.seed)
+        stage.train(config, checkpoint=folder / "start.pt", folder=None, name="09 start")
+        model.eval()
+        save_adapter(model, folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref)
+        heard = forced(feeder, self.hearing)
+        return {
+            "part": START,
+            "settings": settings.model_dump(mode="json"),
+            "audio_accuracy": sum(a.right for a in heard) / len(heard),
+            "digests": dict(self.opened.digests),
+        }
+
+    def train(
+        self, settings: StageAConfig, seed: int, checkpoint: Path, name: str
+    ) -> tuple[StageA, list[dict[str, Any]], StageARun]:
+        """The start, trained on; its drift and accuracy on the way; and how it went."""
+        config = self.config
+        model = warm_start(config.folder / ADAPTER, self.opened, seed=seed)
+        feeder = Feeder(model, self.features, self.encoder)
+        stage = StageA(feeder, self.rows, self.teacher, settings, seed)
+        watch = Watch(self, feeder, config.retention.drift_every)
+        if self._first is None:
+            self._first = watch.look(0)
+        watch.seen.append(self._first)
+        trained = stage.train(config, checkpoint=checkpoint, folder=None, name=name, watch=watch)
+        return stage, watch.seen, trained
+
+    def ask(self, stage: StageA) -> list[dict[str, Any]]:
+        """Every held-out row at the end: right or not, and how far from the base."""
+        feeder = stage.feeder
+        kinds: dict[str, tuple[list[Row], list[Forced]]] = {
+            "vl": (self.seeing, forced(feeder, self.seeing, self.teacher)),
+            "audio": (self.hearing, forced(feeder, self.hearing)),
+        }
+        return [
+            {
+                "kind": kind,
+                "id": row.sample.id,
+                "source": row.sample.image_source or row.sample.source,
+                "right": answer.right,
+                "base_right": answer.base_right,
+                "drift": answer.drift if kind == "vl" else None,
+            }
+            for kind, (rows, answers) in kinds.items()
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+
+class Watch:
+    """Looks at drift and audio accuracy every so many steps; a checkpoint keeps what it saw."""
+
+    def __init__(self, bench: RetentionBench, feeder: Feeder, every: int) -> None:
+        self.bench, self.feeder, self.every = bench, feeder, every
+        self.seen: list[dict[str, Any]] = []
+
+    def __call__(self, record: StepRecord) -> None:
+        if (record.step + 1) % self.every == 0:
+            self.seen.append(self.look(record.step + 1))
+
+    def look(self, step: int) -> dict[str, Any]:
+        """Ask the rows now, with the model as it answers and not as it trains."""
+        model = self.feeder.model
+        training = model.training
+        model.eval()
+        drifts = [a.drift for a in forced(self.feeder, self.bench.drifting, self.bench.teacher)]
+        right = [a.right for a in forced(self.feeder, self.bench.hearing)]
+        model.train(training)
+        return {
+            "step": step,
+            "drift": math.fsum(drifts) / len(drifts),
+            "audio_accuracy": sum(right) / len(right),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"seen": self.seen}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.seen = [dict(row) for row in state["seen"]]

@@ -1,0 +1,87 @@
+"""The parts of experiment 09, and how each is trained. Needs no torch: the Snakefile asks it.
+
+`start` is Stage A, cut short. `none`, `distilled`, `null_space`, `fisher` and their combinations
+(joined by `-`) go on from it, alike but for what holds on to pictures; `lambda_0.5` and the like
+are distillation at other weights. A fresh adapter would not do: what it has its base hear is
+noise, pictures are lost before the first step, and there is nothing to hold on to.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import Any
+
+from safe.config import RetentionConfig, RunConfig, StageAConfig
+from safe.errors import ConfigError
+
+MEANS = ("distilled", "null_space", "fisher")
+START = "start"
+LAMBDA = re.compile(r"lambda_(\d+(?:\.\d+)?(?:e-?\d+)?)")
+
+
+def variants() -> list[str]:
+    """Every combination of the means, none of them first."""
+    chosen = (c for size in range(len(MEANS) + 1) for c in combinations(MEANS, size))
+    return ["-".join(c) or "none" for c in chosen]
+
+
+def lambdas(config: RunConfig) -> dict[str, float]:
+    """Part -> weight of distillation, in rising order; `distilled` is the weight of stage_a."""
+    weights = sorted({*config.retention.weights, config.stage_a.distillation})
+    return {
+        "distilled" if w == config.stage_a.distillation else f"lambda_{w:g}": w for w in weights
+    }
+
+
+def parts(config: RunConfig) -> list[str]:
+    """All of the experiment's parts but `start`."""
+    return list(dict.fromkeys([*variants(), *lambdas(config)]))
+
+
+def dearest_first(config: RunConfig) -> list[str]:
+    """The same, so that parts dealt out in turn make jobs of like length."""
+
+    def cost(part: str) -> int:
+        settings = plan(config, part)
+        return (settings.null_space > 0) * 2 + (settings.distillation > 0)
+
+    return sorted(parts(config), key=cost, reverse=True)
+
+
+def plan(config: RunConfig, part: str) -> StageAConfig:
+    """Training settings of a part.
+
+    Raises:
+        ConfigError: no such part, or distillation is off in `stage_a`.
+    """
+    own: RetentionConfig = config.retention
+    if part == START:
+        return config.stage_a.model_copy(update={"steps": own.start_steps, "rows": own.rows})
+    values: dict[str, Any] = {
+        "steps": own.steps,
+        "rows": own.rows,
+        "batch_size": own.batch_size,
+        "projector_lr": own.lr_factor * config.stage_a.projector_lr,
+        "lora_lr": own.lr_factor * config.stage_a.lora_lr,
+        "distillation": 0.0,
+    }
+    found = LAMBDA.fullmatch(part)
+    means = part.split("-")
+    if found:
+        values["distillation"] = float(found[1])
+    elif part != "none" and not set(means) <= set(MEANS):
+        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(parts(config))}")
+    if "distilled" in means:
+        if config.stage_a.distillation == 0:
+            raise ConfigError(
+                "there is no distillation to be measured",
+                key="stage_a.distillation",
+                mend="give it a weight above 0; the part `none` trains without it anyway",
+            )
+        values["distillation"] = config.stage_a.distillation
+    if "null_space" in means:
+        values["null_space"] = own.null_space
+    if "fisher" in means:
+        values["fisher"] = own.fisher
+    return config.stage_a.model_copy(update=values)

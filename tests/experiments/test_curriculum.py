@@ -1,0 +1,115 @@
+"""08 on a tiny run: a warm start, three stages, an extension, a stop, and a kill."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safe.config import CurriculumConfig
+from safe.errors import ConfigError, EvidenceError
+from safe.experiments import curriculum_parts
+from safe.experiments.context import Context
+from safe.experiments.curriculum_script import replay, script
+from safe.experiments.runner import run_part
+from safe.training.curriculum import Curriculum, EpochMetrics
+from safe.training.curriculum_log import read_log
+from tests.judging import decide, run, verdicts
+
+EXPERIMENT = "08_curriculum"
+
+
+@pytest.fixture(scope="module")
+def config(rehearsed_run):
+    return rehearsed_run
+
+
+def lines(config, part):
+    path = config.folder / EXPERIMENT / "parts" / part / "log.jsonl"
+    return [line for _, line in read_log(path)]
+
+
+def test_the_runs_go_through_their_stages(config):
+    for part in ("normal", "extension"):
+        result = json.loads(
+            (config.folder / EXPERIMENT / "parts" / part / "result.json").read_text()
+        )
+        assert result["crashed"] is None
+        stages = CurriculumConfig.model_validate(result["stages"])
+        epochs = [line for line in lines(config, part) if line["kind"] == "epoch"]
+        assert [(e["stage"], e["action"]) for e in epochs] == script(part, stages)
+        assert replay(stages, epochs) == []
+        assert result["ended"] == ("finish" if part == "normal" else "stop")
+
+
+def test_all_is_go_and_the_killed_run_is_the_whole_one(config):
+    context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
+    decision = decide(config, EXPERIMENT, metrics)
+    assert decision.verdict == "GO", verdicts(decision)
+    resumed = next(m for m in metrics if m.name == "resume_identical")
+    assert len(resumed.detail["killed_after_lines"]) == 1
+    assert resumed.detail["resumed_at_step"] is not None
+    assert (context.folder / context.plots[0]).exists()
+
+
+def test_a_crash_is_found_and_the_rest_unavailable(config, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("the stage transition broke")
+
+    monkeypatch.setattr(curriculum_parts, "warm_start", broken)
+    context = Context(config=config, folder=tmp_path / "parts" / "normal")
+    context.folder.mkdir(parents=True)
+    found = curriculum_parts.run(context, "normal")
+    assert found["crashed"] == "RuntimeError: the stage transition broke"
+    assert "broken" in (context.folder / "crash.txt").read_text()
+
+
+def test_an_unknown_part_is_refused(config):
+    with pytest.raises(ConfigError, match="no part 'other'"):
+        run_part(config, EXPERIMENT, "other")
+
+
+def test_a_run_that_is_not_there_is_named(config, tmp_path):
+    with pytest.raises(EvidenceError, match="the run 'normal' is not there"):
+        run(config, EXPERIMENT, tmp_path)
+
+
+STAGES = [
+    {"name": name, "epochs": 1, "audio_ratio": 0.5, "difficulties": ["easy"],
+     "min_audio_accuracy": 0.5, "max_vl_drop": 0.1, "min_samples": 150}
+    for name in ("a", "b", "c")
+]  # fmt: skip
+
+
+@given(
+    trace=st.lists(
+        st.tuples(st.floats(0, 1), st.floats(-1, 1), st.integers(0, 200), st.floats(0, 1)),
+        min_size=1,
+        max_size=12,
+    ),
+    step=st.sampled_from([0.0, 0.1, 0.3]),
+)
+@settings(max_examples=300, deadline=None)
+def test_two_readings_of_the_rules_agree_on_any_trace(trace, step):
+    """The state machine, and the replay that was written without it."""
+    config = CurriculumConfig.model_validate({"stages": STAGES, "ratio_step": step})
+    machine, epochs = Curriculum(config), []
+    for accuracy, drop, samples, skips in trace:
+        if machine.ended:
+            break
+        before = {"stage": machine.stage.name, "audio_ratio": machine.ratio}
+        decided = machine.observe(EpochMetrics(accuracy, drop, samples, skips))
+        epochs.append(
+            before
+            | {
+                "epoch": decided.epoch,
+                "action": decided.action,
+                "audio_accuracy": accuracy,
+                "vl_drop": drop,
+                "samples": samples,
+                "skip_rate": skips,
+            }
+        )
+    assert replay(config, epochs) == []
+    spoiled = [{**epochs[-1], "action": "continue"}]
+    assert replay(config, [*epochs[:-1], *spoiled]) != []

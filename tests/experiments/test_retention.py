@@ -1,0 +1,115 @@
+"""09 on a tiny run: what is lost without retention, and what each means keeps."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from safe.errors import ConfigError, EvidenceError, TrainingError
+from safe.experiments import retention_parts
+from safe.experiments.context import Context
+from safe.experiments.retention import METRICS
+from safe.experiments.retention_plan import dearest_first, lambdas, parts, plan, variants
+from safe.training.stage_a import StageA
+from tests.judging import decide, run, verdicts
+
+EXPERIMENT = "09_retention"
+
+
+@pytest.fixture(scope="module")
+def config(retained_run):
+    return retained_run
+
+
+@pytest.fixture(scope="module")
+def measured(config):
+    return run(config, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+def test_distillation_holds_and_all_is_go(config, measured):
+    decision = decide(config, EXPERIMENT, measured[1])
+    assert decision.verdict == "GO", verdicts(decision)
+    assert len(measured[0].plots) == 2
+    assert measured[0].extra["seeds"] == {"training 0": 0, "training 1": 1}
+    assert "09.null_space_distilled" in verdicts(decision)  # shown, whatever it says
+
+
+def test_the_metrics_follow_from_the_evidence(config, measured):
+    metrics = {metric.name: metric for metric in measured[1]}
+    assert set(metrics) == set(METRICS)
+    items = {
+        name: pq.read_table(
+            config.folder / EXPERIMENT / "parts" / name / "items.parquet"
+        ).to_pylist()
+        for name in ("none", "distilled")
+    }
+    seed = metrics["distillation"].detail["decided_by_seed"]
+    drift = {
+        name: sum(r["drift"] for r in rows if r["kind"] == "vl" and r["seed"] == seed)
+        for name, rows in items.items()
+    }
+    assert metrics["distillation"].value == pytest.approx(1 - drift["distilled"] / drift["none"])
+    assert metrics["null_space"].n == 2 * config.retention.vl_items - _left_out(config, items)
+    assert metrics["lambda_selected"].detail["selected"] in lambdas(config).values()
+    full = metrics["null_space"].detail["full_size"]
+    assert full["making_bytes"] <= full["budget_gb"] * 2**30
+    assert full["weights"] == 16_078_464
+
+
+def _left_out(config, items):
+    return 2 * config.retention.vl_items - sum(r["kind"] == "vl" for r in items["none"])
+
+
+def test_drift_is_measured_over_training(config):
+    place = config.folder / EXPERIMENT / "parts" / "none" / "drift.parquet"
+    rows = pq.read_table(place).to_pylist()
+    assert [(r["seed"], r["step"]) for r in rows] == [(s, n) for s in (0, 1) for n in (0, 30, 60)]
+    for seed in (0, 1):
+        own = [r["drift"] for r in rows if r["seed"] == seed]
+        assert own[2] > own[0]
+
+
+def test_parts_differ_in_what_holds_alone(config):
+    assert variants() == [
+        "none", "distilled", "null_space", "fisher", "distilled-null_space", "distilled-fisher",
+        "null_space-fisher", "distilled-null_space-fisher",
+    ]  # fmt: skip
+    assert lambdas(config) == {"lambda_1": 1.0, "distilled": 5.0, "lambda_10": 10.0}
+    whole = plan(config, "distilled-null_space-fisher")
+    assert (whole.distillation, whole.null_space, whole.fisher) == (5.0, 6, 1000.0)
+    none = plan(config, "none")
+    assert (none.distillation, none.null_space, none.fisher) == (0.0, 0, 0.0)
+    with pytest.raises(ConfigError, match="no part 'distilled-luck'"):
+        plan(config, "distilled-luck")
+
+
+def test_jobs_are_of_like_length(config):
+    dealt = dearest_first(config)
+    assert sorted(dealt) == sorted(parts(config))
+    for means in ("null_space", "distillation"):
+        counts = [sum(getattr(plan(config, p), means) > 0 for p in dealt[n::2]) for n in (0, 1)]
+        assert abs(counts[0] - counts[1]) <= 1
+
+
+def test_a_seed_that_diverges_is_said(config, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise TrainingError("the loss is nan at step 3")
+
+    monkeypatch.setattr(StageA, "train", broken)
+    context = Context(config=config, folder=tmp_path)
+    bench = retention_parts.prepare(context, ["none"])
+    found = retention_parts.run(context, "none", bench)
+    assert found["diverged"].keys() == {"0", "1"}
+
+
+def test_a_part_that_is_not_there_is_named(config, tmp_path):
+    with pytest.raises(EvidenceError, match="the part 'none' was not trained"):
+        run(config, EXPERIMENT, tmp_path)
+
+
+def test_the_result_says_how_it_was_trained(config):
+    path = config.folder / EXPERIMENT / "parts" / "null_space" / "result.json"
+    found = json.loads(path.read_text())
+    taken_out = found["null_space"]["share_of_update_taken_out"]
+    assert all(0 < share < 1 for share in taken_out.values())
+    assert found["null_space"]["memory"]["directions"] == 6

@@ -1,0 +1,151 @@
+"""09 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+
+import shutil
+
+import pytest
+import torch
+
+from safe.experiments import retention_parts
+from safe.experiments.runner import run_part
+from safe.training import losses
+from safe.training.forced import Forced
+from safe.training.null_space import NullSpace
+from safe.training.stage_a import StageA
+from tests.judging import decide, run, verdicts
+from tests.tiny_curriculum import forced
+
+EXPERIMENT = "09_retention"
+
+
+@pytest.fixture
+def config(retained_run, monkeypatch):
+    """A run whose parts are sound, to be spoiled; put right again afterwards."""
+    folder = retained_run.folder / EXPERIMENT
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    monkeypatch.setattr(retention_parts, "forced", forced)
+    yield retained_run
+    shutil.rmtree(folder)
+    kept.rename(folder)
+
+
+def outcome(config):
+    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
+    decision = decide(config, EXPERIMENT, metrics)
+    assert decision.verdict == "NO-GO"
+    reasons = {m.name: m.reason for m in metrics}
+    return verdicts(decision), reasons
+
+
+def again(config, *names):
+    for name in names:
+        shutil.rmtree(config.folder / EXPERIMENT / "parts" / name)
+        run_part(config, EXPERIMENT, name)
+
+
+def test_distillation_on_rows_that_are_off(config, monkeypatch):
+    """With the gate OFF teacher and student are one model: nothing is learned, nothing measured."""
+    real = StageA.make
+
+    def off(self, numbers, whole, step):
+        batch = real(self, numbers, whole, step)
+        seeing = [self.rows[n] for n in numbers if n >= len(self.data.hearing)]
+        if not seeing:
+            return batch
+        plain = self.feeder.plain(seeing) | self.feeder.encoder.answers(seeing)
+        student = self.model.answer_logits(**plain, gate=False)[plain["answer_mask"].bool()]
+        object.__setattr__(batch, "inputs", batch.inputs | {"answered_off": student})
+        return batch
+
+    def objective(self, model, batch):
+        inputs = dict(batch.inputs)
+        student = inputs.pop("answered_off")
+        mask = inputs["answer_mask"].bool()
+        logits = model.answer_logits(**inputs)[mask]
+        hearing = batch.hearing.unsqueeze(1).expand_as(mask)[mask]
+        named = torch.nn.functional.cross_entropy(
+            logits[hearing].float(), inputs["answer_ids"][mask][hearing]
+        )
+        kept = losses.distillation_divergence(batch.teacher, student, batch.teacher_tokens)
+        return {"loss": named + self.weight * kept, "cross_entropy": named.detach(),
+                "divergence": kept.detach()}  # fmt: skip
+
+    monkeypatch.setattr(StageA, "make", off)
+    monkeypatch.setattr(losses.StageAObjective, "__call__", objective)
+    again(config, "distilled")
+    found, reasons = outcome(config)
+    assert found["09.distillation"] == "unavailable"
+    assert "gate OFF" in reasons["distillation"]
+
+
+def test_a_penalty_without_its_gradient(config, monkeypatch):
+    real = losses.distillation_divergence
+    monkeypatch.setattr(losses, "distillation_divergence", lambda *given: real(*given).detach())
+    again(config, "distilled")
+    assert outcome(config)[0]["09.distillation"] == "fail"
+
+
+def test_a_teacher_that_is_the_student(config, monkeypatch):
+    """What the student says is taken for what the base says, in training and when asked."""
+    real = StageA.make
+
+    def own(self, numbers, whole, step):
+        batch = real(self, numbers, whole, step)
+        if batch.teacher is None:
+            return batch
+        mask = batch.inputs["answer_mask"].bool()
+        hearing = batch.hearing.unsqueeze(1).expand_as(mask)[mask]
+        with torch.no_grad():
+            said = self.model.answer_logits(**batch.inputs)[mask][~hearing]
+        object.__setattr__(batch, "teacher", said)
+        return batch
+
+    monkeypatch.setattr(StageA, "make", own)
+    again(config, "distilled")
+    found, reasons = outcome(config)
+    assert found["09.distillation"] == "unavailable"
+    assert "the same" in reasons["distillation"]
+
+
+def test_drift_asked_with_the_gate_off(config, monkeypatch):
+    def off(feeder, rows, teacher=None):
+        return [Forced(True, True, 0.0) for _ in rows]
+
+    monkeypatch.setattr(retention_parts, "forced", off)
+    again(config, "none", "distilled")
+    found, reasons = outcome(config)
+    assert found["09.distillation"] == "unavailable"
+    assert "nothing drifts" in reasons["distillation"]
+
+
+def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
+    """Of every update, what lies in the basis is made larger and not taken out."""
+
+    def towards(self):
+        update = torch.cat([w.detach().reshape(-1) for w in self.weights]) - self._before
+        inside, start = self.basis.T @ (self.basis @ update), 0
+        for weight in self.weights:
+            part = inside[start : start + weight.numel()].view_as(weight)
+            weight.data.add_(200 * part)
+            start += weight.numel()
+        return 0.5
+
+    monkeypatch.setattr(NullSpace, "after_update", towards)
+    again(config, "null_space", "distilled-null_space")
+    assert outcome(config)[0]["09.null_space"] == "fail"
+
+
+def test_no_weight_that_holds(config):
+    values = config.retention.model_copy(update={"max_vl_drop": 0.0})
+    metrics = run(
+        config.model_copy(update={"retention": values}),
+        EXPERIMENT,
+        config.folder / EXPERIMENT,
+    )[1]
+    found = verdicts(decide(config, EXPERIMENT, metrics))
+    assert found["09.lambda_selected"] == "fail"
+
+
+def test_the_sound_parts_are_go(config):
+    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
+    assert decide(config, EXPERIMENT, metrics).verdict == "GO"

@@ -1,0 +1,76 @@
+"""The tiny gating run with a gate and a curriculum, for experiments 08 and 09.
+
+The tiny base is random and right about nothing; so that pictures can be forgotten, what it would
+say counts as right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from safe.config import RunConfig, parse_run_config
+from safe.experiments.context import Context
+from safe.experiments.gating import measure
+from safe.training.collate import Row
+from safe.training.feeding import Feeder, batches
+from safe.training.forced import Forced
+from safe.training.forced import forced as real_forced
+from safe.training.teacher import Teacher
+from tests.tiny_gating import make_gating_run
+
+STAGE = {"epochs": 1, "difficulties": ["easy"], "max_vl_drop": 0.2}
+CURRICULUM = {
+    "batch_size": 20,
+    "ratio_step": 0.1,
+    "stages": [
+        {"name": "first", "audio_ratio": 0.3, "min_audio_accuracy": 0.4, **STAGE},
+        {"name": "second", "audio_ratio": 0.5, "min_audio_accuracy": 0.4, **STAGE,
+         "augmentation": {"noise": 0.3, "noise_snr_db": [10.0, 20.0]}},
+        {"name": "third", "audio_ratio": 0.5, "min_audio_accuracy": 0.4, **STAGE},
+    ],
+    "rehearsal": {"rows": 200, "held_out": 60, "checkpoint_every": 3, "kills": 1},
+}  # fmt: skip
+RETENTION = {
+    "start_steps": 60,
+    "steps": 60,
+    "lr_factor": 1.0,
+    "rows": 200,
+    "batch_size": 16,
+    "seeds": 2,
+    "null_space": 6,
+    "weights": [1.0, 5.0, 10.0],
+    "drift_every": 30,
+    "drift_items": 40,
+    "vl_items": 1000,
+    "audio_items": 60,
+    "margin": 0.3,
+    "max_vl_drop": 0.5,
+}
+
+
+def make_curriculum_run(root: Path) -> RunConfig:
+    """Pilot trained, 05 measured."""
+    config = make_gating_run(root)
+    measure(Context(config=config, folder=config.folder / "05_gating"))
+    values = config.model_dump(mode="json") | {"curriculum": CURRICULUM, "retention": RETENTION}
+    values["stage_a"] |= {"distillation": 5.0, "retention_rows": 12, "renew_every": 30}
+    return parse_run_config(values, "tests/tiny_curriculum.py")
+
+
+@torch.no_grad()
+def forced(feeder: Feeder, rows: Sequence[Row], teacher: Teacher | None = None) -> list[Forced]:
+    """As the real one; of rows with a teacher, what the base would say is right."""
+    found = real_forced(feeder, rows, teacher)
+    if teacher is None:
+        return found
+    alike: list[bool] = []
+    for batch in batches(rows):
+        inputs = feeder.scoring(batch)
+        mask = inputs["answer_mask"].bool()
+        said = feeder.model.answer_logits(**inputs)[mask].argmax(-1)
+        same = (said == teacher.logits(batch).argmax(-1)).split([len(r.answer) for r in batch])
+        alike += [bool(tokens.all()) for tokens in same]
+    return [Forced(a, True, f.drift) for a, f in zip(alike, found, strict=True)]
