@@ -299,9 +299,8 @@ class CurriculumConfig(Strict):
 class RetentionConfig(Strict):
     """Experiment 09: what holds on to pictures, and how strongly."""
 
-    start_steps: Positive = (
-        400  # of Stage A, on fewer rows: the adapter that all variants go on from
-    )
+    # Of Stage A, on fewer rows: the adapter that all variants go on from.
+    start_steps: Positive = 400
     steps: Positive = 200
     rows: int = Field(default=4000, ge=8)
     batch_size: Positive = 64

@@ -43,10 +43,13 @@ class Run:
         """An experiment's parts by job: each its own, but for a miniature's.
 
         There a process takes as long to start as a part to train; two of them, which is what runs
-        at a time, go through all parts.
+        at a time, go through all parts. They are dealt out to and fro, so that parts that come
+        dearest first make jobs of like length.
         """
-        count = min(2, len(parts)) if self.config.scale == "miniature" else len(parts)
-        return [list(parts[first::count]) for first in range(count)]
+        if self.config.scale != "miniature":
+            return [[part] for part in parts]
+        hands = [[p for n, p in enumerate(parts) if n % 4 in turn] for turn in ((0, 3), (1, 2))]
+        return [hand for hand in hands if hand]
 
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:

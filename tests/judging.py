@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safe.config import RunConfig
 from safe.experiments.context import Context
 from safe.experiments.names import module_name
+from safe.experiments.runner import run_part
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
 from safe.gates.schema import Decision, Measurement, Metric
@@ -20,6 +24,25 @@ def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list
     folder.mkdir(parents=True, exist_ok=True)
     context = Context(config=config, folder=folder)
     return context, importlib.import_module(module_name(experiment)).measure(context)
+
+
+@contextmanager
+def put_right_again(folder: Path) -> Iterator[None]:
+    """Whatever is done to `folder` meanwhile, it is as before afterwards."""
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+
+
+def train_again(config: RunConfig, experiment: str, *parts: str) -> None:
+    """Train parts anew, with whatever is planted by now."""
+    for part in parts:
+        shutil.rmtree(config.folder / experiment / "parts" / part)
+        run_part(config, experiment, part)
 
 
 def decide(config: RunConfig, experiment: str, metrics: list[Metric]) -> Decision:

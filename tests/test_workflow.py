@@ -52,7 +52,7 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
 def test_a_miniatures_parts_share_two_jobs_and_others_have_their_own(tmp_path):
     names = ["a", "b", "c", "d", "e"]
     config = load_run_config(ROOT / "config" / "config.yaml")
-    assert Run(config, ROOT).jobs(names) == [["a", "c", "e"], ["b", "d"]]
+    assert Run(config, ROOT).jobs(names) == [["a", "d", "e"], ["b", "c"]]
     assert Run(config, ROOT).jobs(["a"]) == [["a"]]
     full = config.model_copy(update={"scale": "full"})
     assert Run(full, ROOT).jobs(names) == [["a"], ["b"], ["c"], ["d"], ["e"]]

@@ -28,6 +28,7 @@ from safe.data.sample import Sample
 from safe.digest import digest_file, digest_json
 from safe.errors import ConfigError
 from safe.experiments.context import Context
+from safe.experiments.curriculum_script import PARTS
 from safe.experiments.gating import ADAPTER, CHOSEN_ON, GATE, ITEMS
 from safe.models.gate_file import load_gate
 from safe.models.weights import tensor_digests
@@ -45,7 +46,6 @@ from safe.training.teacher import Teacher
 from safe.training.trainer import Trainer
 from safe.training.warm_start import warm_start
 
-PARTS = ("normal", "extension", "resumed")
 LOG, PLAN, CHECKPOINT = "log.jsonl", "plan.json", "checkpoint.pt"
 GATING = "05_gating"
 CHILD = """

@@ -12,6 +12,7 @@ from typing import Any
 from safe.config import CurriculumConfig, StageConfig
 
 ROUNDING = 1e-9  # 0.3 * 50 is 15, whatever binary fractions say
+PARTS = ("normal", "extension", "resumed")  # of experiment 08
 LEAST = 0.1  # share of either kind of row that adapting leaves
 
 

@@ -40,11 +40,11 @@ def parts(config: RunConfig) -> list[str]:
 
 
 def dearest_first(config: RunConfig) -> list[str]:
-    """The same, so that parts dealt out in turn make jobs of like length."""
+    """The same; a basis and its projection cost most, then gradients and pictures to keep."""
 
     def cost(part: str) -> int:
         settings = plan(config, part)
-        return (settings.null_space > 0) * 2 + (settings.distillation > 0)
+        return (settings.null_space > 0) * 2 + (settings.fisher > 0) + (settings.distillation > 0)
 
     return sorted(parts(config), key=cost, reverse=True)
 

@@ -25,8 +25,8 @@ from safe.training.feeding import Feeder
 from safe.training.losses import StageAObjective
 from safe.training.stage_a import StageA, StageARows
 from safe.training.teacher import Teacher
-from safe.training.tracking import close, open_accelerator
-from safe.training.trainer import StepRecord, Trainer, TrainSettings
+from safe.training.tracking import close
+from safe.training.trainer import StepRecord, Trainer
 
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 # What held-out rows say: (accuracy on audio rows, loss of VL accuracy)
@@ -199,30 +199,15 @@ class CurriculumRun(StageA):
 
     def open_trainer(self, config: RunConfig, checkpoint: Path | None) -> Trainer:
         """The loop, ready to run."""
-        settings, device = self.settings, self.model.device
-        bf16 = device.type == "cuda" and config.base.dtype == "bfloat16"
-        return Trainer(
-            self.model,
+        return self.open_loop(
+            config,
             self.drawing,
-            self.make,
-            TrainSettings(
-                steps=0,  # how many there will be, nobody knows
-                projector_lr=settings.projector_lr,
-                lora_lr=settings.lora_lr,
-                warmup=settings.warmup,
-                clip_norm=settings.clip_norm,
-                seed=self.seed,
-                weight_decay=settings.weight_decay,
-                accumulate=settings.accumulate,
-                checkpoint_every=settings.checkpoint_every,
-            ),
-            objective=self.objective,
+            self.objective,
+            steps=0,  # how many there will be, nobody knows
+            checkpoint=checkpoint,
             schedule=self.rate,
             also={"curriculum": self},
             on_step=self._note_step,
-            accelerator=open_accelerator(device, mixed_precision="bf16" if bf16 else "no"),
-            checkpoint=checkpoint,
-            fingerprint=self.fingerprint(),
         )
 
     def run(self, config: RunConfig, *, checkpoint: Path | None, name: str) -> Trainer:

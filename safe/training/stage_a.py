@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from safe.training.retention import Retention
 from safe.training.sampler import LengthBatches, MixedBatches, padding_share
 from safe.training.teacher import Teacher
 from safe.training.tracking import close, open_accelerator
-from safe.training.trainer import Kept, StepRecord, Trainer, TrainingBatch, TrainSettings
+from safe.training.trainer import Batches, Kept, StepRecord, Trainer, TrainingBatch, TrainSettings
 from safe.training.vl_gradients import Of, vl_gradients
 
 
@@ -242,14 +242,44 @@ class StageA:
         watch: Watch | None = None,
     ) -> Trainer:
         """The loop, ready to run; arguments as `train`."""
+        return self.open_loop(
+            config,
+            self.batches(),
+            StageAObjective(self.settings.distillation),
+            steps=self.settings.steps,
+            checkpoint=checkpoint,
+            folder=folder,
+            name=name,
+            guard=self.retention,
+            on_step=watch,
+            also={"watch": watch} if watch else None,
+        )
+
+    def open_loop(
+        self,
+        config: RunConfig,
+        batches: Batches,
+        objective: StageAObjective,
+        *,
+        steps: int,
+        checkpoint: Path | None,
+        folder: Path | None = None,
+        name: str = "",
+        **hooks: Any,
+    ) -> Trainer:
+        """A loop with the rates, precision and seed of this training.
+
+        Args:
+            hooks: what else `Trainer` takes; the others as in `train`.
+        """
         settings, device = self.settings, self.model.device
         bf16 = device.type == "cuda" and config.base.dtype == "bfloat16"
         return Trainer(
             self.model,
-            self.batches(),
+            batches,
             self.make,
             TrainSettings(
-                steps=settings.steps,
+                steps=steps,
                 projector_lr=settings.projector_lr,
                 lora_lr=settings.lora_lr,
                 warmup=settings.warmup,
@@ -259,10 +289,7 @@ class StageA:
                 accumulate=settings.accumulate,
                 checkpoint_every=settings.checkpoint_every,
             ),
-            objective=StageAObjective(settings.distillation),
-            guard=self.retention,
-            on_step=watch,
-            also={"watch": watch} if watch else None,
+            objective=objective,
             accelerator=open_accelerator(
                 device,
                 mixed_precision="bf16" if bf16 else "no",
@@ -273,6 +300,7 @@ class StageA:
             ),
             checkpoint=checkpoint,
             fingerprint=self.fingerprint(),
+            **hooks,
         )
 
     def train(

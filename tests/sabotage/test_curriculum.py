@@ -1,16 +1,14 @@
 """08 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
 
 import json
-import shutil
 
 import pytest
 
 from safe.data.mixing import StageSampler
-from safe.experiments.runner import run_part
 from safe.files import write_json
 from safe.training.curriculum import Curriculum
 from safe.training.curriculum_log import Log
-from tests.judging import decide, run, verdicts
+from tests.judging import decide, put_right_again, run, train_again, verdicts
 
 EXPERIMENT = "08_curriculum"
 
@@ -18,12 +16,8 @@ EXPERIMENT = "08_curriculum"
 @pytest.fixture
 def config(rehearsed_run):
     """A run whose parts are sound, to be spoiled; put right again afterwards."""
-    folder = rehearsed_run.folder / EXPERIMENT
-    kept = folder.with_name("kept")
-    shutil.copytree(folder, kept)
-    yield rehearsed_run
-    shutil.rmtree(folder)
-    kept.rename(folder)
+    with put_right_again(rehearsed_run.folder / EXPERIMENT):
+        yield rehearsed_run
 
 
 def outcome(config):
@@ -33,17 +27,12 @@ def outcome(config):
     return verdicts(decision)
 
 
-def again(config, part="normal"):
-    shutil.rmtree(config.folder / EXPERIMENT / "parts" / part)
-    run_part(config, EXPERIMENT, part)
-
-
 def test_a_crash_in_a_transition(config, monkeypatch):
     def broken(self, *_):
         raise IndexError("no such stage")
 
     monkeypatch.setattr(Curriculum, "_advance", broken)
-    again(config)
+    train_again(config, EXPERIMENT, "normal")
     found = outcome(config)
     assert found["08.no_crash"] == "fail"
     assert found["08.transitions"] == "unavailable"
@@ -58,7 +47,7 @@ def test_a_transition_one_epoch_early(config, monkeypatch):
         return real(self, metrics)
 
     monkeypatch.setattr(Curriculum, "observe", hasty)
-    again(config, "extension")
+    train_again(config, EXPERIMENT, "extension")
     assert outcome(config)["08.transitions"] == "fail"
 
 
@@ -67,7 +56,7 @@ def test_a_sampler_off_by_five_per_cent(config, monkeypatch):
     monkeypatch.setattr(
         StageSampler, "_audio_before", lambda self, index: real(self, index) + index
     )
-    again(config)
+    train_again(config, EXPERIMENT, "normal")
     found = outcome(config)
     assert found["08.logging"] == "fail"
     assert found["08.transitions"] == "pass"
@@ -94,7 +83,7 @@ def test_a_log_field_that_is_missing(config, monkeypatch):
             self._handle = handle
 
     monkeypatch.setattr(Log, "write", forgetful)
-    again(config)
+    train_again(config, EXPERIMENT, "normal")
     assert outcome(config)["08.logging"] == "fail"
 
 

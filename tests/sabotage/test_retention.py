@@ -1,17 +1,14 @@
 """09 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
 
-import shutil
-
 import pytest
 import torch
 
 from safe.experiments import retention_parts
-from safe.experiments.runner import run_part
 from safe.training import losses
 from safe.training.forced import Forced
 from safe.training.null_space import NullSpace
 from safe.training.stage_a import StageA
-from tests.judging import decide, run, verdicts
+from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import forced
 
 EXPERIMENT = "09_retention"
@@ -20,13 +17,9 @@ EXPERIMENT = "09_retention"
 @pytest.fixture
 def config(retained_run, monkeypatch):
     """A run whose parts are sound, to be spoiled; put right again afterwards."""
-    folder = retained_run.folder / EXPERIMENT
-    kept = folder.with_name("kept")
-    shutil.copytree(folder, kept)
     monkeypatch.setattr(retention_parts, "forced", forced)
-    yield retained_run
-    shutil.rmtree(folder)
-    kept.rename(folder)
+    with put_right_again(retained_run.folder / EXPERIMENT):
+        yield retained_run
 
 
 def outcome(config):
@@ -35,12 +28,6 @@ def outcome(config):
     assert decision.verdict == "NO-GO"
     reasons = {m.name: m.reason for m in metrics}
     return verdicts(decision), reasons
-
-
-def again(config, *names):
-    for name in names:
-        shutil.rmtree(config.folder / EXPERIMENT / "parts" / name)
-        run_part(config, EXPERIMENT, name)
 
 
 def test_distillation_on_rows_that_are_off(config, monkeypatch):
@@ -72,7 +59,7 @@ def test_distillation_on_rows_that_are_off(config, monkeypatch):
 
     monkeypatch.setattr(StageA, "make", off)
     monkeypatch.setattr(losses.StageAObjective, "__call__", objective)
-    again(config, "distilled")
+    train_again(config, EXPERIMENT, "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
     assert "gate OFF" in reasons["distillation"]
@@ -81,7 +68,7 @@ def test_distillation_on_rows_that_are_off(config, monkeypatch):
 def test_a_penalty_without_its_gradient(config, monkeypatch):
     real = losses.distillation_divergence
     monkeypatch.setattr(losses, "distillation_divergence", lambda *given: real(*given).detach())
-    again(config, "distilled")
+    train_again(config, EXPERIMENT, "distilled")
     assert outcome(config)[0]["09.distillation"] == "fail"
 
 
@@ -101,7 +88,7 @@ def test_a_teacher_that_is_the_student(config, monkeypatch):
         return batch
 
     monkeypatch.setattr(StageA, "make", own)
-    again(config, "distilled")
+    train_again(config, EXPERIMENT, "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
     assert "the same" in reasons["distillation"]
@@ -112,7 +99,7 @@ def test_drift_asked_with_the_gate_off(config, monkeypatch):
         return [Forced(True, True, 0.0) for _ in rows]
 
     monkeypatch.setattr(retention_parts, "forced", off)
-    again(config, "none", "distilled")
+    train_again(config, EXPERIMENT, "none", "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
     assert "nothing drifts" in reasons["distillation"]
@@ -131,7 +118,7 @@ def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
         return 0.5
 
     monkeypatch.setattr(NullSpace, "after_update", towards)
-    again(config, "null_space", "distilled-null_space")
+    train_again(config, EXPERIMENT, "null_space", "distilled-null_space")
     assert outcome(config)[0]["09.null_space"] == "fail"
 
 

@@ -1,4 +1,6 @@
-PARTS_08 = ["normal", "extension", "resumed"]
+from safe.experiments.curriculum_script import PARTS as PARTS_08
+
+*WHOLE_08, RESUMED_08 = PARTS_08
 
 
 rule part_08:
@@ -13,7 +15,7 @@ rule part_08:
     benchmark:
         RUN.path("benchmarks", "part_08_{part}.tsv")
     wildcard_constraints:
-        part="|".join(PARTS_08[:-1]),
+        part="|".join(WHOLE_08),
     conda:
         "../../environment.yml"
     threads: RUN.part_threads
@@ -28,7 +30,7 @@ rule part_08:
 # First of all, as it takes longest: it is killed and started again.
 use rule part_08 as resumed_08 with:
     wildcard_constraints:
-        part=PARTS_08[-1],
+        part=RESUMED_08,
     priority: 1
 
 
