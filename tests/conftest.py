@@ -69,7 +69,7 @@ def curriculum_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 @pytest.fixture(scope="session")
 def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
     """All parts of 08 trained; whoever spoils them puts them right again."""
-    from safe.experiments.curriculum_parts import PARTS
+    from safe.experiments.curriculum_script import PARTS
     from safe.experiments.runner import run_part
     from safe.files import write_json
 

@@ -17,7 +17,14 @@ from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.experiments import curriculum_plots
 from safe.experiments.context import Context
-from safe.experiments.curriculum_script import PARTS, misdrawn, missing_lines, replay, script
+from safe.experiments.curriculum_script import (
+    LOG,
+    PARTS,
+    misdrawn,
+    missing_lines,
+    replay,
+    script,
+)
 from safe.experiments.evidence import Metrics, write_table
 from safe.gates.schema import Metric
 from safe.training.curriculum_log import read_log
@@ -29,7 +36,6 @@ METRICS: dict[str, dict[str, Any]] = {
     "logging": {"unit": "count", "low": 0, "high": None},
 }
 METERS = Metrics(METRICS)
-LOG = "log.jsonl"
 SHOWN = 20
 
 

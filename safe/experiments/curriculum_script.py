@@ -12,7 +12,8 @@ from typing import Any
 from safe.config import CurriculumConfig, StageConfig
 
 ROUNDING = 1e-9  # 0.3 * 50 is 15, whatever binary fractions say
-PARTS = ("normal", "extension", "resumed")  # of experiment 08
+PARTS = ("resumed", "normal", "extension")  # of experiment 08, the dearest first
+LOG, PLAN = "log.jsonl", "plan.json"  # what a run writes while it goes on
 LEAST = 0.1  # share of either kind of row that adapting leaves
 
 

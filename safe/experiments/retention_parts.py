@@ -7,7 +7,7 @@ items.parquet.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,11 @@ def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
         except TrainingError as error:
             diverged[str(seed)] = str(error)
             continue
+        asked = bench.ask(stage)
+        seen.append(bench.summary(settings.steps, asked))
         drift += [{"seed": seed, **row} for row in seen]
         penalty[str(seed)] = max(record.divergence for record in trained.history)
-        items += [{"seed": seed, **row} for row in bench.ask(stage)]
+        items += [{"seed": seed, **row} for row in asked]
         if stage.retention:
             fit = asdict(stage.retention.fit)
             taken_out[str(seed)] = stage.retention.mean_taken_out
@@ -110,10 +112,10 @@ class RetentionBench:
         self.rows = select_stage_a(trained, manifest, self.features, self.encoder)
         seeing = vl_rows(config, manifest, self.features, self.encoder)
         self.seeing = spread(seeing, own.vl_items)
-        self.drifting = spread(seeing, own.drift_items)
+        self.drifting = spread(self.seeing, own.drift_items)
         hearing = audio_rows(config, manifest, "val", self.features, self.encoder)
         self.hearing = spread(hearing, own.audio_items)
-        self.teacher.ensure([*self.seeing, *self.drifting])
+        self.teacher.ensure(self.seeing)
         self._first: dict[str, Any] | None = None  # what every variant is before its first step
 
     def start(self, settings: StageAConfig, folder: Path) -> dict[str, Any]:
@@ -136,12 +138,12 @@ class RetentionBench:
     def train(
         self, settings: StageAConfig, seed: int, checkpoint: Path, name: str
     ) -> tuple[StageA, list[dict[str, Any]], StageARun]:
-        """The start, trained on; its drift and accuracy on the way; and how it went."""
+        """The start, trained on; its drift and accuracy before the end; and how it went."""
         config = self.config
         model = warm_start(config.folder / ADAPTER, self.opened, seed=seed)
         feeder = Feeder(model, self.features, self.encoder)
         stage = StageA(feeder, self.rows, self.teacher, settings, seed)
-        watch = Watch(self, feeder, config.retention.drift_every)
+        watch = Watch(self, feeder, every=config.retention.drift_every, last=settings.steps)
         if self._first is None:
             self._first = watch.look(0)
         watch.seen.append(self._first)
@@ -168,17 +170,28 @@ class RetentionBench:
             for row, answer in zip(rows, answers, strict=True)
         ]
 
+    def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What `Watch` would see at `step`, from answers to all held-out rows."""
+        ids = {row.sample.id for row in self.drifting}
+        drifts = [row["drift"] for row in asked if row["kind"] == "vl" and row["id"] in ids]
+        right = [row["right"] for row in asked if row["kind"] == "audio"]
+        return _seen(step, drifts, right)
+
 
 class Watch:
-    """Looks at drift and audio accuracy every so many steps; a checkpoint keeps what it saw."""
+    """Looks at drift and audio accuracy every so many steps; a checkpoint keeps what it saw.
 
-    def __init__(self, bench: RetentionBench, feeder: Feeder, every: int) -> None:
-        self.bench, self.feeder, self.every = bench, feeder, every
+    Not after the `last` step: all held-out rows are asked then.
+    """
+
+    def __init__(self, bench: RetentionBench, feeder: Feeder, *, every: int, last: int) -> None:
+        self.bench, self.feeder, self.every, self.last = bench, feeder, every, last
         self.seen: list[dict[str, Any]] = []
 
     def __call__(self, record: StepRecord) -> None:
-        if (record.step + 1) % self.every == 0:
-            self.seen.append(self.look(record.step + 1))
+        step = record.step + 1
+        if step % self.every == 0 and step < self.last:
+            self.seen.append(self.look(step))
 
     def look(self, step: int) -> dict[str, Any]:
         """Ask the rows now, with the model as it answers and not as it trains."""
@@ -188,11 +201,7 @@ class Watch:
         drifts = [a.drift for a in forced(self.feeder, self.bench.drifting, self.bench.teacher)]
         right = [a.right for a in forced(self.feeder, self.bench.hearing)]
         model.train(training)
-        return {
-            "step": step,
-            "drift": math.fsum(drifts) / len(drifts),
-            "audio_accuracy": sum(right) / len(right),
-        }
+        return _seen(step, drifts, right)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -201,3 +210,11 @@ class Watch:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
         self.seen = [dict(row) for row in state["seen"]]
+
+
+def _seen(step: int, drifts: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
+    return {
+        "step": step,
+        "drift": math.fsum(drifts) / len(drifts),
+        "audio_accuracy": sum(right) / len(right),
+    }

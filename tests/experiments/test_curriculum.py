@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safe.config import CurriculumConfig
 from safe.errors import ConfigError, EvidenceError
-from safe.experiments import curriculum_parts
+from safe.experiments import curriculum_parts, curriculum_rehearsal
 from safe.experiments.context import Context
 from safe.experiments.curriculum_script import replay, script
 from safe.experiments.runner import run_part
@@ -56,7 +56,7 @@ def test_a_crash_is_found_and_the_rest_unavailable(config, tmp_path, monkeypatch
     def broken(*_, **__):
         raise RuntimeError("the stage transition broke")
 
-    monkeypatch.setattr(curriculum_parts, "warm_start", broken)
+    monkeypatch.setattr(curriculum_rehearsal, "warm_start", broken)
     context = Context(config=config, folder=tmp_path / "parts" / "normal")
     context.folder.mkdir(parents=True)
     found = curriculum_parts.run(context, "normal")
@@ -70,7 +70,7 @@ def test_an_unknown_part_is_refused(config):
 
 
 def test_a_run_that_is_not_there_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="the run 'normal' is not there"):
+    with pytest.raises(EvidenceError, match="the run 'resumed' is not there"):
         run(config, EXPERIMENT, tmp_path)
 
 

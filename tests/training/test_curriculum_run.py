@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safe.config import CurriculumConfig
 from safe.data.sample import Sample
 from safe.errors import ConfigError, TrainingError
-from safe.experiments.curriculum_parts import content
+from safe.experiments.curriculum_rehearsal import content
 from safe.experiments.curriculum_script import misdrawn, missing_lines
 from safe.files import write_json
 from safe.training.curriculum import Curriculum, EpochMetrics

@@ -1,37 +1,30 @@
 from safe.experiments.curriculum_script import PARTS as PARTS_08
 
-*WHOLE_08, RESUMED_08 = PARTS_08
+for number, names in enumerate(RUN.jobs(PARTS_08)):
 
-
-rule part_08:
-    input:
-        features=RUN.path("features.json"),
-        go=ancient(RUN.go("08_curriculum")),
-        parents=RUN.parents("08_curriculum"),
-    output:
-        RUN.path("08_curriculum", "parts", "{part}", "result.json"),
-    log:
-        RUN.path("logs", "part_08_{part}.log"),
-    benchmark:
-        RUN.path("benchmarks", "part_08_{part}.tsv")
-    wildcard_constraints:
-        part="|".join(WHOLE_08),
-    conda:
-        "../../environment.yml"
-    threads: RUN.part_threads
-    params:
-        config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
-        code=RUN.code_of("safe.experiments.curriculum_parts"),
-    shell:
-        "safe part 08_curriculum {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
-
-
-# First of all, as it takes longest: it is killed and started again.
-use rule part_08 as resumed_08 with:
-    wildcard_constraints:
-        part=RESUMED_08,
-    priority: 1
+    rule:
+        name:
+            f"parts_08_{number}"
+        input:
+            features=RUN.path("features.json"),
+            go=ancient(RUN.go("08_curriculum")),
+            parents=RUN.parents("08_curriculum"),
+        output:
+            expand(RUN.path("08_curriculum", "parts", "{part}", "result.json"), part=names),
+        log:
+            RUN.path("logs", f"parts_08_{number}.log"),
+        benchmark:
+            RUN.path("benchmarks", f"parts_08_{number}.tsv")
+        conda:
+            "../../environment.yml"
+        threads: RUN.part_threads
+        params:
+            names=names,
+            config=RUN_CONFIG,
+            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
+            code=RUN.code_of("safe.experiments.curriculum_parts"),
+        shell:
+            "safe part 08_curriculum {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule measure_08:
