@@ -179,20 +179,71 @@ def gate(
 
 
 @app.command()
-def report(run: RunFolder, criteria: CriteriaFolder = None, as_json: AsJson = False) -> None:
+def launch(
+    run: RunFolder,
+    criteria: CriteriaFolder = None,
+    waivers: WaiversFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the launch token, or fail with the reasons; every measurement is judged once more."""
+    from safe.gates.launching import check_launch
+    from safe.gates.run import open_gate_run
+    from safe.gates.token import GateClosed
+
+    try:
+        found = check_launch(open_gate_run(run, criteria=criteria, waivers=waivers))
+    except GateClosed as closed:
+        print(closed, file=sys.stderr)
+        raise typer.Exit(1) from None
+    if as_json:
+        echo_json(found)
+    else:
+        typer.echo(f"launch GO: {run.name}")
+
+
+@app.command()
+def sign(
+    run: RunFolder,
+    name: Annotated[str, typer.Option(help="who signs")],
+    comment: Annotated[str, typer.Option(help="what to say beside it")] = "",
+    criteria: CriteriaFolder = None,
+    waivers: WaiversFile = None,
+) -> None:
+    """Sign a launch that is GO: a copy of its page with name, time and digest of the evidence."""
+    from safe.gates.run import open_gate_run
+    from safe.gates.token import GateClosed
+    from safe.report.sign import sign as sign_run
+
+    try:
+        folder = sign_run(
+            open_gate_run(run, criteria=criteria, waivers=waivers), name=name, comment=comment
+        )
+    except GateClosed as closed:
+        print(closed, file=sys.stderr)
+        raise typer.Exit(1) from None
+    typer.echo(f"signed by {name}: {folder}")
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    criteria: CriteriaFolder = None,
+    waivers: WaiversFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Write launch.json and the launch checklist page, whatever happened."""
     from safe.gates.run import open_gate_run
     from safe.report.page import render
 
-    gates = open_gate_run(run, criteria=criteria, lenient=True)
-    page = render(run, gates.criteria)
-    launch = json.loads((run / "launch.json").read_text(encoding="utf-8"))
+    gates = open_gate_run(run, criteria=criteria, waivers=waivers, lenient=True)
+    page = render(gates)
+    found = json.loads((run / "launch.json").read_text(encoding="utf-8"))
     if as_json:
-        echo_json(launch)
+        echo_json(found)
     else:
-        counts = Counter(row["status"] for row in launch["experiments"].values())
+        counts = Counter(row["status"] for row in found["experiments"].values())
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
-        typer.echo(f"launch {launch['verdict']} ({said}): {page}")
+        typer.echo(f"launch {found['verdict']} ({said}): {page}")
 
 
 @app.command()
@@ -200,13 +251,14 @@ def explain(
     experiment: Annotated[str | None, typer.Argument(help="03 or 03_tiny_overfit")] = None,
     run: Annotated[Path, typer.Option("--run", help="results/RUN")] = Path("results/default"),
     criteria: CriteriaFolder = None,
+    waivers: WaiversFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Which number decides, how far it is from its bound, and what it would unblock."""
     from safe.gates.explain import as_text, explain_run
     from safe.gates.run import open_gate_run
 
-    gates = open_gate_run(run, criteria=criteria, lenient=True)
+    gates = open_gate_run(run, criteria=criteria, waivers=waivers, lenient=True)
     found = explain_run(gates, None if experiment is None else gates.find(experiment))
     if as_json:
         echo_json(found)

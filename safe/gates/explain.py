@@ -29,7 +29,7 @@ def explain_run(run: GateRun, experiment: str | None = None) -> list[dict[str, A
     Raises:
         ConfigError: the criteria cannot be read.
     """
-    rows = rows_of(run.folder, load_all(run.criteria))
+    rows = rows_of(run, load_all(run.criteria))
     names = list(rows) if experiment is None else [experiment]
     return [_entry(run, rows, name) for name in names]
 

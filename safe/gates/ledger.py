@@ -13,7 +13,9 @@ from safe.files import write_json
 from safe.gates.catalogue import module_path
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
+from safe.gates.judge import judge
 from safe.gates.launch import LAUNCH_ITEMS
+from safe.gates.run import GateRun, open_gate_run
 from safe.gates.schema import (
     SCHEMA_VERSION,
     CriteriaFile,
@@ -24,6 +26,7 @@ from safe.gates.schema import (
     evidence_digest,
 )
 from safe.gates.token import obstacle
+from safe.gates.waivers import load_waivers
 
 OPEN: tuple[Status, ...] = ("go", "waived")
 
@@ -77,16 +80,17 @@ def _judge_command(run_folder: Path, experiment: str) -> str:
 
 
 def _own(
-    run_folder: Path, criteria: CriteriaFile, today: date | None
+    run: GateRun, criteria: CriteriaFile, today: date | None
 ) -> tuple[Status, str, str | None, Decision | None]:
     """(status, reason, next command, decision) as if nothing stood upstream."""
-    name, folder = criteria.experiment, run_folder / criteria.experiment
+    run_folder, name = run.folder, criteria.experiment
+    folder = run_folder / name
     if not (folder / "measurement.json").is_file() and not (folder / "decision.json").is_file():
         if not module_path(name).is_file():
             return "not-run", "no experiment module measures this yet", None, None
         return "not-run", "nothing was measured yet", _command(run_folder, name), None
     try:
-        evidence = evidence_digest(read_measurement(folder / "measurement.json"))
+        measurement = read_measurement(folder / "measurement.json")
     except SafeError as error:
         return "no-go", _one_line(error), _command(run_folder, name, force=True), None
     judging = _judge_command(run_folder, name)
@@ -96,7 +100,7 @@ def _own(
         decision = read_decision(folder / "decision.json")
     except SafeError as error:
         return "no-go", _one_line(error), judging, None
-    if decision.digests["evidence"] != evidence:
+    if decision.digests["evidence"] != evidence_digest(measurement):
         return "stale", "measured again since it was judged", judging, decision
     if decision.digests["criteria"] != criteria_digest(criteria):
         return "stale", "its criteria changed since it was judged", judging, decision
@@ -104,15 +108,31 @@ def _own(
     if reason is not None:
         explain = shlex.join(["safe", "explain", name[:2], "--run", str(run_folder)])
         return "no-go", reason, explain, decision
+    try:
+        again = judge(measurement, criteria, load_waivers(run.waivers), run.scale, today=today)
+    except SafeError as error:
+        return "no-go", _one_line(error), None, decision
+    if again.digests["decision"] != decision.digests["decision"]:
+        return "stale", _what_differs(decision, again), judging, decision
     waived = [j.id for j in decision.criteria if j.verdict == "waived"]
     if waived:
         return "waived", f"GO by waiver of {', '.join(waived)}", None, decision
     return "go", "every required criterion passes", None, decision
 
 
-def _upstream(
-    run_folder: Path, criteria: CriteriaFile, decision: Decision, rows: dict[str, StatusRow]
-) -> str | None:
+def _what_differs(kept: Decision, again: Decision) -> str:
+    """Why a decision is not what its measurement, criteria and waivers say."""
+    if kept.digests["waivers"] != again.digests["waivers"]:
+        return "its waivers changed since it was judged"
+    if kept.verdict != again.verdict:
+        return f"it says {kept.verdict}, and its measurement judged again {again.verdict}"
+    old = {j.id: j for j in kept.criteria}
+    differ = [j.id for j in again.criteria if old.get(j.id) != j]
+    named = f" in {', '.join(differ)}" if differ else ""
+    return f"it is not what its measurement says when it is judged again{named}"
+
+
+def _upstream(criteria: CriteriaFile, decision: Decision, rows: dict[str, StatusRow]) -> str | None:
     """Why a decision no longer rests on its upstream; None where it does."""
     for need in criteria.needs:
         parent = decision.upstream.get(need)
@@ -126,10 +146,10 @@ def _upstream(
 
 
 def _row(
-    run_folder: Path, criteria: CriteriaFile, rows: dict[str, StatusRow], today: date | None
+    run: GateRun, criteria: CriteriaFile, rows: dict[str, StatusRow], today: date | None
 ) -> StatusRow:
     name = criteria.experiment
-    status, reason, command, decision = _own(run_folder, criteria, today)
+    status, reason, command, decision = _own(run, criteria, today)
     barred = [n for n in criteria.needs if rows[n].status in ("no-go", "blocked")]
     if barred:
         status, command = "blocked", rows[barred[0]].next
@@ -139,10 +159,10 @@ def _row(
         else:
             reason = f"waits for {barred[0]}, which is NO-GO: {cause.reason}"
     elif decision is not None and status in ("go", "waived", "no-go"):
-        lost = _upstream(run_folder, criteria, decision, rows)
+        lost = _upstream(criteria, decision, rows)
         if lost is not None:
             status, reason = "stale", lost
-            command = _command(run_folder, name, force=True)
+            command = _command(run.folder, name, force=True)
     elif status == "not-run" and command is not None and decision is None:
         waiting = [n for n in criteria.needs if rows[n].status not in OPEN]
         if waiting:
@@ -163,18 +183,21 @@ def _row(
 
 
 def rows_of(
-    run_folder: Path,
+    run: GateRun,
     files: list[CriteriaFile],
     today: date | None = None,
     faults: Mapping[str, SafeError] | None = None,
 ) -> dict[str, StatusRow]:
-    """The standing of every experiment of `files`, and of those whose criteria file is faulty."""
+    """The standing of every experiment of `files`, and of those whose criteria file is faulty.
+
+    Every measurement is judged once more: a decision that says something else does not count.
+    """
     faults = faults or {}
     by_name = {f.experiment: f for f in files}
     rows: dict[str, StatusRow] = {}
     for name in sorted({*by_name, *faults}):
         if name in by_name:
-            rows[name] = _row(run_folder, by_name[name], rows, today)
+            rows[name] = _row(run, by_name[name], rows, today)
         else:
             rows[name] = StatusRow(
                 experiment=name,
@@ -198,7 +221,8 @@ def statuses(
     Raises:
         ConfigError: the criteria cannot be read.
     """
-    return rows_of(run_folder, load_all(criteria_folder), today)
+    run = open_gate_run(run_folder, criteria=criteria_folder, lenient=True)
+    return rows_of(run, load_all(criteria_folder), today)
 
 
 def launch_document(
@@ -243,12 +267,10 @@ def launch_document(
     }
 
 
-def write_launch(
-    run_folder: Path, criteria_folder: Path, scale: str | None = None, today: date | None = None
-) -> dict[str, Any]:
+def write_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:
     """Write results/RUN/launch.json and return it; a faulty criteria file is a NO-GO in it."""
-    files, faults = load_each(criteria_folder)
-    rows = rows_of(run_folder, files, today, faults)
-    document = launch_document(run_folder.name, scale, files, rows)
-    write_json(run_folder / "launch.json", document)
+    files, faults = load_each(run.criteria)
+    rows = rows_of(run, files, today, faults)
+    document = launch_document(run.folder.name, run.scale, files, rows)
+    write_json(run.folder / "launch.json", document)
     return document

@@ -9,13 +9,12 @@ from markupsafe import Markup
 
 from safe.files import write_text
 from safe.gates.ledger import write_launch
-from safe.gates.run import open_gate_run
+from safe.gates.run import GateRun
+from safe.gates.signatures import PAGE
 from safe.report.view import build
 
-PAGE = "launch_checklist.html"
 
-
-def render(run_folder: Path, criteria_folder: Path) -> Path:
+def render(run: GateRun) -> Path:
     """Write launch.json and the page, whatever happened in the run.
 
     Returns:
@@ -24,8 +23,7 @@ def render(run_folder: Path, criteria_folder: Path) -> Path:
     Raises:
         SafeError: the folder cannot be written to.
     """
-    scale = open_gate_run(run_folder, criteria=criteria_folder, lenient=True).scale
-    launch = write_launch(run_folder, criteria_folder, scale)
+    launch = write_launch(run)
     environment = Environment(
         loader=PackageLoader("safe.report", "."),
         autoescape=True,
@@ -36,7 +34,7 @@ def render(run_folder: Path, criteria_folder: Path) -> Path:
     loader = environment.loader
     assert loader is not None
     style = Markup(loader.get_source(environment, "checklist.css")[0])  # noqa: S704  # our own
-    view = build(run_folder, criteria_folder, launch)
-    page = run_folder / PAGE
+    view = build(run, launch)
+    page = run.folder / PAGE
     write_text(page, environment.get_template("checklist.html.j2").render(style=style, **view))
     return page

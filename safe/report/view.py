@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from safe.gates.criteria import load_each
 from safe.gates.documents import read_decision, read_json, read_measurement
 from safe.gates.explain import downstream
 from safe.gates.ledger import OPEN, StatusRow, rows_of
+from safe.gates.run import GateRun
 from safe.gates.schema import CriteriaFile, Criterion, Decision, Judged, Measurement, Metric
+from safe.gates.signatures import read_signatures
 from safe.gates.wording import statement
 from safe.report import format as fmt
 from safe.report.inline import Plot, link, plot
@@ -221,10 +224,11 @@ def _header(run_folder: Path, experiments: list[dict[str, Any]]) -> tuple[dict[s
     return header, problem
 
 
-def build(run_folder: Path, criteria_folder: Path, launch: dict[str, Any]) -> dict[str, Any]:
+def build(run: GateRun, launch: dict[str, Any]) -> dict[str, Any]:
     """Everything the template needs. Raises nothing for what lies in the run's folder."""
-    files, faults = load_each(criteria_folder)
-    rows = rows_of(run_folder, files, faults=faults)
+    run_folder = run.folder
+    files, faults = load_each(run.criteria)
+    rows = rows_of(run, files, faults=faults)
     by_name = {f.experiment: f for f in files}
     experiments = [
         _experiment_view(run_folder, row, by_name.get(name), rows, launch.get("scale"))
@@ -233,7 +237,7 @@ def build(run_folder: Path, criteria_folder: Path, launch: dict[str, Any]) -> di
     header, problem = _header(run_folder, experiments)
     problems = [problem] if problem else []
     if not rows:
-        problems.append(f"{criteria_folder}: no criteria files, so nothing can be judged")
+        problems.append(f"{run.criteria}: no criteria files, so nothing can be judged")
     waived = [
         {"experiment": e["name"], "id": j.id, "statement": statement(j), **(j.waiver or {})}
         for e in experiments
@@ -242,11 +246,13 @@ def build(run_folder: Path, criteria_folder: Path, launch: dict[str, Any]) -> di
     required = [e for e in experiments if not e["optional"]]
     return {
         "run": run_folder.name,
+        "folder": shlex.quote(str(run_folder)),
         "launch": launch,
         "header": header,
         "problems": problems,
         "experiments": experiments,
         "waivers": waived,
+        "signatures": read_signatures(run_folder, launch),
         "changed": [e["name"] for e in experiments if e["changed"]],
         "done": sum(e["open"] for e in required),
         "required": len(required),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safe.errors import EvidenceError
-from safe.gates.ledger import decision_parent, statuses, write_launch
-from safe.gates.run import judge_experiment, open_gate_run
-from safe.gates.schema import Metric, Parent
+from safe.gates.criteria import load_all, load_criteria
+from safe.gates.ledger import decision_parent, rows_of, statuses, write_launch
+from safe.gates.run import GateRun, judge_experiment, open_gate_run
+from safe.gates.schema import Decision, Metric, Parent, decision_digest
 from tests.gates.builders import (
     CRITERIA,
     NAMES,
@@ -103,6 +105,57 @@ def test_an_edited_decision_is_a_no_go(run: Path) -> None:
     assert "edited" in statuses(run, CRITERIA)[NAMES[2]].reason
 
 
+def forge(path: Path, **changes: Any) -> None:
+    """Edit a decision and give it the digest that fits."""
+    decision = Decision.model_validate(json.loads(path.read_text()) | changes)
+    digests = {**decision.digests, "decision": decision_digest(decision)}
+    document = decision.model_copy(update={"digests": digests}).model_dump(mode="json")
+    path.write_text(json.dumps(document))
+
+
+def test_a_decision_forged_with_its_digest_does_not_count(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
+    path = run / NAMES[2] / "decision.json"
+    judged = json.loads(path.read_text())["criteria"]
+    forge(path, verdict="GO", criteria=[c | {"verdict": "pass"} for c in judged])
+    row = statuses(run, CRITERIA)[NAMES[2]]
+    assert row.status == "stale"
+    assert row.reason == "it says GO, and its measurement judged again NO-GO"
+    assert "safe judge" in str(row.next)
+
+
+def test_a_forged_margin_is_named(run: Path) -> None:
+    path = run / NAMES[2] / "decision.json"
+    judged = json.loads(path.read_text())["criteria"]
+    forge(path, criteria=[judged[0] | {"margin": 99.0}, *judged[1:]])
+    row = statuses(run, CRITERIA)[NAMES[2]]
+    assert row.status == "stale"
+    assert row.reason.endswith(judged[0]["id"])
+
+
+def test_waivers_that_changed_or_cannot_be_read_do_not_count(run: Path, tmp_path: Path) -> None:
+    gates = open_gate_run(run, waivers=tmp_path / "waivers.yaml")
+    gates.waivers.write_text(
+        json.dumps(
+            [
+                {
+                    "run": run.name,
+                    "experiment": NAMES[1],
+                    "criterion": load_criteria(CRITERIA / f"{NAMES[1]}.yaml").criteria[0].id,
+                    "author": "A. Person",
+                    "reason": "a waiver that nothing needs, only to see",
+                    "expires": "2999-01-01",
+                    "evidence": "0" * 64,
+                }
+            ]
+        )
+    )
+    rows = rows_of(gates, load_all(CRITERIA))
+    assert rows[NAMES[1]].reason == "its waivers changed since it was judged"
+    gates.waivers.write_text("{")
+    assert rows_of(gates, load_all(CRITERIA))[NAMES[0]].status == "no-go"
+
+
 def test_a_measurement_without_its_upstream_is_stale(run: Path) -> None:
     path = run / NAMES[2] / "measurement.json"
     document = json.loads(path.read_text())
@@ -124,7 +177,7 @@ def test_the_parent_is_the_decision_as_it_stands(run: Path, tmp_path: Path) -> N
 
 
 def test_launch_waits_for_what_was_not_run(run: Path) -> None:
-    launch = write_launch(run, CRITERIA, "miniature")
+    launch = write_launch(open_gate_run(run))
     assert launch == json.loads((run / "launch.json").read_text())
     assert launch["verdict"] == "NO-GO"
     assert len(launch["experiments"]) == 12
@@ -134,13 +187,18 @@ def test_launch_waits_for_what_was_not_run(run: Path) -> None:
     assert not any("12_rl_gate" in reason for reason in launch["reasons"])
 
 
+def gates_of(run: Path, criteria: Path) -> GateRun:
+    waivers = criteria.parent / "none.yaml"
+    return open_gate_run(run, criteria=criteria, waivers=waivers, scale="full")
+
+
 def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
     """A run of two experiments that support every launch item, the second one optional."""
     folder, run = tmp_path / "criteria", tmp_path / "trial"
     folder.mkdir()
     items = ["base_parity", "pilot_gains", "efficiency", "curriculum", "metrics", "reproducible"]
-    gates = open_gate_run(run, criteria=folder, waivers=tmp_path / "none.yaml", scale="full")
-    (tmp_path / "none.yaml").write_text("[]")
+    gates = gates_of(run, folder)
+    gates.waivers.write_text("[]")
     for name, options, value in (
         ("01_made_up", {"launch_items": items}, 0.97),
         ("02_extra", {"optional": True}, optional_value),
@@ -154,13 +212,13 @@ def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
 
 def test_launch_is_go_when_all_is(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
-    launch = write_launch(run, folder)
+    launch = write_launch(gates_of(run, folder))
     assert (launch["verdict"], launch["reasons"]) == ("GO", [])
 
 
 def test_an_optional_no_go_is_shown_and_does_not_block(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path, optional_value=0.5)
-    launch = write_launch(run, folder)
+    launch = write_launch(gates_of(run, folder))
     assert launch["experiments"]["02_extra"]["status"] == "no-go"
     assert launch["verdict"] == "GO"
 
@@ -169,11 +227,8 @@ def test_an_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
     path = folder / "01_made_up.yaml"
     path.write_text(path.read_text().replace('"metrics", ', ""))
-    judge_experiment(
-        open_gate_run(run, criteria=folder, waivers=tmp_path / "none.yaml", scale="full"),
-        "01_made_up",
-    )
-    launch = write_launch(run, folder)
+    judge_experiment(gates_of(run, folder), "01_made_up")
+    launch = write_launch(gates_of(run, folder))
     assert launch["verdict"] == "NO-GO"
     assert launch["items"]["metrics"]["reasons"] == ["no experiment supports it"]
 
@@ -181,7 +236,7 @@ def test_an_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
 def test_a_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: Path) -> None:
     edited = Path(shutil.copytree(CRITERIA, tmp_path / "criteria"))
     (edited / f"{NAMES[1]}.yaml").write_text("criteria: [")
-    launch = write_launch(run, edited)
+    launch = write_launch(open_gate_run(run, criteria=edited))
     rows = launch["experiments"]
     assert rows[NAMES[1]]["status"] == "no-go"
     assert "cannot be read" in rows[NAMES[1]]["reason"]

@@ -1,0 +1,121 @@
+"""Signed copies of the launch checklist: who looked at which evidence, and when.
+
+A signature is a folder below results/RUN/signed: the page as it was signed, and signature.json
+with name, time, digest of the evidence and digest of the page. It says that a person looked; it is
+no cryptographic signature, and whoever can write to the folder can write another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from safe.config import explain_validation
+from safe.digest import digest_file
+from safe.errors import EvidenceError, SafeError
+from safe.files import write_json, write_text
+from safe.gates.documents import read_json
+from safe.gates.launching import evidence_of
+from safe.gates.schema import SCHEMA_VERSION, Document
+
+FOLDER, RECORD, PAGE = "signed", "signature.json", "launch_checklist.html"
+MEND = "delete the folder and sign again"
+
+
+class Signature(Document):
+    """Who signed, when (ISO 8601, UTC), and what."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    verdict: Literal["GO", "NO-GO"]
+    name: str = Field(min_length=1, max_length=200)
+    comment: str = Field(default="", max_length=2000)
+    time: str
+    evidence: str = Field(pattern=r"^[0-9a-f]{64}$")
+    page: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Standing(Document):
+    """A signature as it stands today: `fault` says why it no longer holds."""
+
+    folder: str
+    signature: Signature | None
+    fault: str | None
+
+
+def write_signature(
+    run_folder: Path,
+    launch: Mapping[str, Any],
+    page: str,
+    *,
+    name: str,
+    comment: str = "",
+    now: datetime | None = None,
+) -> Path:
+    """Keep a signed copy of `page`.
+
+    Args:
+        launch: what launch.json holds; the page shows it.
+        name: of the person.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        EvidenceError: name or comment is empty or too long, or this very second has a signature.
+    """
+    moment = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+    folder = run_folder / FOLDER / moment.strftime("%Y%m%dT%H%M%SZ")
+    if folder.exists():
+        raise EvidenceError("signed a moment ago", where=folder, mend="sign again in a second")
+    folder.mkdir(parents=True)
+    try:
+        write_text(folder / PAGE, page)
+        signature = Signature(
+            run=launch["run"],
+            verdict=launch["verdict"],
+            name=name.strip(),
+            comment=comment.strip(),
+            time=moment.isoformat(),
+            evidence=evidence_of(launch),
+            page=digest_file(folder / PAGE),
+        )
+        write_json(folder / RECORD, signature.model_dump(mode="json"))
+    except BaseException as error:
+        for path in (folder / PAGE, folder / RECORD):
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+        if isinstance(error, ValidationError):
+            what = explain_validation(error, Signature, folder)
+            raise EvidenceError(what, mend="sign with --name 'Your Name'") from None
+        raise
+    return folder
+
+
+def read_signatures(run_folder: Path, launch: Mapping[str, Any]) -> list[Standing]:
+    """Every signature of a run, the oldest first, held against its evidence as it stands."""
+    evidence = evidence_of(launch)
+    found = []
+    for folder in sorted((run_folder / FOLDER).glob("*")):
+        signature, fault = None, None
+        try:
+            signature = _read(folder / RECORD)
+            if digest_file(folder / PAGE) != signature.page:
+                fault = "the page was changed after it was signed"
+            elif signature.evidence != evidence:
+                fault = "the evidence has changed since it was signed"
+        except (SafeError, OSError) as error:
+            fault = " ".join(str(error).split())
+        found.append(Standing(folder=f"{FOLDER}/{folder.name}", signature=signature, fault=fault))
+    return found
+
+
+def _read(path: Path) -> Signature:
+    try:
+        return Signature.model_validate(read_json(path, mend=MEND))
+    except ValidationError as error:
+        raise EvidenceError(explain_validation(error, Signature, path), mend=MEND) from None
