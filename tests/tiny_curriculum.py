@@ -36,11 +36,11 @@ CURRICULUM = {
 RETENTION = {
     "start_steps": 60,
     "steps": 60,
-    "lr_factor": 1.0,
+    "lr_factor": 0.4,  # what is learned without retention must leave something to be lost
     "rows": 200,
     "batch_size": 16,
     "seeds": 2,
-    "null_space": 6,
+    "null_space": 80,
     "weights": [1.0, 5.0, 10.0],
     "drift_every": 30,
     "drift_items": 40,
@@ -56,7 +56,7 @@ def make_curriculum_run(root: Path) -> RunConfig:
     config = make_gating_run(root)
     measure(Context(config=config, folder=config.folder / "05_gating"))
     values = config.model_dump(mode="json") | {"curriculum": CURRICULUM, "retention": RETENTION}
-    values["stage_a"] |= {"distillation": 5.0, "retention_rows": 12, "renew_every": 30}
+    values["stage_a"] |= {"distillation": 5.0, "retention_rows": 80, "renew_every": 30}
     return parse_run_config(values, "tests/tiny_curriculum.py")
 
 

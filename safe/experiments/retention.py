@@ -38,6 +38,7 @@ RULE = (
     "the least weight whose VL drop stays within retention.max_vl_drop and whose audio accuracy "
     "stays within retention.margin of the best weight's, both by the upper bound"
 )
+LEAST_LEFT = 0.1  # of what the base knows, where something else is to be no worse
 NOTHING = 1e-4  # nats per answer token: what rounding leaves between a model and itself
 Items = Sequence[Mapping[str, Any]]
 
@@ -194,7 +195,7 @@ def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare
     """VL accuracy of a variant less that of the same with the projection."""
     without = found[bare]
     held = found["null_space" if bare == "none" else f"{bare}-null_space"]
-    why = without.why_not or held.why_not
+    why = without.why_not or held.why_not or _nothing_left(without)
     if why:
         return METERS.missing(name, why)
     one, other = without.of("vl"), held.of("vl")
@@ -210,6 +211,18 @@ def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare
             "in_training": held.result["null_space"],
             "full_size": _full_size(config),
         },
+    )
+
+
+def _nothing_left(without: Trained) -> str | None:
+    """Why nothing can be worse than this part, where it has forgotten nearly everything."""
+    rows = without.of("vl")
+    left, known = (sum(bool(row[c]) for row in rows) for c in ("right", "base_right"))
+    if left >= LEAST_LEFT * known:
+        return None
+    return (
+        f"{without.name} answers {left} of the {known} VL questions that the base does: too "
+        "little is left for the projection to lose; train it for fewer steps, or more slowly"
     )
 
 

@@ -76,7 +76,7 @@ def test_parts_differ_in_what_holds_alone(config):
     ]  # fmt: skip
     assert lambdas(config) == {"lambda_1": 1.0, "distilled": 5.0, "lambda_10": 10.0}
     whole = plan(config, "distilled-null_space-fisher")
-    assert (whole.distillation, whole.null_space, whole.fisher) == (5.0, 6, 1000.0)
+    assert (whole.distillation, whole.null_space, whole.fisher) == (5.0, 80, 1000.0)
     none = plan(config, "none")
     assert (none.distillation, none.null_space, none.fisher) == (0.0, 0, 0.0)
     with pytest.raises(ConfigError, match="no part 'distilled-luck'"):
@@ -112,4 +112,4 @@ def test_the_result_says_how_it_was_trained(config):
     found = json.loads(path.read_text())
     taken_out = found["null_space"]["share_of_update_taken_out"]
     assert all(0 < share < 1 for share in taken_out.values())
-    assert found["null_space"]["memory"]["directions"] == 6
+    assert found["null_space"]["memory"]["directions"] == 80

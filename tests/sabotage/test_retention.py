@@ -1,9 +1,12 @@
 """09 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from safe.experiments import retention_parts
+from safe.experiments.retention_parts import ITEMS
 from safe.training import losses
 from safe.training.forced import Forced
 from safe.training.null_space import NullSpace
@@ -120,6 +123,17 @@ def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
     monkeypatch.setattr(NullSpace, "after_update", towards)
     train_again(config, EXPERIMENT, "null_space", "distilled-null_space")
     assert outcome(config)[0]["09.null_space"] == "fail"
+
+
+def test_a_projection_where_nothing_is_left_to_lose(config):
+    """Nothing is worse than a part that has forgotten everything, and that says nothing."""
+    path = config.folder / EXPERIMENT / "parts" / "none" / ITEMS
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("right")
+    pq.write_table(table.set_column(place, "right", pa.array([False] * len(table))), path)
+    found, reasons = outcome(config)
+    assert found["09.null_space"] == "unavailable"
+    assert "too little is left" in reasons["null_space"]
 
 
 def test_no_weight_that_holds(config):
