@@ -163,10 +163,10 @@ def make_learnable_run(root: Path) -> RunConfig:
         },
         tiny_overfit={
             "rows": 260,
-            "steps": 190,
+            "steps": 260,
             "batch_size": 32,
-            "projector_lr": 5e-3,
-            "lora_lr": 5e-3,
+            "projector_lr": 3e-3,
+            "lora_lr": 3e-3,
         },
     )
 

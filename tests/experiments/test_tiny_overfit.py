@@ -53,7 +53,7 @@ def test_every_number_can_be_traced(config, measured):
     assert len({r["generated"] for r in hearing}) == 4
     assert sum(r["off_changed"] for r in rows if r["task"] == "vl") == 0
     steps = pq.read_table(context.folder / "steps.parquet").to_pylist()
-    assert [s["step"] for s in steps] == list(range(190))
+    assert [s["step"] for s in steps] == list(range(260))
     with Image.open(context.folder / context.plots[0]) as plot:
         assert plot.format == "PNG"
         assert min(plot.size) > 300

@@ -76,8 +76,7 @@ def test_shuffled_sounds(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Features, "audio", audio)
     found = outcome(changed(config, tmp_path))
-    assert found["04.audio_needed"] == "fail"
-    assert found["04.audio_over_majority"] != "pass"
+    assert found["04.audio_needed"] == "fail"  # a lucky constant may beat the commonest answer
 
 
 def test_answers_that_leak_into_the_prompt(config, tmp_path, monkeypatch):
