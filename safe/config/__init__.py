@@ -1,0 +1,66 @@
+"""The one description of every setting; `workflow/schemas` is generated from it.
+
+Relative paths are relative to the folder the run is started in.
+"""
+
+from __future__ import annotations
+
+from safe.config.basis import Fraction, Layout, Positive, Strict
+from safe.config.curriculum import (
+    AugmentationConfig,
+    CurriculumConfig,
+    RehearsalConfig,
+    StageConfig,
+    StageLossConfig,
+)
+from safe.config.data import DatasetConfig, WorldConfig
+from safe.config.experiments import (
+    EvaluationConfig,
+    GatingConfig,
+    ParityConfig,
+    PilotConfig,
+    PreflightConfig,
+    ProfileConfig,
+    RetentionConfig,
+    SeedsConfig,
+    SweepConfig,
+    TinyOverfitConfig,
+)
+from safe.config.models import AdapterConfig, BaseConfig, LoraConfig
+from safe.config.reading import explain_validation, load_run_config, parse_run_config, read_yaml
+from safe.config.run import RunConfig
+from safe.config.training import StageAConfig, TrackingConfig
+
+__all__ = [
+    "AdapterConfig",
+    "AugmentationConfig",
+    "BaseConfig",
+    "CurriculumConfig",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "Fraction",
+    "GatingConfig",
+    "Layout",
+    "LoraConfig",
+    "ParityConfig",
+    "PilotConfig",
+    "Positive",
+    "PreflightConfig",
+    "ProfileConfig",
+    "RehearsalConfig",
+    "RetentionConfig",
+    "RunConfig",
+    "SeedsConfig",
+    "StageAConfig",
+    "StageConfig",
+    "StageLossConfig",
+    "Strict",
+    "SweepConfig",
+    "TinyOverfitConfig",
+    "TrackingConfig",
+    "WorldConfig",
+    "explain_validation",
+    "load_run_config",
+    "parse_run_config",
+    "read_yaml",
+]

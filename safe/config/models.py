@@ -1,0 +1,47 @@
+"""The frozen models, and what is trained beside them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from safe.config.basis import Fraction, Positive, Strict
+
+
+class BaseConfig(Strict):
+    """The frozen vision-language model and the frozen ear.
+
+    `train` names the miniature to train from scratch and cache; otherwise `vlm` and `ear` are
+    folders or hub ids opened by `from_pretrained` at the given revision.
+    """
+
+    train: Literal["world", "digits"] | None = None
+    vlm: str | None = None
+    vlm_revision: str | None = None
+    ear: str | None = None
+    ear_revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _either_trained_or_named(self) -> BaseConfig:
+        if (self.train is None) == (self.vlm is None or self.ear is None):
+            raise ValueError("give either `train`, or both `vlm` and `ear`")
+        return self
+
+
+class LoraConfig(Strict):
+    rank: Positive = 8
+    alpha: Positive = 16
+    dropout: Fraction = 0.0
+    targets: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+
+
+class AdapterConfig(Strict):
+    """The trainable part."""
+
+    projector: Literal["mlp", "resampler"] = "mlp"
+    audio_tokens: int = Field(default=4, ge=1, le=64)
+    hidden: Positive = 640  # width between the projector's two linear layers
+    lora: LoraConfig = LoraConfig()

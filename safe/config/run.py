@@ -1,0 +1,68 @@
+"""A whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from safe.config.basis import Positive, Strict
+from safe.config.curriculum import CurriculumConfig
+from safe.config.data import DatasetConfig, WorldConfig
+from safe.config.experiments import (
+    EvaluationConfig,
+    GatingConfig,
+    ParityConfig,
+    PilotConfig,
+    PreflightConfig,
+    ProfileConfig,
+    RetentionConfig,
+    SeedsConfig,
+    SweepConfig,
+    TinyOverfitConfig,
+)
+from safe.config.models import AdapterConfig, BaseConfig
+from safe.config.training import StageAConfig, TrackingConfig
+
+
+class RunConfig(Strict):
+    """A whole run: `results/RUN` comes from this and the code alone."""
+
+    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    scale: Literal["miniature", "full"]
+    seed: int = Field(ge=0)
+    results: Path = Path("results")
+    cache: Path = Path("cache")
+    criteria: Path = Path("config/criteria")
+    waivers: Path = Path("config/waivers.yaml")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: Positive = 2
+    world: WorldConfig | None = None
+    datasets: list[DatasetConfig] = Field(min_length=1)
+    base: BaseConfig
+    adapter: AdapterConfig = AdapterConfig()
+    preflight: PreflightConfig = PreflightConfig()
+    parity: ParityConfig = ParityConfig()
+    tiny_overfit: TinyOverfitConfig = TinyOverfitConfig()
+    stage_a: StageAConfig = StageAConfig()
+    pilot: PilotConfig = PilotConfig()
+    gating: GatingConfig = GatingConfig()
+    profile: ProfileConfig = ProfileConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    curriculum: CurriculumConfig
+    retention: RetentionConfig = RetentionConfig()
+    sweep: SweepConfig = SweepConfig()
+    seeds: SeedsConfig = SeedsConfig()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RunConfig:
+        names = [d.name for d in self.datasets]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two datasets share a name: {sorted(names)}")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.run
