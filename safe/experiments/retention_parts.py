@@ -15,22 +15,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from safe.config import RunConfig, StageAConfig
+from safe.config import StageAConfig
 from safe.digest import digest_file
 from safe.errors import TrainingError
 from safe.experiments.context import Context
 from safe.experiments.retention_plan import START, plan
+from safe.experiments.training_bench import Looks, TrainingBench
 from safe.files import atomic
 from safe.models.checkpoint import save_adapter
-from safe.training.collate import Row, TextEncoder
-from safe.training.features import Features
+from safe.training.collate import Row
 from safe.training.feeding import Feeder
 from safe.training.forced import Forced, forced
 from safe.training.held_out import audio_rows, spread, vl_rows
-from safe.training.opened import OpenedBase, open_base, use_threads
-from safe.training.stage_a import StageA, StageARun, select_stage_a
-from safe.training.teacher import Teacher
-from safe.training.trainer import StepRecord
+from safe.training.stage_a import StageA, StageARun
 from safe.training.warm_start import warm_start
 
 ADAPTER = Path("09_retention", "parts", START, "adapter")
@@ -45,8 +42,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> RetentionBench:
     """
     for part in wanted:
         plan(context.config, part)
-    use_threads(context.config)
-    return RetentionBench(context.config, context.manifest, open_base(context.config))
+    return RetentionBench(context)
 
 
 def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
@@ -97,19 +93,13 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
 
 
-class RetentionBench:
+class RetentionBench(TrainingBench):
     """Rows to train on and to ask, the same for every part and seed."""
 
-    def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
-        own = config.retention
-        self.config, self.opened = config, opened
-        model = opened.build(config, seed=config.seed)
-        self.features = Features(opened, config.cache, model.projector.input_kind)
-        self.encoder = TextEncoder(opened.vlm, opened.processor)
-        self.teacher = Teacher(self.features, self.encoder, config.cache)
-        small = config.stage_a.model_copy(update={"rows": own.rows})
-        trained = config.model_copy(update={"stage_a": small})
-        self.rows = select_stage_a(trained, manifest, self.features, self.encoder)
+    def __init__(self, context: Context) -> None:
+        own = context.config.retention
+        super().__init__(context, rows=own.rows)
+        config, manifest = self.config, self.manifest
         seeing = vl_rows(config, manifest, self.features, self.encoder)
         self.seeing = spread(seeing, own.vl_items)
         self.drifting = spread(self.seeing, own.drift_items)
@@ -122,7 +112,7 @@ class RetentionBench:
         """Train the adapter that all variants go on from. Returns what result.json holds."""
         config = self.config
         model = self.opened.build(config, seed=config.seed)
-        feeder = Feeder(model, self.features, self.encoder)
+        feeder = self.feeder(model)
         stage = StageA(feeder, self.rows, self.teacher, settings, config.seed)
         stage.train(config, checkpoint=folder / "start.pt", folder=None, name="09 start")
         model.eval()
@@ -140,12 +130,14 @@ class RetentionBench:
     ) -> tuple[StageA, list[dict[str, Any]], StageARun]:
         """The start, trained on; its drift and accuracy before the end; and how it went."""
         config = self.config
-        model = warm_start(config.folder / ADAPTER, self.opened, seed=seed)
-        feeder = Feeder(model, self.features, self.encoder)
+        model = warm_start(config.folder / ADAPTER, self.opened, seed=seed).eval()
+        feeder = self.feeder(model)
         stage = StageA(feeder, self.rows, self.teacher, settings, seed)
-        watch = Watch(self, feeder, every=config.retention.drift_every, last=settings.steps)
+        every = config.retention.drift_every  # and at the end, when all held-out rows are asked
+        steps = range(every, settings.steps, every)
+        watch = Looks(model, steps, lambda step: self.look(feeder, step))
         if self._first is None:
-            self._first = watch.look(0)
+            self._first = self.look(feeder, 0)
         watch.seen.append(self._first)
         trained = stage.train(config, checkpoint=checkpoint, folder=None, name=name, watch=watch)
         return stage, watch.seen, trained
@@ -170,46 +162,17 @@ class RetentionBench:
             for row, answer in zip(rows, answers, strict=True)
         ]
 
+    def look(self, feeder: Feeder, step: int) -> dict[str, Any]:
+        """Drift and audio accuracy on the rows that are asked while a part is trained."""
+        drifts = [answer.drift for answer in forced(feeder, self.drifting, self.teacher)]
+        return _seen(step, drifts, [answer.right for answer in forced(feeder, self.hearing)])
+
     def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What `Watch` would see at `step`, from answers to all held-out rows."""
+        """What `look` would say at `step`, from answers to all held-out rows."""
         ids = {row.sample.id for row in self.drifting}
         drifts = [row["drift"] for row in asked if row["kind"] == "vl" and row["id"] in ids]
         right = [row["right"] for row in asked if row["kind"] == "audio"]
         return _seen(step, drifts, right)
-
-
-class Watch:
-    """Looks at drift and audio accuracy every so many steps; a checkpoint keeps what it saw.
-
-    Not after the `last` step: all held-out rows are asked then.
-    """
-
-    def __init__(self, bench: RetentionBench, feeder: Feeder, *, every: int, last: int) -> None:
-        self.bench, self.feeder, self.every, self.last = bench, feeder, every, last
-        self.seen: list[dict[str, Any]] = []
-
-    def __call__(self, record: StepRecord) -> None:
-        step = record.step + 1
-        if step % self.every == 0 and step < self.last:
-            self.seen.append(self.look(step))
-
-    def look(self, step: int) -> dict[str, Any]:
-        """Ask the rows now, with the model as it answers and not as it trains."""
-        model = self.feeder.model
-        training = model.training
-        model.eval()
-        drifts = [a.drift for a in forced(self.feeder, self.bench.drifting, self.bench.teacher)]
-        right = [a.right for a in forced(self.feeder, self.bench.hearing)]
-        model.train(training)
-        return _seen(step, drifts, right)
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"seen": self.seen}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
-        self.seen = [dict(row) for row in state["seen"]]
 
 
 def _seen(step: int, drifts: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:

@@ -23,16 +23,14 @@ from safe.digest import digest_file
 from safe.errors import ConfigError, TrainingError
 from safe.evaluation.learning import same_answer
 from safe.experiments.context import Context
+from safe.experiments.training_bench import TrainingBench
 from safe.files import atomic
 from safe.models.checkpoint import save_adapter
-from safe.training.collate import Row, TextEncoder
-from safe.training.features import Features
+from safe.training.collate import Row
 from safe.training.feeding import Feeder
 from safe.training.held_out import audio_rows, swap_sounds, vl_rows
-from safe.training.opened import OpenedBase, open_base, use_threads
 from safe.training.peak_memory import peak_memory, reset_peak_memory
-from safe.training.stage_a import StageA, StageARun, select_stage_a
-from safe.training.teacher import Teacher
+from safe.training.stage_a import StageA, StageARun
 
 ARMS = ("distilled", "undistilled")
 CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its gate ON
@@ -76,8 +74,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> PilotBench:
     """
     for part in wanted:
         plan(context.config, part)
-    use_threads(context.config)
-    return PilotBench(context.config, context.manifest, open_base(context.config))
+    return PilotBench(context)
 
 
 def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
@@ -86,7 +83,7 @@ def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
     adapter, settings = plan(config, part)
     model = opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
     reset_peak_memory(model.device)
-    feeder = Feeder(model, bench.features, bench.encoder)
+    feeder = bench.feeder(model)
     stage = StageA(feeder, rows, bench.teacher, settings, config.seed)
     result: dict[str, Any] = {
         "part": part,
@@ -123,16 +120,11 @@ def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
     }
 
 
-class PilotBench:
-    """The frozen models, and the rows to train on and to ask, the same for every part."""
+class PilotBench(TrainingBench):
+    """Rows to train on and to ask, the same for every part."""
 
-    def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
-        self.config, self.manifest, self.opened = config, manifest, opened
-        kind = opened.build(config, seed=config.seed).projector.input_kind
-        self.features = Features(opened, config.cache, kind)
-        self.encoder = TextEncoder(opened.vlm, opened.processor)
-        self.teacher = Teacher(self.features, self.encoder, config.cache)
-        self.rows = select_stage_a(config, manifest, self.features, self.encoder)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self._heard: dict[str, list[Row]] = {}
 
     @cached_property
