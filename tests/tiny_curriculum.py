@@ -62,9 +62,9 @@ def make_curriculum_run(root: Path) -> RunConfig:
 
 @torch.no_grad()
 def forced(feeder: Feeder, rows: Sequence[Row], teacher: Teacher | None = None) -> list[Forced]:
-    """As the real one; of rows with a teacher, what the base would say is right."""
+    """As the real one; of VL rows with a teacher, what the base would say is right."""
     found = real_forced(feeder, rows, teacher)
-    if teacher is None:
+    if teacher is None or any(row.sample.task != "vl" for row in rows):
         return found
     alike: list[bool] = []
     for batch in batches(rows):

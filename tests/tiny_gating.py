@@ -23,6 +23,13 @@ def make_gating_run(root: Path, steps: int | None = None) -> RunConfig:
     The first `SHARED` of val show pictures that test shows too.
     """
     config = make_pilot_run(root, steps)
+    ask_about_pictures(config)
+    run_part(config, "04_stage_a_pilot", "distilled")
+    return changed(config, timed_items=6, timing_repeats=1)
+
+
+def ask_about_pictures(config: RunConfig) -> None:
+    """Put the questions that `make_gating_run` describes into the run's manifest."""
     manifest = config.folder / "data" / "manifest.parquet"
     samples = load_samples(manifest)
     pictures = [s for s in samples if s.task == "vl" and s.split == "test"]
@@ -42,8 +49,6 @@ def make_gating_run(root: Path, steps: int | None = None) -> RunConfig:
                 )
             )
     write_manifest(asked, manifest)
-    run_part(config, "04_stage_a_pilot", "distilled")
-    return changed(config, timed_items=6, timing_repeats=1)
 
 
 def changed(config: RunConfig, **gating: object) -> RunConfig:

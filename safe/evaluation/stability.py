@@ -1,11 +1,12 @@
-"""Is a training curve stable? Spikes and divergence in loss and gradient norm."""
+"""Is a training curve stable? Spikes, divergence and oscillation of loss and gradient norm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from itertools import pairwise
+from statistics import fmean, median
 
 WINDOW = 25  # steps a value is compared with
 SCALE = 1.4826  # of the MAD, so that it estimates a normal standard deviation
@@ -49,3 +50,22 @@ def judge_curve(values: Sequence[float], *, mads: float, window: int = WINDOW) -
         spikes = tuple(i + window for i, x in enumerate(off) if x - middle > mads * spread > 0)
     tenth = max(1, len(values) // 10)
     return Stability((), spikes, median(values[-tenth:]) > median(values[:tenth]))
+
+
+def rising_share(values: Sequence[float], blocks: int = 12) -> float:
+    """How much of the way that a curve goes leads upwards, from 0 to 1.
+
+    Of the means over `blocks` consecutive pieces: the sum of all rises over the sum of all rises
+    and falls. A curve that falls has 0, one that swings without coming down 0.5.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} values are no curve")
+    count = min(blocks, len(values))
+    edges = [round(i * len(values) / count) for i in range(count + 1)]
+    means = [fmean(values[a:b]) for a, b in pairwise(edges)]
+    moves = [b - a for a, b in pairwise(means)]
+    way = math.fsum(abs(move) for move in moves)
+    return math.fsum(move for move in moves if move > 0) / way if way else 0.0

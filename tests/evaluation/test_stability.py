@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe.evaluation.stability import judge_curve
+from safe.evaluation.stability import judge_curve, rising_share
 
 
 def curve(seed: int = 0, steps: int = 300) -> list[float]:
@@ -48,3 +49,29 @@ def test_the_unit_does_not_matter(scale):
 
 def test_a_constant_curve_has_no_spikes():
     assert judge_curve([0.5] * 100, mads=12).total == 0
+
+
+def test_a_falling_curve_goes_no_way_upwards():
+    assert rising_share([5.0 - 0.01 * i for i in range(100)]) == 0
+    assert rising_share([1.0] * 50) == 0
+    assert rising_share([0.01 * i for i in range(100)]) == pytest.approx(1)
+
+
+def test_noise_on_a_falling_curve_hardly_counts_and_swings_do():
+    assert rising_share(curve()) < 0.1
+    swinging = [2 + math.sin(i / 8) for i in range(240)]
+    assert rising_share(swinging) > 0.4
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=60))
+def test_the_way_back_is_the_rest(values):
+    up, down = rising_share(values), rising_share(values[::-1])
+    assert 0 <= up <= 1
+    count = min(12, len(values))
+    if len(values) % count == 0 and up + down:  # pieces of one length are the same from behind
+        assert up + down == pytest.approx(1, abs=1e-6)
+
+
+def test_one_value_is_no_curve():
+    with pytest.raises(ValueError, match="no curve"):
+        rising_share([1.0])

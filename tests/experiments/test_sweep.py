@@ -1,0 +1,154 @@
+"""10 on a tiny run: 27 cells, the choice among them, and successive halving for real."""
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from safe.errors import ConfigError, EvidenceError, TrainingError
+from safe.experiments import sweep_parts
+from safe.experiments.runner import run_part, run_parts
+from safe.experiments.sweep import METRICS
+from safe.experiments.sweep_plan import cells, leg, let_through, part_name, rounds
+from safe.training.stage_a import StageA
+from tests.judging import decide, run, verdicts
+from tests.tiny_curriculum import forced
+from tests.tiny_sweep import changed
+
+EXPERIMENT = "10_sweep"
+
+
+@pytest.fixture
+def config(swept_run, monkeypatch):
+    monkeypatch.setattr(sweep_parts, "forced", forced)
+    return swept_run
+
+
+@pytest.fixture(scope="module")
+def measured(swept_run):
+    return run(swept_run, EXPERIMENT, swept_run.folder / EXPERIMENT)
+
+
+def test_what_learns_is_selected(config, measured):
+    decision = decide(config, EXPERIMENT, measured[1])
+    found = verdicts(decision)
+    assert found["10.selected"] == "pass", decision
+    assert found["10.stable_curves"] == "pass", decision
+    assert "10.halving" in found
+    assert len(measured[0].plots) == 1
+
+
+def test_the_metrics_follow_from_the_evidence(config, measured):
+    metrics = {metric.name: metric for metric in measured[1]}
+    assert set(metrics) == set(METRICS)
+    table = pq.read_table(config.folder / EXPERIMENT / "cells.parquet").to_pylist()
+    assert [row["cell"] for row in table] == [cell.name for cell in cells(config.sweep)]
+    meeting = [row["cell"] for row in table if row["meets"]]
+    assert metrics["selected"].detail["selected"] == meeting[0]  # the smallest
+    assert metrics["selected"].value == len(meeting)
+    assert metrics["selected"].detail["level_of_each"] == pytest.approx(1 - 0.05 / 27)
+    for row in table:
+        assert not row["meets"] or row["gain_low"] >= 0.03
+    items = pq.read_table(
+        config.folder / EXPERIMENT / "parts" / meeting[0] / "items.parquet"
+    ).to_pylist()
+    heard = [row["right"] for row in items if row["kind"] == "audio"]
+    assert table[[r["cell"] for r in table].index(meeting[0])]["accuracy"] == pytest.approx(
+        sum(heard) / len(heard)
+    )
+    assert {(row["kind"], row["split"]) for row in items} == {
+        (kind, split) for kind in ("audio", "vl") for split in ("val", "test")
+    }
+
+
+def test_looks_are_taken_at_every_rung(config):
+    for names in rounds(config.sweep):
+        for name in names:
+            path = config.folder / EXPERIMENT / "parts" / name / "result.json"
+            result = json.loads(path.read_text())
+            assert [look["step"] for look in result["looks"]] == [20, 40, 60]
+            assert len(result["losses"]) == 60
+
+
+def test_halving_for_real_ends_as_the_grid_does(config, tmp_path):
+    """Cells are dropped as the replay drops them, and what is left is the grid's, bit for bit."""
+    halved = changed(config, mode="halving").model_copy(update={"results": tmp_path / "results"})
+    shutil.copytree(config.folder / "data", halved.folder / "data")
+    shutil.copy(config.folder / "base.json", halved.folder / "base.json")
+    for names in rounds(halved.sweep):
+        run_parts(halved, EXPERIMENT, names)
+    parts = config.folder / EXPERIMENT / "parts"
+    whole = {
+        cell.name: json.loads((parts / cell.name / "result.json").read_text())
+        for cell in cells(config.sweep)
+    }
+    alive = list(whole)
+    for place in (0, 1):
+        alive = let_through(config.sweep, {name: whole[name]["looks"][place] for name in alive})
+    assert len(alive) == 3
+    for cell in cells(config.sweep):
+        mine = halved.folder / EXPERIMENT / "parts" / part_name(cell, 3)
+        result = json.loads((mine / "result.json").read_text())
+        assert result["dropped"] == (cell.name not in alive)
+        if cell.name in alive:
+            assert result["losses"] == whole[cell.name]["losses"]
+            assert result["looks"] == whole[cell.name]["looks"]
+            ours, theirs = (pq.read_table(p / "items.parquet") for p in (mine, parts / cell.name))
+            assert ours == theirs
+    assert not list(halved.folder.rglob("*.state"))
+    metrics = {m.name: m for m in run(halved, EXPERIMENT, halved.folder / EXPERIMENT)[1]}
+    assert metrics["selected"].n == 27
+    assert metrics["selected"].detail["selected"] in alive
+    assert metrics["halving"].provenance == "unavailable"
+
+
+def test_a_cell_that_was_killed_goes_on(config, tmp_path, monkeypatch):
+    name = rounds(config.sweep)[0][0]
+    own = config.model_copy(update={"results": tmp_path / "results"})
+    shutil.copytree(config.folder / "data", own.folder / "data")
+    shutil.copy(config.folder / "base.json", own.folder / "base.json")
+    values = own.stage_a.model_copy(update={"checkpoint_every": 15})
+    own = own.model_copy(update={"stage_a": values})
+    real = StageA.make
+
+    def killed(self, numbers, whole, step):
+        if step == 50:
+            raise KeyboardInterrupt
+        return real(self, numbers, whole, step)
+
+    monkeypatch.setattr(StageA, "make", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_part(own, EXPERIMENT, name)
+    monkeypatch.setattr(StageA, "make", real)
+    path = run_part(own, EXPERIMENT, name)
+    result = json.loads(path.read_text())
+    whole = json.loads((config.folder / EXPERIMENT / "parts" / name / "result.json").read_text())
+    assert result["losses"] == whole["losses"]
+    assert result["looks"] == whole["looks"]
+
+
+def test_a_cell_that_diverges_is_a_finding(config, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise TrainingError("the loss is nan at step 3", mend="lower the learning rates")
+
+    monkeypatch.setattr(StageA, "make", broken)
+    own = config.model_copy(update={"results": tmp_path / "results"})
+    shutil.copytree(config.folder / "data", own.folder / "data")
+    shutil.copy(config.folder / "base.json", own.folder / "base.json")
+    path = run_part(own, EXPERIMENT, rounds(config.sweep)[0][0])
+    assert "nan" in json.loads(path.read_text())["diverged"]
+
+
+def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
+    with pytest.raises(EvidenceError, match="was not trained"):
+        run(config, EXPERIMENT, tmp_path / "nowhere")
+    other = changed(config, batch_size=8)
+    with pytest.raises(EvidenceError, match="other settings"):
+        run(other, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+def test_an_unknown_part_is_refused(config):
+    with pytest.raises(ConfigError, match="no part"):
+        run_part(config, EXPERIMENT, "other")
+    assert leg(config.sweep, rounds(config.sweep)[0][0]).rung is None

@@ -1,0 +1,111 @@
+"""Cells, their order, and whom a rung lets through."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safe.config import SweepConfig
+from safe.errors import ConfigError
+from safe.experiments.sweep_plan import (
+    cells,
+    leg,
+    let_through,
+    neighbours,
+    part_name,
+    rounds,
+    score,
+    stops,
+)
+
+GRID = SweepConfig()
+HALVING = SweepConfig(mode="halving")
+
+
+def test_the_plan_has_27_combinations_the_smallest_first():
+    found = cells(GRID)
+    assert len({cell.name for cell in found}) == 27
+    assert found[0].name == "p5e-05_l2e-05_d0.5"
+    assert found[-1].name == "p0.0002_l0.0001_d2"
+    products = [cell.projector_lr * cell.lora_lr for cell in found]
+    assert products == sorted(products)
+    assert [c.distillation for c in found[:3]] == [0.5, 1.0, 2.0]
+
+
+def test_neighbours_differ_by_one_place():
+    pairs = neighbours(GRID)
+    assert len(pairs) == 3 * 18  # an axis has two gaps, and nine lines cross it
+    for one, other in pairs:
+        same = [a == b for a, b in zip(one.place, other.place, strict=True)]
+        assert same.count(False) == 1
+
+
+def test_a_grid_is_one_round_and_halving_one_for_each_rung():
+    assert [len(names) for names in rounds(GRID)] == [27]
+    assert [len(names) for names in rounds(HALVING)] == [27, 27, 27]
+    for config in (GRID, HALVING):
+        for number, names in enumerate(rounds(config)):
+            for name in names:
+                found = leg(config, name)
+                assert part_name(found.cell, found.rung) == name
+                assert found.until == (stops(config)[number] if found.rung else config.steps)
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        (GRID, "p1_l1_d1"),
+        (GRID, "p5e-05_l2e-05_d0.5.r1"),
+        (HALVING, "p5e-05_l2e-05_d0.5"),
+        (HALVING, "p5e-05_l2e-05_d0.5.r4"),
+        (HALVING, "p5e-05_l2e-05_d0.5.r0"),
+        (GRID, "../x"),
+    ],
+)
+def test_an_unknown_part_is_refused(config, part):
+    with pytest.raises(ConfigError, match="no part"):
+        leg(config, part)
+
+
+LOOK = (
+    st.fixed_dictionaries({"audio_accuracy": st.floats(0, 1), "vl_drop": st.floats(-0.1, 0.3)})
+    | st.none()
+)
+
+
+@settings(deadline=None)
+@given(st.lists(LOOK, min_size=27, max_size=27), st.integers(1, 27))
+def test_a_rung_lets_the_best_share_through(looks, count):
+    names = [cell.name for cell in cells(GRID)][:count]
+    seen = dict(zip(names, looks, strict=False))
+    kept = let_through(GRID, seen)
+    alive = [name for name in names if seen[name] is not None]
+    assert len(kept) == min(len(alive), max(1, math.ceil(GRID.keep * count - 1e-9)))
+    assert set(kept) <= set(alive)
+    scores = {name: score(seen[name], GRID.max_vl_drop) for name in alive}
+    dropped = [scores[name] for name in alive if name not in kept]
+    assert not dropped or not kept or max(dropped) <= min(scores[name] for name in kept)
+    assert kept == [name for name in names if name in kept]
+
+
+def test_of_equals_the_smaller_goes_on():
+    names = [cell.name for cell in cells(GRID)]
+    same = {name: {"audio_accuracy": 0.5, "vl_drop": 0.0} for name in names}
+    assert let_through(GRID, same) == names[:9]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"projector_lr": [1e-4]}, "at least 2"),
+        ({"lora_lr": [1e-4, 1e-4]}, "values rise"),
+        ({"distillation": [2.0, 1.0]}, "values rise"),
+        ({"projector_lr": [0.0, 1e-4]}, "greater than 0"),
+        ({"rungs": [130, 50]}, "rungs rise"),
+        ({"rungs": [400]}, "rungs rise"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        SweepConfig(**values)

@@ -1,0 +1,124 @@
+"""10 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from safe.experiments import sweep_parts
+from safe.experiments.sweep_plan import cells
+from safe.files import write_json
+from safe.training.sampler import MixedBatches
+from tests.judging import decide, put_right_again, run, train_again, verdicts
+from tests.tiny_curriculum import forced
+
+EXPERIMENT = "10_sweep"
+
+
+@pytest.fixture
+def config(swept_run, monkeypatch):
+    """A run whose cells are sound, to be spoiled; put right again afterwards."""
+    monkeypatch.setattr(sweep_parts, "forced", forced)
+    with put_right_again(swept_run.folder / EXPERIMENT):
+        yield swept_run
+
+
+def outcome(config):
+    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
+    decision = decide(config, EXPERIMENT, metrics)
+    assert decision.verdict == "NO-GO"
+    return verdicts(decision), {m.name: m for m in metrics}
+
+
+def answered(config, cell, choose):
+    """Rewrite a cell's items: `choose(row)` gives the new values."""
+    path = config.folder / EXPERIMENT / "parts" / cell.name / "items.parquet"
+    rows = [row | choose(row) for row in pq.read_table(path).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_of_noise(config, seed):
+    """No cell hears: each guesses as well as the base, and one of 27 is lucky."""
+    rng = np.random.default_rng(seed)
+    base = {}
+    for cell in cells(config.sweep):
+
+        def guess(row):
+            if row["kind"] == "vl":
+                return {}
+            known = base.setdefault(row["id"], bool(rng.random() < 0.3))
+            return {"base_right": known, "right": bool(rng.random() < 0.3)}
+
+        answered(config, cell, guess)
+    found, metrics = outcome(config)
+    assert found["10.selected"] == "fail"
+    assert metrics["selected"].value == 0
+
+
+def test_a_choice_that_other_rows_do_not_bear_out(config):
+    """On validation all is well; on test nothing was gained."""
+    for cell in cells(config.sweep):
+        answered(
+            config,
+            cell,
+            lambda row: (
+                {"right": row["base_right"]}
+                if (row["kind"], row["split"]) == ("audio", "test")
+                else {}
+            ),
+        )
+    found, metrics = outcome(config)
+    assert found["10.selected"] == "fail"
+    assert metrics["selected"].detail["chosen_on_validation"] is not None
+    assert metrics["selected"].detail["on_test"]["confirmed"] is False
+
+
+def test_a_choice_that_forgets_pictures(config):
+    for cell in cells(config.sweep):
+        answered(config, cell, lambda row: {"right": False} if row["kind"] == "vl" else {})
+    assert outcome(config)[0]["10.selected"] == "fail"
+
+
+def test_a_neighbour_that_falls_out(config):
+    middle = next(cell for cell in cells(config.sweep) if cell.place == (1, 1, 1))
+    answered(
+        config,
+        middle,
+        lambda row: {"right": False} if row["kind"] == "audio" else {},
+    )
+    found, metrics = outcome(config)
+    assert found["10.consistent"] == "fail"
+    assert middle.name in next(iter(metrics["consistent"].detail["widest"]))
+
+
+def test_learning_rates_that_swing(config):
+    """Curves that go up and down by turns; nothing diverges and no step is a spike."""
+    for cell in cells(config.sweep)[:4]:
+        path = config.folder / EXPERIMENT / "parts" / cell.name / "result.json"
+        result = json.loads(path.read_text())
+        result["losses"] = [2 + 0.5 * np.sin(step / 5) for step in range(60)]
+        write_json(path, result)
+    found, metrics = outcome(config)
+    assert found["10.stable_curves"] == "fail"
+    assert "upwards" in next(iter(metrics["stable_curves"].detail["unstable"].values()))
+
+
+def test_batches_without_sound(config, monkeypatch):
+    """What is learned from is drawn wrongly: rows that need their sound never come."""
+    real = MixedBatches.next
+
+    def deaf(self):
+        drawn = real(self)
+        return [n for n in drawn if n >= 150] * 2
+
+    monkeypatch.setattr(MixedBatches, "next", deaf)
+    names = [cell.name for cell in cells(config.sweep)]
+    train_again(config, EXPERIMENT, *names[:1])
+    path = config.folder / EXPERIMENT / "parts" / names[0]
+    for name in names[1:]:
+        answers = pq.read_table(path / "items.parquet")
+        pq.write_table(answers, path.with_name(name) / "items.parquet")
+    assert outcome(config)[0]["10.selected"] == "fail"

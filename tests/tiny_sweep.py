@@ -1,0 +1,41 @@
+"""The tiny pilot run with questions about pictures in validation too, for the sweep and the seeds.
+
+The tiny base is random and right about nothing; so that pictures can be forgotten, what it would
+say counts as right.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safe.config import RunConfig, parse_run_config
+from tests.tiny_gating import ask_about_pictures
+from tests.tiny_run import make_pilot_run
+
+SWEEP = {
+    "projector_lr": [2.5e-3, 5e-3, 1e-2],
+    "lora_lr": [2.5e-3, 5e-3, 1e-2],
+    "distillation": [1.0, 2.0, 4.0],
+    "rows": 300,
+    "steps": 60,
+    "batch_size": 16,
+    "rungs": [20, 40],
+    "margin": 0.3,
+    "max_vl_drop": 0.5,
+    "audio_items": 120,
+    "vl_items": 300,
+}
+
+
+def make_sweep_run(root: Path, **sweep: object) -> RunConfig:
+    """Nothing of it is trained yet."""
+    config = make_pilot_run(root)
+    ask_about_pictures(config)
+    return changed(config, **SWEEP | sweep)
+
+
+def changed(config: RunConfig, **sweep: object) -> RunConfig:
+    """The same run with other settings of the experiment."""
+    values = config.model_dump(mode="json")
+    values["sweep"] |= sweep
+    return parse_run_config(values, "tests/tiny_sweep.py")
