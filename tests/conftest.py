@@ -19,6 +19,8 @@ TOGETHER = {
     "test_harness": "harness",
     "test_curriculum": "curriculum",
     "test_retention": "curriculum",
+    "test_sweep": "sweep",
+    "test_seeds": "sweep",
 }
 LONGEST_FIRST = ("workflow", "sabotage", "experiments")  # rooms whose tests train
 
@@ -91,3 +93,38 @@ def retained_run(curriculum_run: RunConfig) -> RunConfig:
         patch.setattr(retention_parts, "forced", forced)
         run_parts(curriculum_run, "09_retention", [START, *parts(curriculum_run)])
     return curriculum_run
+
+
+@pytest.fixture(scope="session")
+def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """All cells of 10 trained; whoever spoils them puts them right again."""
+    from safe.experiments import sweep_parts
+    from safe.experiments.runner import run_parts
+    from safe.experiments.sweep_plan import rounds
+    from tests.tiny_curriculum import forced
+    from tests.tiny_sweep import make_sweep_run
+
+    config = make_sweep_run(tmp_path_factory.mktemp("swept"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_parts, "forced", forced)
+        run_parts(config, "10_sweep", rounds(config.sweep)[0])
+    return config
+
+
+@pytest.fixture(scope="session")
+def seeded_run(swept_run: RunConfig) -> RunConfig:
+    """All seeds of 11 trained on what 10 took; whoever spoils them puts them right again."""
+    from safe.experiments import seeds_parts
+    from safe.experiments.runner import run_parts
+    from safe.experiments.seeds_plan import parts
+    from safe.files import write_json
+    from tests.judging import measurement_of, run
+    from tests.tiny_curriculum import forced
+
+    folder = swept_run.folder / "10_sweep"
+    found = measurement_of(swept_run, "10_sweep", run(swept_run, "10_sweep", folder)[1])
+    write_json(folder / "measurement.json", found.model_dump(mode="json"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeds_parts, "forced", forced)
+        run_parts(swept_run, "11_seeds", parts(swept_run))
+    return swept_run

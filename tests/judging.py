@@ -45,9 +45,9 @@ def train_again(config: RunConfig, experiment: str, *parts: str) -> None:
         run_part(config, experiment, part)
 
 
-def decide(config: RunConfig, experiment: str, metrics: list[Metric]) -> Decision:
-    """The judge's decision on `metrics`."""
-    measurement = Measurement(
+def measurement_of(config: RunConfig, experiment: str, metrics: list[Metric]) -> Measurement:
+    """As `safe measure` would write it, but for where it comes from."""
+    return Measurement(
         experiment=experiment,
         run=config.run,
         metrics=metrics,
@@ -59,6 +59,11 @@ def decide(config: RunConfig, experiment: str, metrics: list[Metric]) -> Decisio
         device_s=0,
         peak_memory_bytes=0,
     )
+
+
+def decide(config: RunConfig, experiment: str, metrics: list[Metric]) -> Decision:
+    """The judge's decision on `metrics`."""
+    measurement = measurement_of(config, experiment, metrics)
     return judge(measurement, load_criteria(CRITERIA / f"{experiment}.yaml"), [], config.scale)
 
 

@@ -1,0 +1,172 @@
+"""11 Seeds: does it come out the same again, and does what is frozen come out identical?
+
+The trainings are jobs of their own (`seeds_parts`). Between them the first weights of the adapter,
+the order of rows and what VL rows hear vary with the seed; base, ear, rows, cache, threads and the
+held-out questions are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from safe.config import RunConfig
+from safe.digest import digest_file
+from safe.errors import EvidenceError
+from safe.experiments import seeds_plots
+from safe.experiments.context import Context
+from safe.experiments.evidence import Metrics, write_table
+from safe.experiments.seeds_plan import ITEMS, chosen, parts, seed_of
+from safe.gates.schema import Metric
+from safe.gates.statistics import sd_interval
+
+METRICS: dict[str, dict[str, Any]] = {
+    "audio_sd": {"unit": "fraction", "low": 0, "high": None},
+    "vl_sd": {"unit": "fraction", "low": 0, "high": None},
+    "frozen_checksums": {"unit": "count", "low": 0, "high": None},
+}
+METERS = Metrics(METRICS)
+FIXED = ("base and ear", "training rows", "feature cache", "threads", "held-out questions")
+VARIED = ("first weights of the adapter", "order of rows", "what VL rows hear")
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """One training: its result.json, and what its held-out rows said."""
+
+    name: str
+    result: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]]
+
+    def share(self, kind: str, column: str = "right") -> float:
+        rows = [row for row in self.items if row["kind"] == kind]
+        return sum(bool(row[column]) for row in rows) / len(rows)
+
+
+def measure(context: Context) -> list[Metric]:
+    """Hold the trainings of all seeds against one another."""
+    config = context.config
+    found = [_read(context, part) for part in parts(config)]
+    context.extra |= {"seeds": {f"training {f.name}": f.result["seed"] for f in found}}
+    diverged = {f.name: f.result["diverged"] for f in found if f.result["diverged"]}
+    why = _why_not(diverged, found)
+    if why:
+        return [METERS.missing(name, why, len(found)) for name in METRICS]
+    table = [
+        {
+            "part": f.name,
+            "seed": f.result["seed"],
+            "audio_accuracy": f.share("audio"),
+            "vl_accuracy": f.share("vl"),
+            "base_vl_accuracy": f.share("vl", "base_right"),
+            "final_loss": f.result["final_loss"],
+            "adapter": f.result["adapter"],
+            **{f"frozen {kind}": digest for kind, digest in f.result["frozen"].items()},
+        }
+        for f in found
+    ]
+    write_table(context, "seeds.parquet", table)
+    seeds_plots.spread_over_seeds(context, table)
+    detail = {"combination": found[0].result["cell"], "fixed": FIXED, "varied": VARIED}
+    return [
+        _deviation("audio_sd", [row["audio_accuracy"] for row in table], found, "audio", detail),
+        _deviation("vl_sd", [row["vl_accuracy"] for row in table], found, "vl", detail),
+        _frozen(found),
+    ]
+
+
+def _read(context: Context, part: str) -> Seeded:
+    place = context.folder / "parts" / part
+    try:
+        result = json.loads((place / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvidenceError(
+            f"{part} was not trained: {error}",
+            where=place,
+            mend=f"run `safe part 11_seeds {part} --config ...` first",
+        ) from None
+    _check(context.config, part, result, place)
+    context.digests[f"part {part}"] = digest_file(place / "result.json")
+    items = [] if result["diverged"] else pq.read_table(place / ITEMS).to_pylist()
+    return Seeded(part, result, items)
+
+
+def _check(config: RunConfig, part: str, result: Mapping[str, Any], place: Path) -> None:
+    name, settings = chosen(config)
+    wanted = {"seed": seed_of(config, part), "settings": settings.model_dump(mode="json")}
+    for key, value in wanted.items():
+        if result[key] != value:
+            raise EvidenceError(
+                f"{part} was trained with other {key} than the run has now, for {name}",
+                where=place / "result.json",
+                key=key,
+                mend=f"delete the folder and run `safe part 11_seeds {part} --config ...`",
+            )
+
+
+def _why_not(diverged: Mapping[str, str], found: Sequence[Seeded]) -> str | None:
+    """Why these trainings say nothing about variance; None where they do."""
+    if diverged:
+        return "; ".join(f"{name} diverged: {text}" for name, text in diverged.items())
+    for what, key in (("ended with the same weights", "adapter"), ("saw rows alike", "order")):
+        values = [f.result[key] for f in found]
+        if len(set(values)) < len(values):
+            return f"two seeds {what}: the seed does not vary what it should"
+    if len({f.result["rows"] for f in found}) > 1:
+        return "the seeds were trained on different rows: not the seed alone varies"
+    return None
+
+
+def _deviation(
+    name: str,
+    values: Sequence[float],
+    found: Sequence[Seeded],
+    kind: str,
+    detail: Mapping[str, Any],
+) -> Metric:
+    """The sample standard deviation over seeds, with its interval."""
+    try:
+        interval = sd_interval(values)
+    except ValueError:
+        interval = None  # of values that are all alike there is none
+    return METERS.measured(
+        name,
+        stdev(values),
+        len(values),
+        ci=interval,
+        per_item="seeds.parquet",
+        detail={
+            "accuracy": {f.name: value for f, value in zip(found, values, strict=True)},
+            "questions": sum(row["kind"] == kind for row in found[0].items),
+            "gate": "ON" if kind == "audio" else "ON, beside sounds that are not the picture's",
+            **detail,
+        },
+    )
+
+
+def _frozen(found: Sequence[Seeded]) -> Metric:
+    """How many seeds differ from the first in anything that the frozen path gives."""
+    first = found[0].result["frozen"]
+    differ = {
+        f.name: [kind for kind in first if f.result["frozen"].get(kind) != first[kind]]
+        for f in found[1:]
+    }
+    return METERS.measured(
+        "frozen_checksums",
+        sum(bool(kinds) for kinds in differ.values()),
+        len(found),
+        per_item="seeds.parquet",
+        detail={
+            "of": "logits with the gate OFF, image tokens and what the ear hears, computed anew "
+            "after every training",
+            "differ": {name: kinds for name, kinds in differ.items() if kinds},
+            "processes": len({f.result["process"] for f in found}),
+            "digests": dict(first),
+        },
+    )

@@ -1,0 +1,98 @@
+"""11 on a tiny run: three seeds of what the sweep took."""
+
+import json
+from statistics import stdev
+
+import pyarrow.parquet as pq
+import pytest
+
+from safe.config import SeedsConfig
+from safe.errors import ConfigError, EvidenceError
+from safe.experiments.runner import run_part
+from safe.experiments.seeds import METRICS
+from safe.experiments.seeds_plan import chosen, parts, seed_of
+from safe.files import write_json
+from tests.judging import decide, put_right_again, run, verdicts
+from tests.tiny_sweep import changed
+
+EXPERIMENT = "11_seeds"
+
+
+@pytest.fixture
+def config(seeded_run):
+    return seeded_run
+
+
+@pytest.fixture(scope="module")
+def measured(seeded_run):
+    return run(seeded_run, EXPERIMENT, seeded_run.folder / EXPERIMENT)
+
+
+def test_the_frozen_path_is_identical_and_the_rest_is_not(config, measured):
+    found = {metric.name: metric for metric in measured[1]}
+    assert set(found) == set(METRICS)
+    assert verdicts(decide(config, EXPERIMENT, measured[1]))["11.frozen_checksums"] == "pass"
+    table = pq.read_table(config.folder / EXPERIMENT / "seeds.parquet").to_pylist()
+    assert [row["seed"] for row in table] == [0, 1, 2]
+    assert len({row["adapter"] for row in table}) == 3
+    for kind in ("gate OFF", "image tokens", "ear"):
+        assert len({row[f"frozen {kind}"] for row in table}) == 1
+    assert len(measured[0].plots) == 1
+
+
+def test_the_deviation_is_that_of_the_answers(config, measured):
+    found = {metric.name: metric for metric in measured[1]}
+    for name, kind in (("audio_sd", "audio"), ("vl_sd", "vl")):
+        shares = []
+        for part in parts(config):
+            path = config.folder / EXPERIMENT / "parts" / part / "items.parquet"
+            rows = [r["right"] for r in pq.read_table(path).to_pylist() if r["kind"] == kind]
+            shares.append(sum(rows) / len(rows))
+        assert found[name].value == pytest.approx(stdev(shares))
+        assert found[name].n == 3
+        assert list(found[name].detail["accuracy"].values()) == pytest.approx(shares)
+        interval = found[name].ci
+        assert (interval is None) == (len(set(shares)) == 1)
+        assert interval is None or interval.low < found[name].value < interval.high
+        assert "threads" in found[name].detail["fixed"]
+
+
+def test_it_trains_what_the_sweep_took(config):
+    name, settings = chosen(config)
+    document = json.loads((config.folder / "10_sweep" / "measurement.json").read_text())
+    detail = next(m["detail"] for m in document["metrics"] if m["name"] == "selected")
+    assert name == detail["selected"]
+    assert settings.steps == config.stage_a.steps
+    assert f"p{settings.projector_lr:g}_l{settings.lora_lr:g}_d{settings.distillation:g}" == name
+
+
+def test_a_sweep_that_took_nothing_is_named(config):
+    path = config.folder / "10_sweep" / "measurement.json"
+    with put_right_again(path.parent):
+        document = json.loads(path.read_text())
+        for metric in document["metrics"]:
+            metric["detail"] = metric["detail"] | {"selected": None}
+        write_json(path, document)
+        with pytest.raises(EvidenceError, match="took no combination"):
+            chosen(config)
+    other = changed(config, projector_lr=[1e-3, 2e-3])
+    with pytest.raises(EvidenceError, match="not in its grid"):
+        chosen(other)
+
+
+def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
+    with pytest.raises(EvidenceError, match="seed_0 was not trained"):
+        run(config, EXPERIMENT, tmp_path)
+    longer = config.model_copy(update={"seeds": SeedsConfig(steps=7)})
+    with pytest.raises(EvidenceError, match="other settings"):
+        run(longer, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+def test_fewer_than_two_seeds_and_unknown_parts_are_refused(config):
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        SeedsConfig(count=1)
+    for part in ("seed_3", "seed_x", "other"):
+        with pytest.raises(ConfigError, match="no part"):
+            seed_of(config, part)
+    with pytest.raises(ConfigError, match="no part 'other'"):
+        run_part(config, EXPERIMENT, "other")

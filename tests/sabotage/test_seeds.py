@@ -1,0 +1,94 @@
+"""11 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from safe.experiments import seeds_parts
+from safe.experiments.seeds_plan import parts
+from safe.files import write_json
+from safe.training.stage_a import StageA
+from tests.judging import decide, put_right_again, run, train_again, verdicts
+from tests.tiny_curriculum import forced
+
+EXPERIMENT = "11_seeds"
+
+
+@pytest.fixture
+def config(seeded_run, monkeypatch):
+    """A run whose seeds are sound, to be spoiled; put right again afterwards."""
+    monkeypatch.setattr(seeds_parts, "forced", forced)
+    with put_right_again(seeded_run.folder / EXPERIMENT):
+        yield seeded_run
+
+
+def outcome(config):
+    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
+    decision = decide(config, EXPERIMENT, metrics)
+    assert decision.verdict == "NO-GO"
+    return verdicts(decision), {m.name: m.reason for m in metrics}
+
+
+def test_seeds_that_are_all_the_same(config, monkeypatch):
+    """Whatever the seed says, the same weights and the same order: no variance, and no finding."""
+    real = StageA.__init__
+
+    def zero(self, feeder, rows, teacher, settings, seed):
+        fresh = feeder.features.opened.build(config, seed=0)
+        with torch.no_grad():
+            for name, weight in feeder.model.trainable().items():
+                weight.copy_(fresh.trainable()[name])
+        real(self, feeder, rows, teacher, settings, 0)
+
+    monkeypatch.setattr(StageA, "__init__", zero)
+    train_again(config, EXPERIMENT, *parts(config))
+    found, reasons = outcome(config)
+    assert found["11.audio_sd"] == found["11.vl_sd"] == "unavailable"
+    assert "does not vary what it should" in reasons["audio_sd"]
+
+
+def test_an_order_that_the_seed_does_not_change(config):
+    place = config.folder / EXPERIMENT / "parts"
+    first = json.loads((place / "seed_0" / "result.json").read_text())
+    path = place / "seed_1" / "result.json"
+    write_json(path, json.loads(path.read_text()) | {"order": first["order"]})
+    found, reasons = outcome(config)
+    assert found["11.audio_sd"] == "unavailable"
+    assert "rows alike" in reasons["audio_sd"]
+
+
+def test_a_frozen_path_that_moves(config, monkeypatch):
+    """One seed's training reaches into the base."""
+    real = seeds_parts.SeedsBench.frozen
+
+    def moved(self, model):
+        with torch.no_grad():
+            weight = next(model.base.vision_model.parameters())
+            weight.mul_(1.01)
+        return real(self, model)
+
+    monkeypatch.setattr(seeds_parts.SeedsBench, "frozen", moved)
+    train_again(config, EXPERIMENT, "seed_1")
+    assert outcome(config)[0]["11.frozen_checksums"] == "fail"
+
+
+@pytest.mark.parametrize(("kind", "criterion"), [("audio", "11.audio_sd"), ("vl", "11.vl_sd")])
+def test_a_seed_that_falls_out(config, kind, criterion):
+    path = config.folder / EXPERIMENT / "parts" / "seed_2" / "items.parquet"
+    rows = pq.read_table(path).to_pylist()
+    mine = [row for row in rows if row["kind"] == kind]
+    for row in mine[: len(mine) // 3]:
+        row["right"] = False
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert outcome(config)[0][criterion] == "fail"
+
+
+def test_a_seed_that_diverged(config):
+    path = config.folder / EXPERIMENT / "parts" / "seed_2" / "result.json"
+    write_json(path, json.loads(path.read_text()) | {"diverged": "the loss is nan at step 3"})
+    found, reasons = outcome(config)
+    assert set(found.values()) == {"unavailable"}
+    assert "nan at step 3" in reasons["audio_sd"]
