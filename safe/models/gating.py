@@ -20,19 +20,44 @@ from safe.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What one forward of the untouched base shows of a batch.
+
+    Attributes:
+        logits: (B, V), of the first answer token.
+        image: (B, q, d), image tokens.
+        question: (B, d), mean of the prompt's embedded words; images and padding are left out.
+    """
+
+    logits: Tensor
+    image: Tensor
+    question: Tensor
+
+
+def no_preview() -> Tensor:
+    """For requests that come without sounds."""
+    raise ModelError("there is no sound to glance at", mend="give the rows' waveforms as `audio`")
+
+
+@dataclass(frozen=True, slots=True)
 class GateRequest:
     """What a policy may look at.
 
     Attributes:
         rows: B, rows in the batch.
         has_audio: (B,) bool, rows that come with a sound to consult.
-        base_logits: runs the untouched base on the prompt, once however often it is called;
-            (B, V), logits of the first answer token.
+        look: runs the untouched base on the prompt, once however often it is called.
+        preview: glances at the sounds, `safe.models.preview`; (B, 4) float64.
     """
 
     rows: int
     has_audio: Tensor
-    base_logits: Callable[[], Tensor]
+    look: Callable[[], Look]
+    preview: Callable[[], Tensor] = no_preview
+
+    def base_logits(self) -> Tensor:
+        """(B, V), the base's logits of the first answer token."""
+        return self.look().logits
 
 
 @runtime_checkable
@@ -40,7 +65,9 @@ class Gate(Protocol):
     """A gating policy."""
 
     def decide(self, request: GateRequest) -> Tensor:
-        """(B,) bool on the CPU: True where the row consults the ear."""
+        """(B,) bool on the CPU, True where the row consults the ear; or (B,) int64, the number of
+        audio tokens that it hears, 0 where it does not consult.
+        """
         ...
 
 
@@ -81,6 +108,45 @@ class Mask:
                 mend="give one boolean a row",
             )
         return torch.tensor(self.consult, dtype=torch.bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The caller says how many audio tokens each row hears; 0 does not consult."""
+
+    counts: tuple[int, ...]
+
+    def decide(self, request: GateRequest) -> Tensor:
+        if len(self.counts) != request.rows:
+            raise ModelError(
+                f"the gate has {len(self.counts)} numbers of tokens for {request.rows} rows",
+                mend="give one a row",
+            )
+        return torch.tensor(self.counts, dtype=torch.int64)
+
+
+def tokens_heard(decided: Tensor, most: int) -> list[int]:
+    """Audio tokens of each row, from what a gate decided; True hears all of them.
+
+    Args:
+        decided: (B,) bool or int64.
+        most: how many there are.
+
+    Raises:
+        ModelError: fewer than none, or more than there are; or no decision at all.
+    """
+    if decided.dtype == torch.bool:
+        return [most if consult else 0 for consult in decided.tolist()]
+    if decided.dtype != torch.int64:
+        raise ModelError(f"a gate decides in bool or int64, not {decided.dtype}")
+    counts: list[int] = decided.tolist()
+    wrong = sorted({count for count in counts if not 0 <= count <= most})
+    if wrong:
+        raise ModelError(
+            f"the gate asks for {', '.join(map(str, wrong))} audio tokens, of 0 to {most}",
+            mend="choose among the adapter's audio tokens",
+        )
+    return counts
 
 
 class UncertaintyGate(ABC):

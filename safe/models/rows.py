@@ -23,18 +23,31 @@ class Consultation:
 
     Attributes:
         on, off: row numbers, each in the batch's order.
+        tokens: audio tokens that each row of `on` hears.
         turned_off: row number to reason, for rows that the gate had ON and whose audio could not
             be consulted (`on_bad_audio="off"`).
     """
 
     on: list[int]
     off: list[int]
+    tokens: list[int]
     turned_off: dict[int, str] = field(default_factory=dict)
 
     def mask(self) -> list[bool]:
         """One bool a row: True where it consults."""
-        chosen = set(self.on)
-        return [row in chosen for row in range(len(self.on) + len(self.off))]
+        return [count > 0 for count in self.counts()]
+
+    def counts(self) -> list[int]:
+        """Audio tokens of every row; 0 where it does not consult."""
+        heard = dict(zip(self.on, self.tokens, strict=True))
+        return [heard.get(row, 0) for row in range(len(self.on) + len(self.off))]
+
+    def by_tokens(self) -> list[tuple[int, list[int]]]:
+        """(audio tokens, rows that hear so many), the fewest tokens first."""
+        found: dict[int, list[int]] = {}
+        for row, count in zip(self.on, self.tokens, strict=True):
+            found.setdefault(count, []).append(row)
+        return sorted(found.items())
 
 
 @dataclass(frozen=True, slots=True)

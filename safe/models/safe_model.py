@@ -9,7 +9,6 @@ Shape legend: B rows, L prompt positions, T answer positions, V vocabulary.
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from dataclasses import replace
 from typing import Any, Literal
@@ -22,9 +21,19 @@ from safe.config import AdapterConfig
 from safe.errors import ModelError
 from safe.models.audio import Audio, audio_faults, has_audio
 from safe.models.ear import Ear
-from safe.models.fusion import Fused, fuse, image_tokens, project
-from safe.models.gating import GateLike, GateRequest, as_gate
+from safe.models.fusion import Fused, fuse, image_tokens
+from safe.models.gating import (
+    GateLike,
+    GateRequest,
+    Look,
+    Tokens,
+    as_gate,
+    no_preview,
+    tokens_heard,
+)
+from safe.models.looking import look_at
 from safe.models.lora import adapt, lora_dropouts
+from safe.models.preview import preview
 from safe.models.projector import build_projector, calibrate_projector
 from safe.models.rows import (
     Batch,
@@ -132,18 +141,24 @@ class SafeModel(nn.Module):
                 f"{len(batch.audio)} sounds for {rows} rows",
                 mend="give one a row, None where a row has none",
             )
-        looked: list[tuple[Tensor, Tensor]] = []
+        looked: list[Look] = []
 
-        def base_logits() -> Tensor:
+        def look() -> Look:
             if not looked:
-                looked.append(self._look(batch, bool(kwargs.get("interpolate_pos_encoding"))))
-            return looked[0][0]
+                interpolate = bool(kwargs.get("interpolate_pos_encoding"))
+                looked.append(look_at(self.base, batch, interpolate=interpolate))
+            return looked[0]
 
-        request = GateRequest(rows, has_audio(batch.audio, rows), base_logits)
-        wanted = as_gate(gate).decide(request)
+        def glance() -> Tensor:
+            if batch.audio is None or isinstance(batch.audio, Tensor):
+                return no_preview()
+            return torch.from_numpy(preview(batch.audio, self.ear.sampling_rate))
+
+        request = GateRequest(rows, has_audio(batch.audio, rows), look, glance)
+        counts = tokens_heard(as_gate(gate).decide(request), self.projector.audio_tokens)
         if looked and batch.image is None:
-            batch = replace(batch, image=looked[0][1])
-        on = torch.nonzero(wanted).flatten().tolist()
+            batch = replace(batch, image=looked[0].image)
+        on = [row for row, count in enumerate(counts) if count]
         turned_off = audio_faults(batch.audio, on) if on else {}
         on = [row for row in on if row not in turned_off]
         if turned_off and self.on_bad_audio == "refuse":
@@ -155,32 +170,7 @@ class SafeModel(nn.Module):
         self.turned_off.update(turned_off.values())
         chosen = set(on)
         off = [r for r in range(rows) if r not in chosen]
-        return Consultation(on, off, turned_off), batch
-
-    @torch.no_grad()
-    def _look(self, batch: Batch, interpolate: bool) -> tuple[Tensor, Tensor]:
-        """What a gate may see of one forward of the base: (B, V) logits of the first answer token,
-        and the image tokens (B, q, d), so that rows that consult need not see twice.
-        """
-        language_model = self.base.language_model
-        options: dict[str, Any] = {"interpolate_pos_encoding": True} if interpolate else {}
-        if not self.decoder_only:
-            start = self.base.config.text_config.decoder_start_token_id
-            options["decoder_input_ids"] = batch.input_ids.new_full((len(batch), 1), start)
-        elif batch.attention_mask is not None and not bool((batch.attention_mask[:, -1]).all()):
-            raise ModelError(
-                "prompts are padded on the right, where a gate looks for the answer",
-                mend="set the tokenizer's padding_side to 'left'",
-            )
-        if "logits_to_keep" in inspect.signature(language_model.forward).parameters:
-            options["logits_to_keep"] = 1  # as `generate` computes the first answer token
-        seen = self._run_base(batch, options)
-        image = project(
-            self.base,
-            seen.qformer_outputs.last_hidden_state,
-            seen.vision_outputs.last_hidden_state.dtype,
-        )
-        return seen.logits[:, -1], image
+        return Consultation(on, off, [counts[r] for r in on], turned_off), batch
 
     # -- the two ways --------------------------------------------------------------------------
 
@@ -189,7 +179,7 @@ class SafeModel(nn.Module):
         return self.base(**plain_arguments(batch), **kwargs)
 
     def hear(self, audio: Audio, rows: list[int]) -> Tensor:
-        """Audio tokens (len(rows), k, d) of those rows' waveforms or features."""
+        """All audio tokens (len(rows), k, d) of those rows' waveforms or features."""
         if isinstance(audio, Tensor):
             features = audio[rows]
         else:
@@ -202,8 +192,10 @@ class SafeModel(nn.Module):
         tokens: Tensor = self.projector(features.to(weight.device, weight.dtype))
         return tokens
 
-    def _fuse(self, batch: Batch, rows: list[int], *, interpolate: bool = False) -> Fused:
-        """The language model's input for the ON rows."""
+    def _fuse(
+        self, batch: Batch, rows: list[int], tokens: int, *, interpolate: bool = False
+    ) -> Fused:
+        """The language model's input for rows that hear the first `tokens` audio tokens."""
         assert batch.audio is not None
         ids = batch.input_ids[rows]
         mask = torch.ones_like(ids) if batch.attention_mask is None else batch.attention_mask[rows]
@@ -221,7 +213,7 @@ class SafeModel(nn.Module):
             attention_mask=mask,
             embeds=embeds,
             image=image,
-            audio=self.hear(batch.audio, rows),
+            audio=self.hear(batch.audio, rows)[:, :tokens],
             image_token=token,
         )
 
@@ -263,16 +255,19 @@ class SafeModel(nn.Module):
             rows = consultation.off
             plain = self._run_base(take_rows(batch, rows), rows_of(kwargs, rows))
             parts.append((rows, plain.logits))
-        parts.append((consultation.on, self._on_logits(batch, consultation.on, kwargs)))
+        for tokens, rows in consultation.by_tokens():
+            parts.append((rows, self._on_logits(batch, rows, tokens, kwargs)))
         logits = join(parts, len(batch))
         labels = kwargs.get("labels")
         loss = None if labels is None else self._loss(logits, labels)
         return SafeOutput(logits, loss, consultation)
 
-    def _on_logits(self, batch: Batch, rows: list[int], kwargs: dict[str, Any]) -> Tensor:
+    def _on_logits(
+        self, batch: Batch, rows: list[int], tokens: int, kwargs: dict[str, Any]
+    ) -> Tensor:
         kwargs = rows_of(kwargs, rows)
         interpolate = bool(kwargs.pop("interpolate_pos_encoding", False))
-        fused = self._fuse(batch, rows, interpolate=interpolate)
+        fused = self._fuse(batch, rows, tokens, interpolate=interpolate)
         if self.decoder_only:
             kwargs.pop("labels", None)  # they count prompt positions, without the audio tokens
         out = self.language_model(inputs_embeds=fused.embeds, attention_mask=fused.mask, **kwargs)
@@ -330,13 +325,16 @@ class SafeModel(nn.Module):
                 **plain_arguments(take_rows(batch, rows)), **rows_of(kwargs, rows)
             )
             parts.append((rows, done))
-        parts.append((consultation.on, self._on_sequences(batch, consultation.on, kwargs)))
+        for tokens, rows in consultation.by_tokens():
+            parts.append((rows, self._on_sequences(batch, rows, tokens, kwargs)))
         return SafeGeneration(join(parts, len(batch), fill=self._pad_token(kwargs)), consultation)
 
-    def _on_sequences(self, batch: Batch, rows: list[int], kwargs: dict[str, Any]) -> Tensor:
+    def _on_sequences(
+        self, batch: Batch, rows: list[int], tokens: int, kwargs: dict[str, Any]
+    ) -> Tensor:
         kwargs = rows_of(kwargs, rows)
         interpolate = bool(kwargs.pop("interpolate_pos_encoding", False))
-        fused = self._fuse(batch, rows, interpolate=interpolate)
+        fused = self._fuse(batch, rows, tokens, interpolate=interpolate)
         inputs = {"inputs_embeds": fused.embeds, "attention_mask": fused.mask}
         if not self.decoder_only:
             sequences: Tensor = self.language_model.generate(**inputs, **kwargs)
@@ -397,7 +395,7 @@ class SafeModel(nn.Module):
             pixel_values,
             torch.cat([input_ids, answer_ids], dim=1),
             torch.cat([mask, answer_mask.to(mask.dtype)], dim=1),
-            gate=consultation.mask(),
+            gate=Tokens(tuple(consultation.counts())),
             audio=audio,
             image_tokens=prompt.image,
             logits_to_keep=answer_ids.shape[1] + 1,

@@ -20,9 +20,11 @@ from safe.models.gating import (
     AlwaysOn,
     EntropyGate,
     GateRequest,
+    Look,
     MarginGate,
     MaxProbabilityGate,
 )
+from safe.models.looking import look_at
 from safe.models.probe import trace
 from tests.tiny_models import tiny_vlm
 
@@ -45,8 +47,9 @@ def by_hand(logits):
 
 
 def ask(gate, logits):
-    rows = len(logits)
-    return gate.decide(GateRequest(rows, torch.zeros(rows, dtype=torch.bool), lambda: logits))
+    rows, nothing = len(logits), torch.zeros(len(logits), 1)
+    has_audio = torch.zeros(rows, dtype=torch.bool)
+    return gate.decide(GateRequest(rows, has_audio, lambda: Look(logits, nothing, nothing)))
 
 
 class TestPolicies:
@@ -214,7 +217,7 @@ class TestInSafeModel:
         for options in ({}, {"dtype": torch.bfloat16, "wide_qformer": True}):
             safe = build_safe(**options)
             with torch.no_grad():
-                _, mine = safe._look(self.as_batch(batch), False)
+                mine = look_at(safe.base, self.as_batch(batch)).image
                 theirs = image_tokens(safe.base, batch.inputs["pixel_values"])
             assert torch.equal(mine, theirs)
 
@@ -228,7 +231,7 @@ class TestInSafeModel:
     def test_looks_at_the_logits_that_generate_answers_from(self, build_safe, batch, dtype):
         """Bit for bit, with `logits_to_keep=1` as `generate` has it."""
         safe, plain_base = build_safe(dtype=dtype), tiny_vlm(dtype=dtype)
-        mine, _ = safe._look(self.as_batch(batch), False)
+        mine = look_at(safe.base, self.as_batch(batch)).logits
         done = plain_base.generate(
             **batch.inputs, max_new_tokens=1, return_dict_in_generate=True, output_logits=True
         )
@@ -238,8 +241,7 @@ class TestInSafeModel:
 
     def test_is_asked_for_once_however_often_a_policy_looks(self, build_safe, batch):
         safe, counted = build_safe(), []
-        real = safe._run_base
-        safe._run_base = lambda *given: counted.append(1) or real(*given)
+        safe.base.vision_model.register_forward_hook(lambda *_: counted.append(1))
 
         class Twice:
             def decide(self, request):
