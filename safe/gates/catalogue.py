@@ -21,6 +21,7 @@ from safe.gates.launch import LAUNCH_ITEMS
 from safe.gates.schema import CriteriaFile, Criterion, Op
 
 EXPERIMENTS = PACKAGE / "experiments"  # 03_tiny_overfit is measured by tiny_overfit.py
+RULES = PACKAGE.parent / "workflow" / "rules"
 
 # Where no module declares a range, the unit still bounds the value. A fraction may be a difference.
 UNIT_RANGES: dict[str, tuple[float, float]] = {
@@ -45,6 +46,11 @@ class MetricSpec:
 def module_path(experiment: str) -> Path:
     """The file of an experiment's module, whether or not it exists."""
     return EXPERIMENTS / f"{experiment[3:]}.py"
+
+
+def is_built(experiment: str) -> bool:
+    """Whether a module measures the experiment, and a rule of the run has it measured."""
+    return module_path(experiment).is_file() and (RULES / f"{experiment}.smk").is_file()
 
 
 def read_metrics(path: Path) -> dict[str, MetricSpec]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from safe.errors import SafeError
 from safe.files import write_json
-from safe.gates.catalogue import module_path
+from safe.gates.catalogue import is_built
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.judge import judge
@@ -86,8 +86,8 @@ def _own(
     run_folder, name = run.folder, criteria.experiment
     folder = run_folder / name
     if not (folder / "measurement.json").is_file() and not (folder / "decision.json").is_file():
-        if not module_path(name).is_file():
-            return "not-run", "no experiment module measures this yet", None, None
+        if not is_built(name):
+            return "not-run", "no rule of this version measures it yet", None, None
         return "not-run", "nothing was measured yet", _command(run_folder, name), None
     try:
         measurement = read_measurement(folder / "measurement.json")

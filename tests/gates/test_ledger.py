@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from safe.errors import EvidenceError
+from safe.gates.catalogue import is_built
 from safe.gates.criteria import load_all, load_criteria
 from safe.gates.ledger import decision_parent, rows_of, statuses, write_launch
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
@@ -241,3 +242,14 @@ def test_a_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: 
     assert rows[NAMES[1]]["status"] == "no-go"
     assert "cannot be read" in rows[NAMES[1]]["reason"]
     assert rows[NAMES[2]]["status"] == "blocked"
+
+
+def test_what_no_rule_measures_asks_for_no_command(run: Path) -> None:
+    rows = statuses(run, CRITERIA)
+    for name, row in rows.items():
+        if row.status == "not-run" and not is_built(name):
+            assert row.next is None
+            assert "no rule of this version" in row.reason
+    assert is_built(NAMES[0])
+    assert not is_built("12_rl_gate")
+    assert rows["04_stage_a_pilot"].next is not None
