@@ -122,7 +122,7 @@ def load_policy(path: Path, *, base: str | None = None, adapter: str | None = No
     try:
         with safe_open(path, framework="pt") as file:
             record = PolicyRecord.model_validate_json((file.metadata() or {}).get("record", ""))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in TENSORS}
     except FileNotFoundError:
         raise ModelError(
             "there is no policy", where=path, mend="experiment 12 writes one"

@@ -260,14 +260,14 @@ def distil(teacher: PolicyNet, features_NF: np.ndarray, *, steps: int = 400) -> 
 
     Trained on the teacher's probabilities (Hinton et al. 2015, arXiv:1503.02531), full batches.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        student = PolicyNet(features_NF.shape[1], teacher.net[-1].out_features, hidden=0)  # type: ignore[arg-type]
-    student.mean.copy_(teacher.mean)
-    student.scale.copy_(teacher.scale)
     features = torch.from_numpy(features_NF)
     with torch.no_grad():
         wanted = teacher(features).softmax(dim=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = PolicyNet(features.shape[1], wanted.shape[1], hidden=0)
+    student.mean.copy_(teacher.mean)
+    student.scale.copy_(teacher.scale)
     optimizer = torch.optim.Adam(student.net.parameters(), lr=0.05)
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
