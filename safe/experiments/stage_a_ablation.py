@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from safe.config import RunConfig
@@ -71,8 +72,8 @@ def _cell(
         "vl_accuracy_on": right / asked if asked else None,
         "peak_memory_bytes": part.result["peak_memory_bytes"],
         "training_seconds": part.result["seconds"],
-        "latency_ms": 1000 * sum(row["uncached"] for row in times) / len(times),
-        "latency_ms_cached": 1000 * sum(row["cached"] for row in times) / len(times),
+        "latency_ms": 1000 * median(row["uncached"] for row in times),
+        "latency_ms_cached": 1000 * median(row["cached"] for row in times),
         "meets_targets": bool(
             gain and behind and gain.low >= TARGET_GAIN and behind.high <= config.pilot.margin
         ),

@@ -157,6 +157,17 @@ def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdic
     assert found["04.latency"] == found["04.latency_full"] == verdict
 
 
+def test_a_machine_that_stalls_is_no_latency(trained, monkeypatch):
+    real = stage_a_bench.Bench.times
+
+    def stalled(self, model, pairs):
+        found = real(self, model, pairs)
+        return [row | {"uncached": row["uncached"] + (n % 8 == 0)} for n, row in enumerate(found)]
+
+    monkeypatch.setattr(stage_a_bench.Bench, "times", stalled)
+    assert outcome(trained, train=())["04.latency"] == "pass"
+
+
 def test_a_device_with_too_little_memory(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(stage_a_pilot, "smallest", lambda table: "k3_r16")
     monkeypatch.setattr(stage_a_bench.Bench, "memory", lambda self: 2**20)
