@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
+# Many images of containers set it; a run of some twenty processes would compile torch's, sympy's
+# and transformers' source in each of them.
+export PYTHONDONTWRITEBYTECODE :=
 export TOKENIZERS_PARALLELISM := false
 STAMP := $(VENV)/.installed
 # What stands on one trained run goes to one worker, the longest first (tests/conftest.py). A DAG
