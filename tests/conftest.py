@@ -21,6 +21,7 @@ TOGETHER = {
     "test_retention": "curriculum",
     "test_sweep": "sweep",
     "test_seeds": "sweep",
+    "test_rl_gate": "policy",
 }
 LONGEST_FIRST = ("workflow", "sabotage", "experiments")  # rooms whose tests train
 
@@ -128,3 +129,16 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
         patch.setattr(seeds_parts, "forced", forced)
         run_parts(swept_run, "11_seeds", parts(swept_run))
     return swept_run
+
+
+@pytest.fixture(scope="session")
+def policy_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """Adapters and outcomes of 12; whoever spoils them puts them right again."""
+    from safe.experiments.rl_gate_plan import OUTCOMES, trainings
+    from safe.experiments.runner import run_parts
+    from tests.tiny_policy import EXPERIMENT, make_policy_run
+
+    config = make_policy_run(tmp_path_factory.mktemp("policy"))
+    run_parts(config, EXPERIMENT, trainings(config))
+    run_parts(config, EXPERIMENT, [OUTCOMES])
+    return config

@@ -167,3 +167,21 @@ class SeedsConfig(Strict):
     audio_items: Positive = 3000  # questions of test that need their sound
     vl_items: Positive = 3000
     frozen_items: int = Field(default=64, ge=8)  # of each kind, whose frozen outputs are compared
+
+
+class PolicyConfig(Strict):
+    """Experiment 12: a gate that learns when to listen, and to how much."""
+
+    short: Positive = 4  # audio tokens of a short listening; a long one hears all of them
+    steps: Positive = 200  # in which the pilot's adapter learns to be heard short as well
+    lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
+    margin: Fraction = 0.03  # of accuracy: what one adapter for both lengths may cost
+    audio_items: int = Field(default=500, ge=8)  # questions of validation that tell it
+    # alpha: reward lost by a second of answering. The plan sweeps it.
+    prices: Annotated[
+        list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(_rising)
+    ] = Field(default=[0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0])
+    decisions: Positive = 50_000  # actions drawn in training, for each price
+    max_audio_drop: Fraction = 0.005  # on validation, by its bound
+    timed_items: Positive = 24
+    timing_repeats: Positive = 3

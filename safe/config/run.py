@@ -15,6 +15,7 @@ from safe.config.experiments import (
     GatingConfig,
     ParityConfig,
     PilotConfig,
+    PolicyConfig,
     PreflightConfig,
     ProfileConfig,
     RetentionConfig,
@@ -55,6 +56,7 @@ class RunConfig(Strict):
     retention: RetentionConfig = RetentionConfig()
     sweep: SweepConfig = SweepConfig()
     seeds: SeedsConfig = SeedsConfig()
+    policy: PolicyConfig = PolicyConfig()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunConfig:

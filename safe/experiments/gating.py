@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from safe.data.manifest import iterate_samples
 from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.evaluation.gate_curve import Choice, Point, choose, curve, frontier, policies
@@ -27,7 +26,7 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import wilson
 from safe.models.checkpoint import RECORD
 from safe.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
-from safe.training.offered import HEARING, split_sources
+from safe.training.offered import HEARING, met_in
 from safe.training.opened import open_base, use_threads
 
 METRICS: dict[str, dict[str, Any]] = {
@@ -141,14 +140,7 @@ def _chosen_on_validation(context: Context) -> Metric:
             where=path.parent / said.table,
             mend="measure experiment 05 again",
         )
-    ids = {s.id for s in iterate_samples(context.manifest, split=REPORTED_ON)}
-    sources = split_sources(context.manifest, REPORTED_ON)
-    used = ("source", "image_source", "heard_source")
-    seen = [
-        row["id"]
-        for row in listed
-        if row["id"] in ids or not sources.isdisjoint(map(row.get, used))
-    ]
+    seen = met_in(context.manifest, REPORTED_ON, listed)
     return METERS.measured(
         "chosen_on_validation",
         len(seen),

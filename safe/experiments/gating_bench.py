@@ -162,11 +162,26 @@ class GateBench:
                 )
         return table
 
-    def answer_gated(self, rows: Sequence[Row], gate: Gate) -> list[dict[str, Any]]:
-        """The gate at work on mixed batches; rows it skips beside a plain call of the base."""
+    def waves(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        """The sounds on offer, decoded."""
+        found = []
+        for row in rows:
+            assert row.heard.audio is not None
+            found.append(load_audio(row.heard.audio, self.opened.ear.sampling_rate))
+        return found
+
+    def answer_gated(
+        self, rows: Sequence[Row], gate: Gate, *, glances: bool = False
+    ) -> list[dict[str, Any]]:
+        """The gate at work on mixed batches; rows it skips beside a plain call of the base.
+
+        Args:
+            glances: the gate looks at waveforms, so that these are given and not cached features.
+        """
         options, table = self._options(rows), []
         for batch in tqdm(list(batches(rows)), "gated answers", unit="batch"):
-            inputs, sounds = self._batch(batch)
+            inputs, cached = self._batch(batch)
+            sounds: Any = self.waves(batch) if glances else cached
             prompt = inputs["input_ids"].shape[1]
             done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
             texts, tokens = self._answers(done.sequences, prompt)
@@ -176,12 +191,13 @@ class GateBench:
                 alone = {name: value[off] for name, value in inputs.items()}
                 plain = self._answers(self.plain.generate(**alone, **options), prompt)[1]
                 by_base = dict(zip(off, plain, strict=True))
-            consulted = done.consultation.mask()
+            consulted, counts = done.consultation.mask(), done.consultation.counts()
             table += [
                 {
                     "id": row.sample.id,
                     "task": row.sample.task,
                     "consulted": consulted[i],
+                    "tokens_heard": counts[i],
                     "gated": texts[i],
                     "gated_tokens": tokens[i],
                     "gated_correct": same_answer(texts[i], row.sample.answer),
@@ -227,8 +243,7 @@ class GateBench:
 
     def _calls(self, row: Row, gate: Gate) -> dict[str, Callable[[], Any]]:
         inputs, options = self.feeder.plain([row]), self._options([row])
-        assert row.heard.audio is not None
-        wave = load_audio(row.heard.audio, self.opened.ear.sampling_rate)
+        (wave,) = self.waves([row])
 
         def call(gate: Any, sound: Any) -> Callable[[], Any]:
             return lambda: self.model.generate(**inputs, gate=gate, audio=sound, **options)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from safe.evaluation.retention import answer_kl
+from safe.models.gating import Tokens
 from safe.training.collate import Row
 from safe.training.feeding import Feeder, batches
 from safe.training.teacher import Teacher
@@ -35,15 +36,24 @@ class Forced:
 
 
 @torch.no_grad()
-def forced(feeder: Feeder, rows: Sequence[Row], teacher: Teacher | None = None) -> list[Forced]:
+def forced(
+    feeder: Feeder,
+    rows: Sequence[Row],
+    teacher: Teacher | None = None,
+    *,
+    tokens: int | None = None,
+) -> list[Forced]:
     """Rows with the gate ON, in their order.
 
     Args:
         teacher: has been asked for the rows (`Teacher.ensure`).
+        tokens: audio tokens that they hear; None: all.
     """
     found = []
     for batch in batches(rows):
         inputs = feeder.scoring(batch)
+        if tokens is not None:
+            inputs["gate"] = Tokens((tokens,) * len(batch))
         mask = inputs["answer_mask"].bool()
         student = feeder.model.answer_logits(**inputs).float()  # (B, T, V)
         right = _right(student, inputs["answer_ids"], mask)

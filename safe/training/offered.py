@@ -6,9 +6,10 @@ another recording, as if one happened to play: consulting it is never of use.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,22 @@ def sources_of(sample: Sample) -> set[str]:
 def split_sources(manifest: Path, split: str) -> set[str]:
     """All sources of a split, of every task."""
     return {key for s in iterate_samples(manifest, split=split) for key in sources_of(s)}
+
+
+def met_in(manifest: Path, split: str, listed: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Ids of listed questions that are in `split`, or made of a recording or picture of it.
+
+    Args:
+        listed: rows with `id`, `source`, `image_source` and `heard_source`.
+    """
+    ids = {s.id for s in iterate_samples(manifest, split=split)}
+    sources = split_sources(manifest, split)
+    used = ("source", "image_source", "heard_source")
+    return [
+        row["id"]
+        for row in listed
+        if row["id"] in ids or not sources.isdisjoint(map(row.get, used))
+    ]
 
 
 def offered_questions(

@@ -1,0 +1,142 @@
+"""12 on a tiny run: learned on validation, put to work on test, saved for those who use it."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from safe.config import parse_run_config
+from safe.digest import digest_file
+from safe.errors import ConfigError, EvidenceError, ModelError
+from safe.experiments.context import Context
+from safe.experiments.rl_gate import METRICS, POLICY
+from safe.experiments.rl_gate_parts import read_outcomes, serving
+from safe.experiments.rl_gate_plan import lengths
+from safe.experiments.runner import run_part
+from safe.files import write_json
+from safe.models.checkpoint import RECORD, load_adapter
+from safe.models.policy import load_policy
+from safe.training.opened import open_base
+from tests.judging import decide, put_right_again, run, verdicts
+from tests.tiny_gating import VL
+from tests.tiny_policy import EXPERIMENT, changed
+
+
+@pytest.fixture
+def config(policy_run):
+    return policy_run
+
+
+@pytest.fixture(scope="module")
+def measured(policy_run):
+    return run(policy_run, EXPERIMENT, policy_run.folder / EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def metrics(measured):
+    return {metric.name: metric for metric in measured[1]}
+
+
+def table(config, name):
+    return pq.read_table(config.folder / EXPERIMENT / name).to_pylist()
+
+
+def test_what_needs_no_sound_is_skipped_and_little_is_lost(config, measured, metrics):
+    assert set(metrics) == set(METRICS)
+    found = verdicts(decide(config, EXPERIMENT, measured[1]))
+    assert found["12.skips"] == found["12.vl_constraint"] == "pass", metrics
+    rows = table(config, "gated.parquet")
+    assert metrics["skips"].value == sum(not r["consulted"] for r in rows) / len(rows)
+    seeing = [r for r in rows if r["task"] == "vl"]
+    assert len(seeing) == VL
+    assert sum(not r["consulted"] for r in seeing) > 0.9 * VL
+    assert all(r["as_the_base"] for r in rows if not r["consulted"])
+    assert len(measured[0].plots) == 1
+
+
+def test_the_policy_does_as_the_table_says(config, metrics):
+    rows = {r["id"]: r for r in table(config, "parts/outcomes/items.parquet")}
+    gated = table(config, "gated.parquet")
+    same = [r["gated_correct"] == rows[r["id"]][f"right_{r['tokens_heard']}"] for r in gated]
+    assert sum(same) >= 0.99 * len(same)
+    hearing = [r for r in gated if r["task"] != "vl"]
+    long = max(lengths(config))
+    drop = sum(rows[r["id"]][f"right_{long}"] - r["gated_correct"] for r in hearing) / len(hearing)
+    assert metrics["audio_drop"].value == pytest.approx(drop)
+
+
+def test_a_higher_price_listens_less(config, metrics):
+    learned = [p for p in table(config, "curve.parquet") if p["kind"] == "learned"]
+    assert [p["setting"] for p in learned] == config.policy.prices
+    assert learned[-1]["skip_rate"] == 1.0 > learned[0]["skip_rate"]
+    assert metrics["pareto"].n == len(config.policy.prices)
+    evaluations = table(config, "evaluations.parquet")
+    assert metrics["vl_constraint"].n == len(evaluations)
+    assert {e["price"] for e in evaluations} == set(config.policy.prices)
+
+
+def test_the_file_is_one_more_gate_of_the_model(config, measured):
+    context = Context(config=config, folder=config.folder / EXPERIMENT)
+    adapter = read_outcomes(context)[0]
+    opened = open_base(config)
+    gate = load_policy(
+        context.folder / POLICY, base=opened.vlm_ref.digest, adapter=digest_file(adapter / RECORD)
+    )
+    assert gate.record.actions == (0, *lengths(config))
+    model = load_adapter(adapter, opened.vlm, opened.ear)
+    assert model.projector.audio_tokens == max(gate.record.actions)
+    with pytest.raises(ModelError, match="trained with the adapter"):
+        load_policy(context.folder / POLICY, adapter="0" * 64)
+
+
+def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
+    parts = config.folder / EXPERIMENT / "parts"
+    context = Context(config=config, folder=parts.parent)
+    folder, actions, detail = serving(context, parts)
+    assert folder == parts / "nested" / "adapter"
+    assert detail["one_adapter_serves_both"]
+    assert actions == (0, *lengths(config))
+    strict = changed(config, margin=0.0)
+    folder, actions, detail = serving(Context(config=strict, folder=parts.parent), parts)
+    worse = [b["high"] > 0 for b in detail["nested_behind"].values() if "high" in b]
+    assert detail["one_adapter_serves_both"] == (not any(worse))
+    if any(worse):
+        assert actions == (0, max(lengths(config)))
+        assert folder.parent.name == "distilled"
+
+
+def test_outcomes_of_another_adapter_are_refused(config):
+    folder = config.folder / EXPERIMENT / "parts"
+    context = Context(config=config, folder=folder.parent)
+    with put_right_again(folder):
+        path = folder / "outcomes" / "result.json"
+        result = json.loads(path.read_text())
+        result["digests"]["adapter"] = "0" * 64
+        write_json(path, result)
+        with pytest.raises(EvidenceError, match="of another adapter"):
+            run(config, EXPERIMENT, context.folder)
+    with put_right_again(folder):
+        path = folder / "nested" / "result.json"
+        write_json(path, json.loads(path.read_text()) | {"pilot": "0" * 64})
+        with pytest.raises(EvidenceError, match="from another adapter"):
+            read_outcomes(context)
+    other = changed(config, steps=61)
+    with pytest.raises(EvidenceError, match="other settings"):
+        read_outcomes(Context(config=other, folder=context.folder))
+
+
+def test_what_was_not_done_is_named(config, tmp_path):
+    with pytest.raises(ConfigError, match="no part 'never'"):
+        run_part(config, EXPERIMENT, "never")
+    with pytest.raises(EvidenceError, match="outcomes was not done"):
+        read_outcomes(Context(config=config, folder=tmp_path))
+
+
+def test_settings_that_make_no_sense_are_refused(config):
+    with pytest.raises(ConfigError, match=r"fewer than adapter\.audio_tokens"):
+        lengths(changed(config, short=3))
+    for prices in ([-1.0, 0.0, 1.0], [0.0, 1.0], [0.0, 1.0, 1.0]):
+        values = config.model_dump(mode="json")
+        values["policy"]["prices"] = prices
+        with pytest.raises(ConfigError, match="prices"):
+            parse_run_config(values, "t")
