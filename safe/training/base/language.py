@@ -2,7 +2,8 @@
 
 Questions about the picture get true answers. Questions about a sound get answers drawn from their
 prior, independent of the picture: the frozen base then knows every word it will be asked to say,
-and cannot have heard anything.
+and cannot have heard anything. Where the sound is told in words behind the picture, as any language
+model that has read may be told, the answers are true: it can read, and has never heard.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from safe.training.base.loop import Schedule, fit
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about picture number `picture`."""
+    """A question about picture number `picture`.
+
+    Attributes:
+        told: words between picture and question, where SAFE puts what it hears; may be empty.
+    """
 
     picture: int
     question: str
     answer: str
     kind: str
     task: str
+    told: str = ""
 
 
 def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[Asked]:
@@ -38,7 +44,7 @@ def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[As
     """
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(asked):
-        if item.task != "vl":
+        if item.task != "vl" and not item.told:
             groups.setdefault((item.kind, item.question), []).append(index)
     dealt = list(asked)
     for members in groups.values():
@@ -67,7 +73,7 @@ class Lines:
 def tokenize(
     asked: Sequence[Asked], tokenizer: PreTrainedTokenizerFast, queries: int, image_token: int
 ) -> Lines:
-    """Rows exactly as the processor writes them, with answer and end token behind."""
+    """Rows as the processor writes them, what is told put in; answer and end token behind."""
     cache: dict[str, list[int]] = {}
 
     def ids_of(text: str, special: bool) -> list[int]:
@@ -77,7 +83,8 @@ def tokenize(
 
     rows, starts = [], []
     for item in asked:
-        prompt = [image_token] * queries + ids_of(build_prompt(item.question), True)
+        told = ids_of(item.told, False) if item.told else []
+        prompt = [image_token] * queries + told + ids_of(build_prompt(item.question), True)
         answer = [*ids_of(answer_text(item.answer), False), tokenizer.eos_token_id]
         rows.append(prompt + answer)
         starts.append(len(prompt))
