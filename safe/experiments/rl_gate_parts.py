@@ -143,7 +143,8 @@ def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[
         for row in pq.read_table(parts / part / ITEMS).to_pylist():
             right.setdefault((row["adapter"], row["tokens"]), {})[row["id"]] = row["right"]
             sources[row["id"]] = row["source"]
-    behind, nested_serves = {}, True
+    behind: dict[str, dict[str, Any]] = {}
+    nested_serves = True
     for theirs, tokens in ((SHORT, short), ("pilot", long)):
         ours, other = right[NESTED, tokens], right[theirs, tokens]
         ids = sorted(other)
