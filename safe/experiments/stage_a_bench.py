@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,29 +157,32 @@ class Bench:
         return table
 
     def times(self, model: SafeModel, pairs: int) -> list[dict[str, Any]]:
-        """Seconds of single questions without audio, with cached, and with uncached audio."""
+        """Seconds of single questions without audio, with cached, and with uncached audio.
+
+        Every question has its turn before any has its next: a machine that does something else for
+        a second then spoils one turn of many questions, not all turns of one.
+        """
         rows = self.rows["test"][:LATENCY_ROWS]
-        repeats = -(-pairs // len(rows))
-        found = []
-        for row in rows:
-            inputs = self.feeder.plain([row])
-            assert row.heard.audio is not None
-            wave = load_audio(row.heard.audio, self.opened.ear.sampling_rate)
-            cached = self.features.audio([row.heard]).to(model.device)
-            options = {"max_new_tokens": len(row.answer), "do_sample": False}
+        calls = [call for row in rows for call in self._ways(model, row)]
+        turns = interleaved(calls, model.device, repeats=-(-pairs // len(rows)))
+        return [
+            {"id": row.sample.id, **dict(zip(WAYS, turn[at : at + len(WAYS)], strict=True))}
+            for turn in turns
+            for at, row in zip(range(0, len(calls), len(WAYS)), rows, strict=True)
+        ]
 
-            def off(inputs: Any = inputs, options: Any = options) -> None:
-                model.generate(**inputs, gate=False, **options)
+    def _ways(self, model: SafeModel, row: Row) -> list[Callable[[], Any]]:
+        """A question as `WAYS` name them."""
+        inputs = self.feeder.plain([row])
+        assert row.heard.audio is not None
+        wave = load_audio(row.heard.audio, self.opened.ear.sampling_rate)
+        cached = self.features.audio([row.heard]).to(model.device)
+        options = {"max_new_tokens": len(row.answer), "do_sample": False}
 
-            def on(sound: Any, inputs: Any = inputs, options: Any = options) -> None:
-                model.generate(**inputs, gate=True, audio=sound, **options)
+        def on(sound: Any) -> Callable[[], Any]:
+            return lambda: model.generate(**inputs, gate=True, audio=sound, **options)
 
-            calls = (off, lambda s=cached, f=on: f(s), lambda s=[wave], f=on: f(s))
-            found += [
-                {"id": row.sample.id, **dict(zip(WAYS, seconds, strict=True))}
-                for seconds in interleaved(calls, model.device, repeats=repeats)
-            ]
-        return found
+        return [lambda: model.generate(**inputs, gate=False, **options), on(cached), on([wave])]
 
     def memory(self) -> int:
         """Bytes of the declared budget, or of the device."""

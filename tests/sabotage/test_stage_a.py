@@ -162,7 +162,7 @@ def test_a_machine_that_stalls_is_no_latency(trained, monkeypatch):
 
     def stalled(self, model, pairs):
         found = real(self, model, pairs)
-        return [row | {"uncached": row["uncached"] + (n % 8 == 0)} for n, row in enumerate(found)]
+        return [row | {"uncached": row["uncached"] + (n % 5 == 0)} for n, row in enumerate(found)]
 
     monkeypatch.setattr(stage_a_bench.Bench, "times", stalled)
     assert outcome(trained, train=())["04.latency"] == "pass"
