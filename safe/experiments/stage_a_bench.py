@@ -177,7 +177,7 @@ class Bench:
         assert row.heard.audio is not None
         wave = load_audio(row.heard.audio, self.opened.ear.sampling_rate)
         cached = self.features.audio([row.heard]).to(model.device)
-        options = {"max_new_tokens": len(row.answer), "do_sample": False}
+        options: dict[str, Any] = {"max_new_tokens": len(row.answer), "do_sample": False}
 
         def on(sound: Any) -> Callable[[], Any]:
             return lambda: model.generate(**inputs, gate=True, audio=sound, **options)
