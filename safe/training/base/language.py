@@ -2,8 +2,7 @@
 
 Questions about the picture get true answers. Questions about a sound get answers drawn from their
 prior, independent of the picture: the frozen base then knows every word it will be asked to say,
-and cannot have heard anything. Where the sound is told in words behind the picture, as any language
-model that has read may be told, the answers are true: it can read, and has never heard.
+and cannot have heard anything.
 """
 
 from __future__ import annotations
@@ -23,18 +22,13 @@ from safe.training.base.loop import Schedule, fit
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about picture number `picture`.
-
-    Attributes:
-        told: words between picture and question, where SAFE puts what it hears; may be empty.
-    """
+    """A question about picture number `picture`."""
 
     picture: int
     question: str
     answer: str
     kind: str
     task: str
-    told: str = ""
 
 
 def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[Asked]:
@@ -44,7 +38,7 @@ def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[As
     """
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(asked):
-        if item.task != "vl" and not item.told:
+        if item.task != "vl":
             groups.setdefault((item.kind, item.question), []).append(index)
     dealt = list(asked)
     for members in groups.values():
@@ -73,7 +67,7 @@ class Lines:
 def tokenize(
     asked: Sequence[Asked], tokenizer: PreTrainedTokenizerFast, queries: int, image_token: int
 ) -> Lines:
-    """Rows as the processor writes them, what is told put in; answer and end token behind."""
+    """Rows exactly as the processor writes them, with answer and end token behind."""
     cache: dict[str, list[int]] = {}
 
     def ids_of(text: str, special: bool) -> list[int]:
@@ -83,8 +77,7 @@ def tokenize(
 
     rows, starts = [], []
     for item in asked:
-        told = ids_of(item.told, False) if item.told else []
-        prompt = [image_token] * queries + told + ids_of(build_prompt(item.question), True)
+        prompt = [image_token] * queries + ids_of(build_prompt(item.question), True)
         answer = [*ids_of(answer_text(item.answer), False), tokenizer.eos_token_id]
         rows.append(prompt + answer)
         starts.append(len(prompt))

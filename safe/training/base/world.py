@@ -42,7 +42,6 @@ from safe.training.base.ear import Hearing
 from safe.training.base.language import Asked, shuffle_answers
 from safe.training.base.material import stack_waves
 from safe.training.base.mel import BatchMel, jitter_spectrograms
-from safe.training.base.told import WHAT, conclude, tell
 from safe.training.base.vision import Augment
 
 STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
@@ -50,8 +49,6 @@ GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no 
 # Learned last, so asked more often, and some of them twice.
 HARD = ("object_at", "verify_color")
 TWICE = ("exists_color", "seen_count", "verify_color")
-TOLD = 4  # questions about each video's sound, told in words
-CONCLUDED = 5  # descriptions of each video's sound, told in words
 JPEG_QUALITY = (55, 98)
 
 
@@ -113,15 +110,13 @@ class WorldMaterial:
         rng = np.random.default_rng([STREAM, self.seed, 1])
         vqa, gqa, video = (Balancer(w) for w in (VQA_WEIGHTS, GQA_WEIGHTS, VIDEO_WEIGHTS))
         hard, heard = Balancer(VQA_WEIGHTS | GQA_WEIGHTS), Balancer(VIDEO_WEIGHTS)
-        read = Balancer(VIDEO_WEIGHTS)
         images = [Image.new("RGB", (64, 64), (grey,) * 3) for grey in GREYS]
         cells = [_cells(Scene((None, None, None, None))) for _ in GREYS]
         asked: list[Asked] = []
         scenes: list[Scene] = []
-        concluded: list[Asked] = []
 
-        def ask(picture: int, questions: Sequence[Question], told: str = "") -> None:
-            asked.extend(Asked(picture, q.text, q.answer, q.name, q.task, told) for q in questions)
+        def ask(picture: int, questions: Sequence[Question]) -> None:
+            asked.extend(Asked(picture, q.text, q.answer, q.name, q.task) for q in questions)
 
         for number in range(self.pictures):
             picture, difficulty = len(images), DIFFICULTIES[number % 3]
@@ -132,16 +127,6 @@ class WorldMaterial:
                 ask(picture, heard.pick(questions, 1, rng))
                 ask(int(rng.integers(len(GREYS))), heard.pick(questions, 1, rng))
                 ask(picture, heard.pick(audiovisual_questions(scene, sound), 2, rng))
-                about = questions + audiovisual_questions(scene, sound)
-                ask(picture, read.pick(about, TOLD, rng, paired=True), tell(sound, rng))
-                seen = picture_questions(scene)
-                ask(picture, [seen[int(rng.integers(len(seen)))]], tell(sound, rng))
-                concluded += [
-                    Asked(
-                        picture, WHAT, conclude(scene, sound, rng), "told", "av", tell(sound, rng)
-                    )
-                    for _ in range(CONCLUDED)
-                ]
                 if number % 6 == 1:
                     text = captions(sound, rng)[0]
                     nothing = int(rng.integers(len(GREYS)))
@@ -158,7 +143,7 @@ class WorldMaterial:
             cells.append(_cells(scene))
             scenes.append(scene)
         asked += [item for item in asked if item.kind in TWICE]
-        described = describe(scenes, len(GREYS), rng) + concluded
+        described = describe(scenes, len(GREYS), rng)
         return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng), described)
 
     def heard(self, extractor: ClapFeatureExtractor) -> Hearing:
