@@ -93,12 +93,12 @@ def thresholds(scores: np.ndarray, points: int) -> list[float]:
     return [float(cuts[i]) for i in np.unique(nearest)]
 
 
-def policies(outcomes: Outcomes, points: int) -> list[UncertaintyGate]:
-    """Every policy at the quantiles of its own scores."""
+def policies(scores: Mapping[str, np.ndarray], points: int) -> list[UncertaintyGate]:
+    """Every policy at the quantiles of its own scores, as `Outcomes.scores` has them."""
     return [
         policy(threshold=threshold)  # type: ignore[call-arg]
         for kind, policy in POLICIES.items()
-        for threshold in thresholds(outcomes.scores[kind], points)
+        for threshold in thresholds(scores[kind], points)
     ]
 
 

@@ -66,7 +66,7 @@ def measure(context: Context) -> list[Metric]:
     tables = {split: bench.tabulate(found.rows) for split, found in offered.items()}
     write_table(context, ITEMS, [row for table in tables.values() for row in table])
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
-    gates = policies(val, config.gating.points)
+    gates = policies(val.scores, config.gating.points)
     choices = choose(val, gates, max_drop=config.gating.max_audio_drop, seed=config.seed)
     listed = [{"kind": c.gate.kind, "threshold": c.gate.threshold} for c in choices]
     write_table(context, CHOICES, listed)

@@ -19,7 +19,7 @@ import torch
 from safe.config import RunConfig
 from safe.digest import digest_file
 from safe.evaluation.action_curve import ActionPoint, action_point, undominated
-from safe.evaluation.gate_curve import thresholds
+from safe.evaluation.gate_curve import policies
 from safe.experiments import rl_gate_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, write_table
@@ -92,16 +92,16 @@ def measure(context: Context) -> list[Metric]:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
         return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
     seconds = {k: result["seconds"][way(k, learned=True)] for k in actions}
-    trained = [
-        _train(config, learned_on, actions, seconds, price) for price in config.policy.prices
-    ]
+    parts = _part(outcomes_of(learned_on, actions, seconds), config.seed)
+    trained = [_train(config, parts, price) for price in config.policy.prices]
     evaluations = [
         {"price": t.price, **asdict(look), "broken": look.vl_drop > FLOOR}
         for t in trained
         for look in t.evaluations
     ]
     write_table(context, EVALUATIONS, evaluations)
-    learned = [_point(reported, actions, seconds, t) for t in trained]
+    on_test = outcomes_of(reported, actions, seconds)
+    learned = [_point(on_test, t) for t in trained]
     heuristic = _heuristics(config, learned_on, reported, actions, result["seconds"])
     beyond = undominated(learned, heuristic)
     points = [*learned, *heuristic]
@@ -136,23 +136,30 @@ def outcomes_of(table: Table, actions: Sequence[int], seconds: Mapping[int, floa
     )
 
 
-def _train(
-    config: RunConfig,
-    table: Table,
-    actions: Sequence[int],
-    seconds: Mapping[int, float],
-    price: float,
-) -> Trained:
-    everything = outcomes_of(table, actions, seconds)
-    apart = hold_back(everything.groups, HELD, config.seed)
-    learned, rest = everything.take(~apart), everything.take(apart)
-    check = hold_back(rest.groups, CHECKED, config.seed + 1)
-    held, checked = rest.take(~check), rest.take(check)
+@dataclass(frozen=True)
+class Parts:
+    """Validation: rows to learn from, and the rest, which hold the floor or are looked at."""
+
+    learned: Outcomes
+    rest: Outcomes
+    held: Outcomes
+    checked: Outcomes
+
+
+def _part(everything: Outcomes, seed: int) -> Parts:
+    apart = hold_back(everything.groups, HELD, seed)
+    rest = everything.take(apart)
+    check = hold_back(rest.groups, CHECKED, seed + 1)
+    return Parts(everything.take(~apart), rest, rest.take(~check), rest.take(check))
+
+
+def _train(config: RunConfig, parts: Parts, price: float) -> Trained:
+    rest, checked = parts.rest, parts.checked
     settings = BanditSettings(
         price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
     )
-    teacher, looks = train_bandit(learned, held, checked, settings)
-    student = distil(teacher, learned.features)
+    teacher, looks = train_bandit(parts.learned, parts.held, checked, settings)
+    student = distil(teacher, parts.learned.features)
     taken = student.actions(rest.features)
     own = student.actions(checked.features)
     reward = checked.scores - price * checked.seconds
@@ -233,16 +240,13 @@ def _save(
 # -- on test --------------------------------------------------------------------------------------
 
 
-def _point(
-    table: Table, actions: Sequence[int], seconds: Mapping[int, float], trained: Trained
-) -> ActionPoint:
-    outcomes = outcomes_of(table, actions, seconds)
+def _point(outcomes: Outcomes, trained: Trained) -> ActionPoint:
     return action_point(
         "learned",
         trained.price,
         trained.student.actions(outcomes.features),
         outcomes.scores,
-        np.array([seconds[k] for k in actions]),
+        outcomes.seconds[0],  # the same for every question
         ~outcomes.seeing,
     )
 
@@ -260,12 +264,13 @@ def _heuristics(
     hears = np.array([row["task"] in HEARING for row in test])
     costs = np.array([seconds[way(k, learned=False)] for k in ends])
     found = []
-    for kind, policy in POLICIES.items():
-        known = np.array([row[kind] for row in validation])
-        here = np.array([row[kind] for row in test])
-        for threshold in thresholds(known, config.gating.points):
-            consults = policy(threshold=threshold).consults(here)  # type: ignore[call-arg]
-            found.append(action_point(kind, threshold, consults.astype(int), scores, costs, hears))
+    known, here = (
+        {kind: np.array([row[kind] for row in table]) for kind in POLICIES}
+        for table in (validation, test)
+    )
+    for gate in policies(known, config.gating.points):
+        taken = gate.consults(here[gate.kind]).astype(int)
+        found.append(action_point(gate.kind, gate.threshold, taken, scores, costs, hears))
     plain = np.array([seconds["always off"], seconds["always on"]])
     for kind, action in (("always_off", 0), ("always_on", 1)):
         taken = np.full(len(test), action)

@@ -89,9 +89,7 @@ class BanditSettings:
     lr: float = 1e-2
     floor: float = 0.005
     reserve: float = 0.5
-    entropy: float = (
-        0.05  # with 0.01 it may settle on a short listening before it has tried a long one
-    )
+    entropy: float = 0.05  # with 0.01 it may settle on short listening before it tries long
     evaluate_every: int = 2_000
     seed: int = 0
 

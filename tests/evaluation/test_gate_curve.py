@@ -162,7 +162,7 @@ class TestDrop:
 class TestChoice:
     @pytest.mark.parametrize("max_drop", [0.0, 0.01, 0.1, 0.4])
     def test_none_of_those_given_that_qualifies_skips_more(self, outcomes, max_drop):
-        gates = [g for g in policies(outcomes, 12) if g.kind == "entropy"]
+        gates = [g for g in policies(outcomes.scores, 12) if g.kind == "entropy"]
         found = choose_threshold(outcomes, gates, max_drop=max_drop, seed=0)
         qualifying = []
         for gate in gates:
@@ -191,7 +191,7 @@ class TestChoice:
         assert found.drop.high == 0
 
     def test_the_policy_that_skips_most_comes_first(self, outcomes):
-        found = choose(outcomes, policies(outcomes, 12), max_drop=0.2, seed=0)
+        found = choose(outcomes, policies(outcomes.scores, 12), max_drop=0.2, seed=0)
         rates = [c.point.skip_rate for c in found]
         assert {c.gate.kind for c in found} == set(POLICIES)
         assert rates == sorted(rates, reverse=True)
