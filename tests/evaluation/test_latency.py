@@ -1,24 +1,26 @@
 """Calls are timed in turns, none always first."""
 
-import time
-
+import pytest
 import torch
 
+from safe.evaluation import latency
 from safe.evaluation.latency import interleaved
+from tests.clock import Clock
 
 
-def test_each_call_has_its_own_time_and_turn():
+def test_each_call_has_its_own_time_and_turn(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(latency, "time", clock)
     order = []
 
     def call(name, seconds):
         def run():
             order.append(name)
-            time.sleep(seconds)
+            clock.sleep(seconds * len(order))  # each turn takes longer
 
         return run
 
-    found = interleaved([call("a", 0.0), call("b", 0.02)], torch.device("cpu"), repeats=4)
+    found = interleaved([call("a", 0.01), call("b", 1)], torch.device("cpu"), repeats=4)
     assert order[:2] == ["a", "b"]  # the warm-up
     assert order[2:] == ["a", "b", "b", "a", "a", "b", "b", "a"]
-    assert len(found) == 4
-    assert all(b >= 0.02 > a for a, b in found)
+    assert found == [pytest.approx(pair) for pair in [(0.03, 4), (0.06, 5), (0.07, 8), (0.1, 9)]]
