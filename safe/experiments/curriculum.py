@@ -6,15 +6,12 @@ must say (`curriculum_script`), and the run that was killed against the one that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from safe.config import CurriculumConfig
-from safe.digest import digest_file
-from safe.errors import EvidenceError
 from safe.experiments import curriculum_plots
 from safe.experiments.context import Context
 from safe.experiments.curriculum_script import (
@@ -26,6 +23,7 @@ from safe.experiments.curriculum_script import (
     script,
 )
 from safe.experiments.evidence import Metrics, write_table
+from safe.experiments.parts import read_part
 from safe.gates.schema import Metric
 from safe.training.curriculum_log import read_log
 
@@ -41,11 +39,7 @@ SHOWN = 20
 
 def measure(context: Context) -> list[Metric]:
     """Read the runs' results and logs."""
-    results = {part: _result(context.folder, part) for part in PARTS}
-    for part in PARTS:
-        context.digests[f"part {part}"] = digest_file(
-            context.folder / "parts" / part / "result.json"
-        )
+    results = {part: read_part(context, part)[1] for part in PARTS}
     crashed = {part: found["crashed"] for part, found in results.items() if found["crashed"]}
     no_crash = METERS.measured(
         "no_crash", len(crashed), len(results), detail={"crashed": crashed, "runs": list(PARTS)}
@@ -66,19 +60,6 @@ def measure(context: Context) -> list[Metric]:
         _resume_identical(context, results),
         _logging(stages, results, read, lines),
     ]
-
-
-def _result(folder: Path, part: str) -> dict[str, Any]:
-    path = folder / "parts" / part / "result.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvidenceError(
-            f"the run {part!r} is not there: {error}",
-            where=path,
-            mend=f"run `safe part 08_curriculum {part} --config ...` first",
-        ) from None
-    return found
 
 
 def _log(folder: Path, part: str) -> Path:

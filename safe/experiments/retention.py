@@ -6,20 +6,15 @@ on held-out VL rows, gate ON, beside sounds that have nothing to do with them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from safe.config import RunConfig
-from safe.digest import digest_file
-from safe.errors import EvidenceError
 from safe.experiments import retention_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, write_table
+from safe.experiments.parts import read_part, read_rows
 from safe.experiments.retention_parts import DRIFT, ITEMS
 from safe.experiments.retention_plan import lambdas, parts, variants
 from safe.gates.schema import Interval, Metric
@@ -75,10 +70,7 @@ class Trained:
 def measure(context: Context) -> list[Metric]:
     """Hold the trained parts against one another."""
     config = context.config
-    found = {name: _read(context.folder, name) for name in parts(config)}
-    for name in found:
-        path = context.folder / "parts" / name / "result.json"
-        context.digests[f"part {name}"] = digest_file(path)
+    found = {name: _read(context, name) for name in parts(config)}
     context.extra |= {"seeds": {f"training {n}": s for n, s in enumerate(found["none"].seeds)}}
     table = [_summary(config, part) for part in found.values()]
     write_table(context, "variants.parquet", table)
@@ -92,17 +84,9 @@ def measure(context: Context) -> list[Metric]:
     ]
 
 
-def _read(folder: Path, name: str) -> Trained:
-    place = folder / "parts" / name
-    try:
-        result = json.loads((place / "result.json").read_text(encoding="utf-8"))
-        items, drift = (pq.read_table(place / file).to_pylist() for file in (ITEMS, DRIFT))
-    except (OSError, ValueError) as error:
-        raise EvidenceError(
-            f"the part {name!r} was not trained: {error}",
-            where=place,
-            mend=f"run `safe part 09_retention {name} --config ...` first",
-        ) from None
+def _read(context: Context, name: str) -> Trained:
+    folder, result = read_part(context, name)
+    items, drift = (read_rows(folder, file) for file in (ITEMS, DRIFT))
     return Trained(name, result, items, drift)
 
 

@@ -7,7 +7,6 @@ give for every question that is offered a sound.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from safe.digest import digest_file
 from safe.errors import ConfigError, EvidenceError
 from safe.experiments.context import Context
+from safe.experiments.parts import RESULT, read_result, read_rows
 from safe.experiments.rl_gate_bench import ActionBench
 from safe.experiments.rl_gate_plan import NESTED, OUTCOMES, SHORT, lengths, settings, trainings
 from safe.experiments.training_bench import TrainingBench
@@ -131,16 +131,16 @@ def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[
     right: dict[tuple[str, int], dict[str, bool]] = {}
     sources: dict[str, str] = {}
     for part in (NESTED, SHORT):
-        result = _read_result(parts / part)
+        result = read_result(parts / part)
         if result["pilot"] != pilot or result["settings"] != settings(config).model_dump(
             mode="json"
         ):
             raise EvidenceError(
                 f"{part} was trained from another adapter, or with other settings, than there are",
-                where=parts / part / "result.json",
+                where=parts / part / RESULT,
                 mend=f"delete the folder and run `safe part 12_rl_gate {part} --config ...`",
             )
-        for row in pq.read_table(parts / part / ITEMS).to_pylist():
+        for row in read_rows(parts / part, ITEMS):
             right.setdefault((row["adapter"], row["tokens"]), {})[row["id"]] = row["right"]
             sources[row["id"]] = row["source"]
     behind: dict[str, dict[str, Any]] = {}
@@ -176,18 +176,6 @@ def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[
     return config.folder / PILOT, (0, long), detail
 
 
-def _read_result(folder: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvidenceError(
-            f"{folder.name} was not done: {error}",
-            where=folder,
-            mend=f"run `safe part 12_rl_gate {folder.name} --config ...` first",
-        ) from None
-    return found
-
-
 # -- outcomes -------------------------------------------------------------------------------------
 
 
@@ -220,17 +208,17 @@ def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str
         EvidenceError: they were not tabulated, or are of another adapter or manifest.
     """
     folder = context.folder / "parts" / OUTCOMES
-    result = _read_result(folder)
+    result = read_result(folder)
     adapter, actions, _ = serving(context, folder.parent)
     wanted = {"adapter": digest_file(adapter / RECORD), "manifest": digest_file(context.manifest)}
     other = [name for name, digest in wanted.items() if result["digests"][name] != digest]
     if other or result["actions"] != list(actions):
         raise EvidenceError(
             f"the outcomes are of another {' and '.join(other) or 'set of actions'}",
-            where=folder / "result.json",
+            where=folder / RESULT,
             mend="delete the folder and run `safe part 12_rl_gate outcomes --config ...`",
         )
-    return adapter, result, pq.read_table(folder / ITEMS).to_pylist()
+    return adapter, result, read_rows(folder, ITEMS)
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,21 +7,18 @@ held-out questions are the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from safe.config import RunConfig
-from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.experiments import seeds_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, write_table
+from safe.experiments.parts import RESULT, read_part, read_rows
 from safe.experiments.seeds_plan import ITEMS, chosen, parts, seed_of
 from safe.gates.schema import Metric
 from safe.gates.statistics import sd_interval
@@ -82,18 +79,9 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _read(context: Context, part: str) -> Seeded:
-    place = context.folder / "parts" / part
-    try:
-        result = json.loads((place / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvidenceError(
-            f"{part} was not trained: {error}",
-            where=place,
-            mend=f"run `safe part 11_seeds {part} --config ...` first",
-        ) from None
+    place, result = read_part(context, part)
     _check(context.config, part, result, place)
-    context.digests[f"part {part}"] = digest_file(place / "result.json")
-    items = [] if result["diverged"] else pq.read_table(place / ITEMS).to_pylist()
+    items = [] if result["diverged"] else read_rows(place, ITEMS)
     return Seeded(part, result, items)
 
 
@@ -104,7 +92,7 @@ def _check(config: RunConfig, part: str, result: Mapping[str, Any], place: Path)
         if result[key] != value:
             raise EvidenceError(
                 f"{part} was trained with other {key} than the run has now, for {name}",
-                where=place / "result.json",
+                where=place / RESULT,
                 key=key,
                 mend=f"delete the folder and run `safe part 11_seeds {part} --config ...`",
             )

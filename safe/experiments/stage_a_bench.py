@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ import pyarrow.parquet as pq
 from safe.config import RunConfig
 from safe.data.decode import load_audio
 from safe.data.manifest import load_samples
-from safe.errors import EvidenceError
 from safe.evaluation.latency import interleaved
 from safe.evaluation.learning import same_answer
 from safe.evaluation.profile import memory_of
+from safe.experiments.parts import read_result
 from safe.models.checkpoint import load_adapter
 from safe.models.safe_model import SafeModel
 from safe.training.collate import Row, TextEncoder
@@ -66,15 +65,7 @@ def read_parts(config: RunConfig, folder: Path) -> dict[str, Part]:
     parts = {}
     for name in ("distilled", "undistilled", *cells):
         place = folder / "parts" / name
-        try:
-            result = json.loads((place / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EvidenceError(
-                f"the part {name!r} was not trained: {error}",
-                where=place,
-                mend=f"run `safe part 04_stage_a_pilot {name} --config ...` first",
-            ) from None
-        parts[name] = Part(name, place, result)
+        parts[name] = Part(name, place, read_result(place))
     return parts
 
 

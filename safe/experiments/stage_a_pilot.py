@@ -18,6 +18,7 @@ from safe.evaluation.stability import judge_curve
 from safe.experiments import stage_a_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, write_table
+from safe.experiments.parts import RESULT
 from safe.experiments.stage_a_ablation import RULE, compare_cells, smallest
 from safe.experiments.stage_a_bench import WAYS, Bench, Part, read_parts
 from safe.gates.schema import Metric
@@ -51,7 +52,7 @@ def measure(context: Context) -> list[Metric]:
     opened = open_base(config)
     context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
     for name, part in parts.items():
-        context.digests[f"part {name}"] = digest_file(part.folder / "result.json")
+        context.digests[f"part {name}"] = digest_file(part.folder / RESULT)
     context.extra |= {"device": str(opened.vlm.device), "seeds": {"adapter": config.seed}}
     stable = _stable(config, pilot)
     if pilot.why_not is not None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from safe.config import RunConfig, SweepConfig
-from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.evaluation.stability import judge_curve, rising_share
 from safe.experiments.context import Context
+from safe.experiments.parts import read_part, read_rows
 from safe.experiments.sweep_plan import (
     AXES,
     CHOSEN_ON,
@@ -68,39 +64,19 @@ def read_cell(context: Context, cell: Cell) -> Swept:
     names = [part_name(cell, n) for n in range(1, len(stops(own)) + 1)] if halving else [cell.name]
     last: Swept | None = None
     for name in names:
-        place = context.folder / "parts" / name
-        result = _result(place, name)
+        place, result = read_part(context, name)
         if result["settings"] != settings(context.config, cell).model_dump(mode="json"):
             raise EvidenceError(
                 f"the cell {name!r} was trained with other settings than the config has now",
                 where=place,
                 mend=f"delete the folder and run `safe part 10_sweep {name} --config ...`",
             )
-        context.digests[f"part {name}"] = digest_file(place / "result.json")
         if last is not None and result["dropped"]:
             return Swept(cell, {**last.result, "dropped": True}, last.items)
-        last = Swept(cell, result, _items(place, result))
+        silent = result["diverged"] or result["dropped"]
+        last = Swept(cell, result, [] if silent else read_rows(place, ITEMS))
     assert last is not None
     return last
-
-
-def _result(place: Path, name: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((place / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvidenceError(
-            f"the cell {name!r} was not trained: {error}",
-            where=place,
-            mend=f"run `safe part 10_sweep {name} --config ...` first",
-        ) from None
-    return found
-
-
-def _items(place: Path, result: Mapping[str, Any]) -> Items:
-    if result["diverged"] or result["dropped"]:
-        return []
-    rows: list[dict[str, Any]] = pq.read_table(place / ITEMS).to_pylist()
-    return rows
 
 
 def row_of(config: RunConfig, swept: Swept, best: Swept | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from safe.config import SweepConfig
 from safe.digest import digest_file
 from safe.errors import EvidenceError, TrainingError
 from safe.experiments.context import Context
+from safe.experiments.parts import read_result
 from safe.experiments.sweep_plan import (
     CHOSEN_ON,
     ITEMS,
@@ -128,15 +128,7 @@ def standing(parts: Path, config: SweepConfig, rung: int) -> dict[str, dict[str,
     """
     found: dict[str, dict[str, float] | None] = {}
     for cell in cells(config):
-        path = parts / part_name(cell, rung) / "result.json"
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EvidenceError(
-                f"{cell.name} was not trained to rung {rung}: {error}",
-                where=path,
-                mend=f"run `safe part 10_sweep {part_name(cell, rung)} --config ...` first",
-            ) from None
+        result = read_result(parts / part_name(cell, rung))
         if not result["dropped"]:
             found[cell.name] = None if result["diverged"] else result["looks"][-1]
     return found

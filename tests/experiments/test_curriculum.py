@@ -70,7 +70,7 @@ def test_an_unknown_part_is_refused(config):
 
 
 def test_a_run_that_is_not_there_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="the run 'resumed' is not there"):
+    with pytest.raises(EvidenceError, match="the part 'resumed' was not run"):
         run(config, EXPERIMENT, tmp_path)
 
 

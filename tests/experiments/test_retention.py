@@ -103,7 +103,7 @@ def test_a_seed_that_diverges_is_said(config, tmp_path, monkeypatch):
 
 
 def test_a_part_that_is_not_there_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="the part 'none' was not trained"):
+    with pytest.raises(EvidenceError, match="the part 'none' was not run"):
         run(config, EXPERIMENT, tmp_path)
 
 

@@ -128,7 +128,7 @@ def test_outcomes_of_another_adapter_are_refused(config):
 def test_what_was_not_done_is_named(config, tmp_path):
     with pytest.raises(ConfigError, match="no part 'never'"):
         run_part(config, EXPERIMENT, "never")
-    with pytest.raises(EvidenceError, match="outcomes was not done"):
+    with pytest.raises(EvidenceError, match="'outcomes' was not run"):
         read_outcomes(Context(config=config, folder=tmp_path))
 
 

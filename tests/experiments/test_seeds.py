@@ -81,7 +81,7 @@ def test_a_sweep_that_took_nothing_is_named(config):
 
 
 def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="seed_0 was not trained"):
+    with pytest.raises(EvidenceError, match="'seed_0' was not run"):
         run(config, EXPERIMENT, tmp_path)
     longer = config.model_copy(update={"seeds": SeedsConfig(steps=7)})
     with pytest.raises(EvidenceError, match="other settings"):

@@ -84,7 +84,7 @@ def test_no_such_part(config, part):
 
 
 def test_a_part_that_was_not_trained_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match=r"'distilled' was not trained.*\n.*safe part"):
+    with pytest.raises(EvidenceError, match=r"'distilled' was not run.*\n.*safe part"):
         run(config, EXPERIMENT, tmp_path / "04")
 
 

@@ -141,7 +141,7 @@ def test_a_cell_that_diverges_is_a_finding(config, tmp_path, monkeypatch):
 
 
 def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="was not trained"):
+    with pytest.raises(EvidenceError, match="was not run"):
         run(config, EXPERIMENT, tmp_path / "nowhere")
     other = changed(config, batch_size=8)
     with pytest.raises(EvidenceError, match="other settings"):
