@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LAUNCH = "LAUNCH"  # the token, beside launch.json
+
 LAUNCH_ITEMS: dict[str, tuple[str, str]] = {
     "base_parity": ("Base-parity holds", "Gate OFF path ≡ base model performance"),
     "pilot_gains": ("Pilot shows gains", "Clear audio improvements with no VL regression"),

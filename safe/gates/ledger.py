@@ -14,7 +14,7 @@ from safe.gates.catalogue import is_built
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.judge import judge
-from safe.gates.launch import LAUNCH_ITEMS
+from safe.gates.launch import LAUNCH, LAUNCH_ITEMS
 from safe.gates.run import GateRun, open_gate_run
 from safe.gates.schema import (
     SCHEMA_VERSION,
@@ -268,9 +268,14 @@ def launch_document(
 
 
 def write_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:
-    """Write results/RUN/launch.json and return it; a faulty criteria file is a NO-GO in it."""
+    """Write results/RUN/launch.json and return it; a faulty criteria file is a NO-GO in it.
+
+    A token of an earlier launch goes with a NO-GO, whoever finds it: nobody may launch by it.
+    """
     files, faults = load_each(run.criteria)
     rows = rows_of(run, files, today, faults)
     document = launch_document(run.folder.name, run.scale, files, rows)
+    if document["verdict"] != "GO":
+        (run.folder / LAUNCH).unlink(missing_ok=True)
     write_json(run.folder / "launch.json", document)
     return document

@@ -80,6 +80,16 @@ def test_a_no_go_takes_the_token_away_and_says_why(ready: GateRun) -> None:
     assert not (ready.folder / "LAUNCH").exists()
 
 
+def test_the_page_of_a_no_go_takes_the_token_away_too(ready: GateRun) -> None:
+    check_launch(ready)
+    spoil(ready, "02_extra")
+    render(ready)
+    assert (ready.folder / "LAUNCH").exists()  # that one is optional
+    spoil(ready, "01_made_up")
+    render(ready)
+    assert not (ready.folder / "LAUNCH").exists()
+
+
 def test_a_run_without_experiments_is_no_launch(ready: GateRun) -> None:
     for path in ready.criteria.glob("*.yaml"):
         path.unlink()
