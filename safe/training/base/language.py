@@ -22,13 +22,18 @@ from safe.training.base.loop import Schedule, fit
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about picture number `picture`."""
+    """A question about picture number `picture`.
+
+    Attributes:
+        told: words between picture and question, where SAFE puts what it hears; may be empty.
+    """
 
     picture: int
     question: str
     answer: str
     kind: str
     task: str
+    told: str = ""
 
 
 def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[Asked]:
@@ -67,7 +72,7 @@ class Lines:
 def tokenize(
     asked: Sequence[Asked], tokenizer: PreTrainedTokenizerFast, queries: int, image_token: int
 ) -> Lines:
-    """Rows exactly as the processor writes them, with answer and end token behind."""
+    """Rows as the processor writes them, what is told put in; answer and end token behind."""
     cache: dict[str, list[int]] = {}
 
     def ids_of(text: str, special: bool) -> list[int]:
@@ -77,7 +82,8 @@ def tokenize(
 
     rows, starts = [], []
     for item in asked:
-        prompt = [image_token] * queries + ids_of(build_prompt(item.question), True)
+        told = ids_of(item.told, False) if item.told else []
+        prompt = [image_token] * queries + told + ids_of(build_prompt(item.question), True)
         answer = [*ids_of(answer_text(item.answer), False), tokenizer.eos_token_id]
         rows.append(prompt + answer)
         starts.append(len(prompt))

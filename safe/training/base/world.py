@@ -42,6 +42,7 @@ from safe.training.base.ear import Hearing
 from safe.training.base.language import Asked, shuffle_answers
 from safe.training.base.material import stack_waves
 from safe.training.base.mel import BatchMel, jitter_spectrograms
+from safe.training.base.told import WHAT, conclude, tell
 from safe.training.base.vision import Augment
 
 STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
@@ -49,6 +50,7 @@ GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no 
 # Learned last, so asked more often, and some of them twice.
 HARD = ("object_at", "verify_color")
 TWICE = ("exists_color", "seen_count", "verify_color")
+CONCLUDED = 5  # descriptions of each video's sound, told in words
 JPEG_QUALITY = (55, 98)
 
 
@@ -114,6 +116,7 @@ class WorldMaterial:
         cells = [_cells(Scene((None, None, None, None))) for _ in GREYS]
         asked: list[Asked] = []
         scenes: list[Scene] = []
+        concluded: list[Asked] = []
 
         def ask(picture: int, questions: Sequence[Question]) -> None:
             asked.extend(Asked(picture, q.text, q.answer, q.name, q.task) for q in questions)
@@ -127,6 +130,10 @@ class WorldMaterial:
                 ask(picture, heard.pick(questions, 1, rng))
                 ask(int(rng.integers(len(GREYS))), heard.pick(questions, 1, rng))
                 ask(picture, heard.pick(audiovisual_questions(scene, sound), 2, rng))
+                for _ in range(CONCLUDED):
+                    text = conclude(scene, sound, rng)
+                    told = tell(sound, rng)
+                    concluded.append(Asked(picture, WHAT, text, "told", "av", told))
                 if number % 6 == 1:
                     text = captions(sound, rng)[0]
                     nothing = int(rng.integers(len(GREYS)))
@@ -143,7 +150,7 @@ class WorldMaterial:
             cells.append(_cells(scene))
             scenes.append(scene)
         asked += [item for item in asked if item.kind in TWICE]
-        described = describe(scenes, len(GREYS), rng)
+        described = describe(scenes, len(GREYS), rng) + concluded
         return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng), described)
 
     def heard(self, extractor: ClapFeatureExtractor) -> Hearing:

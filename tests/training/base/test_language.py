@@ -41,3 +41,16 @@ def test_rows_are_written_as_the_processor_writes_them():
         assert answer == [tokenizer.convert_tokens_to_ids(item.answer), tokenizer.eos_token_id]
         assert int(lines.mask[index].sum()) == len(ids) + 2
     assert lines.picture.tolist() == [0, 3]
+
+
+def test_what_is_told_stands_between_picture_and_question():
+    tokenizer = build_tokenizer(["Question: what sound? Answer: bell drum"])
+    model, _ = build_vlm(SHAPE, tokenizer, 0)
+    image = model.config.image_token_index
+    plain = Asked(0, "What sound?", "bell", "heard", "av")
+    told = Asked(0, "What sound?", "drum", "heard", "av", "drum drum")
+    lines = tokenize([plain, told], tokenizer, 4, image)
+    words = tokenizer("drum drum", add_special_tokens=False)["input_ids"]
+    ids, without = lines.ids[1].tolist(), lines.ids[0].tolist()
+    assert ids[:6] == [image] * 4 + words
+    assert ids[6:-2] == without[4:-4]

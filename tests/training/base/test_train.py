@@ -194,5 +194,5 @@ def test_every_word_that_is_asked_or_answered_is_known():
     tokenizer = build_tokenizer(material.vlm_texts())
     seen = material.seen()
     for item in [*seen.asked, *seen.described]:
-        ids = tokenizer(f"{item.question} {item.answer}")["input_ids"]
+        ids = tokenizer(f"{item.told} {item.question} {item.answer}")["input_ids"]
         assert tokenizer.unk_token_id not in ids, item
