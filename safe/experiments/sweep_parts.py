@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from safe.experiments.sweep_plan import (
     let_through,
     part_name,
     settings,
-    stops,
 )
 from safe.experiments.training_bench import Looks, TrainingBench
 from safe.files import atomic
@@ -79,7 +78,10 @@ def run(context: Context, part: str, bench: SweepBench) -> dict[str, Any]:
     feeder = bench.feeder(model)
     stage = StageA(feeder, bench.rows, bench.teacher, own, config.seed)
     state = _state(context.folder, mine)
-    looks = Looks(model, stops(config.sweep), lambda step: bench.look(feeder, step))
+    looks = Looks(
+        model, config.sweep.rungs, lambda step: summary(bench.ask(feeder, [CHOSEN_ON]), step)
+    )
+    last = mine.until == config.sweep.steps
     trainer = stage.trainer(config, checkpoint=state, watch=looks)
     try:
         trainer.begin()
@@ -89,14 +91,15 @@ def run(context: Context, part: str, bench: SweepBench) -> dict[str, Any]:
                 trainer.advance(bar)
         trainer.save()
         model.eval()
-        _write(context.folder / ITEMS, bench.ask(feeder))
+        asked = bench.ask(feeder, SPLITS)
+        _write(context.folder / ITEMS, asked)
+        result["looks"] = [*looks.seen, *([summary(asked, mine.until)] if last else [])]
     except TrainingError as error:
-        result["diverged"] = str(error)  # a finding of this cell, not the end of the run
+        result |= {"diverged": str(error), "looks": looks.seen}  # a finding of this cell
     finally:
         close(trainer.accelerator)
-    result["looks"] = looks.seen
     result["losses"] = [record.loss for record in trainer.history]
-    if mine.until == config.sweep.steps:
+    if last:
         state.unlink(missing_ok=True)
     return result
 
@@ -160,21 +163,10 @@ class SweepBench(TrainingBench):
         for rows in (*self.seeing.values(), *self.hearing.values()):
             self.teacher.ensure(rows)
 
-    def look(self, feeder: Feeder, step: int) -> dict[str, float]:
-        """What rows of validation say at `step`: a rung decides by it."""
-        heard = forced(feeder, self.hearing[CHOSEN_ON])
-        seen = forced(feeder, self.seeing[CHOSEN_ON], self.teacher)
-        lost = sum(bool(a.base_right) for a in seen) - sum(a.right for a in seen)
-        return {
-            "step": step,
-            "audio_accuracy": sum(a.right for a in heard) / len(heard),
-            "vl_drop": lost / len(seen),
-        }
-
-    def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
-        """Every held-out row: right or not, and whether the base was."""
+    def ask(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
+        """Every held-out row of `splits`: right or not, and whether the base was."""
         kinds = (("audio", self.hearing), ("vl", self.seeing))
-        return [row for kind, by in kinds for s in SPLITS for row in self._ask(feeder, kind, by[s])]
+        return [row for kind, by in kinds for s in splits for row in self._ask(feeder, kind, by[s])]
 
     def _ask(self, feeder: Feeder, kind: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [
@@ -188,3 +180,15 @@ class SweepBench(TrainingBench):
             }
             for row, answer in zip(rows, forced(feeder, rows, self.teacher), strict=True)
         ]
+
+
+def summary(asked: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
+    """What rows of validation say at `step`: a rung decides by it."""
+    mine = [row for row in asked if row["split"] == CHOSEN_ON]
+    heard, seen = ([row for row in mine if row["kind"] == kind] for kind in ("audio", "vl"))
+    lost = sum(bool(row["base_right"]) for row in seen) - sum(row["right"] for row in seen)
+    return {
+        "step": step,
+        "audio_accuracy": sum(row["right"] for row in heard) / len(heard),
+        "vl_drop": lost / len(seen),
+    }
