@@ -12,10 +12,9 @@ export PYTHONUNBUFFERED := 1
 export PYTHONDONTWRITEBYTECODE :=
 export TOKENIZERS_PARALLELISM := false
 STAMP := $(VENV)/.installed
-# What stands on one trained run goes to one worker, the longest first (tests/conftest.py). So do the
-# tests of each DAG: by itself it leaves a core idle wherever all waits for one rule.
+# What stands on one trained run goes to one worker, the longest first (tests/conftest.py). A DAG
+# takes both cores by itself.
 QUICK := pytest -m "not dag" -n 2 --no-loadscope-reorder
-DAG := pytest -m dag -n 2 --no-loadscope-reorder
 
 .PHONY: run test dag quick lint clean
 
@@ -24,13 +23,13 @@ run: $(STAMP)
 
 test: $(STAMP) lint
 	$(QUICK)
-	$(DAG)
+	pytest -m dag
 
 quick: $(STAMP)
 	$(QUICK)
 
 dag: $(STAMP)
-	$(DAG)
+	pytest -m dag
 
 lint: $(STAMP)
 	ruff check .

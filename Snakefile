@@ -34,13 +34,12 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        RUN.path("LAUNCH"),
+        [RUN.path(experiment, "GO") for experiment in RUN.experiments],
 
 
 include: "workflow/rules/base.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/gates.smk"
-include: "workflow/rules/launch.smk"
 include: "workflow/rules/report.smk"
 
 
