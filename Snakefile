@@ -34,12 +34,13 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        [RUN.path(experiment, "GO") for experiment in RUN.experiments],
+        RUN.path("LAUNCH"),
 
 
 include: "workflow/rules/base.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/gates.smk"
+include: "workflow/rules/launch.smk"
 include: "workflow/rules/report.smk"
 
 

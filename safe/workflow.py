@@ -62,6 +62,16 @@ class Run:
         files = sorted((self.root / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
         return [file.stem for file in files]
 
+    @property
+    def required(self) -> list[str]:
+        """The experiments that must be GO before launch."""
+        return [e for e in self.experiments if not self.criteria[e].optional]
+
+    @property
+    def optional(self) -> list[str]:
+        """Those that are decided and shown, and do not keep from launching."""
+        return [e for e in self.experiments if self.criteria[e].optional]
+
     def name(self, number: str) -> str:
         """`"03"` -> `"03_tiny_overfit"`."""
         return next(e for e in self.experiments if e.startswith(f"{number}_"))

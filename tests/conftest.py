@@ -22,6 +22,8 @@ TOGETHER = {
     "test_sweep": "sweep",
     "test_seeds": "sweep",
     "test_rl_gate": "policy",
+    "test_dag": "world",
+    "test_sabotage_dag": "world",
 }
 LONGEST_FIRST = ("workflow", "sabotage", "experiments")  # rooms whose tests train
 

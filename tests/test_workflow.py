@@ -56,3 +56,10 @@ def test_a_miniatures_parts_share_two_jobs_and_others_have_their_own(tmp_path):
     assert Run(config, ROOT).jobs(["a"]) == [["a"]]
     full = config.model_copy(update={"scale": "full"})
     assert Run(full, ROOT).jobs(names) == [["a"], ["b"], ["c"], ["d"], ["e"]]
+
+
+def test_launch_waits_for_the_required_and_shows_the_optional() -> None:
+    run = Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT)
+    assert len(run.required) == 11
+    assert run.optional == ["12_rl_gate"]
+    assert sorted(run.required + run.optional) == run.experiments

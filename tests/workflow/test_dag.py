@@ -21,15 +21,40 @@ def _jobs(output: str) -> list[str]:
     return re.findall(r"^(?:local)?rule (\w+):", output, flags=re.MULTILINE)
 
 
-def test_the_default_run_is_go_after_a_kill(finished: Dag) -> None:
+def test_the_default_run_goes_to_launch_after_a_kill(finished: Dag) -> None:
     for name in BUILT:
         decision = Decision.model_validate(finished.json(name, "decision.json"))
         assert decision.verdict == "GO", [c.reason for c in decision.criteria]
-        assert finished.path(name, "GO").is_file()
-    statuses = finished.statuses()
-    assert {statuses[name] for name in BUILT} == {"go"}
-    assert len(statuses) == 12
-    assert {s for name, s in statuses.items() if name not in BUILT} == {"not-run"}
+    assert len(BUILT) == 12
+    assert finished.statuses() == dict.fromkeys(BUILT, "go")  # none by waiver
+    assert finished.json("LAUNCH")["verdict"] == "GO"
+
+
+def test_an_optional_experiment_that_is_no_go_is_shown_and_keeps_nobody(
+    finished: Dag, tmp_path: Path
+) -> None:
+    dag = finished.clone(tmp_path / "optional")
+    criteria = dag.folder / "config" / "criteria" / "12_rl_gate.yaml"
+    criteria.write_text(criteria.read_text().replace("threshold: 0.3", "threshold: 0.99"))
+    done = dag.run()
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert set(_jobs(done.stdout)) == {"judge", "launch", "all"}
+    assert dag.statuses()["12_rl_gate"] == "no-go"
+    assert dag.json("LAUNCH") != finished.json("LAUNCH")  # it says of what it was made
+
+
+def test_an_edited_decision_ends_the_launch(finished: Dag, tmp_path: Path) -> None:
+    dag = finished.clone(tmp_path / "edited")
+    path = dag.path("11_seeds", "decision.json")
+    decision = json.loads(path.read_text())
+    decision["criteria"][0]["value"] /= 2
+    time.sleep(1.1)
+    path.write_text(json.dumps(decision))
+    refused = dag.run()
+    assert refused.returncode != 0
+    assert "edited" in refused.stdout, refused.stdout[-3000:]
+    assert not dag.path("LAUNCH").exists()
+    assert dag.json("launch.json")["items"]["reproducible"]["verdict"] == "NO-GO"
 
 
 def test_the_page_is_one_file_that_shows_every_experiment(finished: Dag) -> None:
@@ -70,6 +95,7 @@ def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> No
     assert dag.json("03_tiny_overfit", "decision.json")["criteria_changed_after_measuring"]
     assert dag.statuses()["03_tiny_overfit"] == "no-go"
     assert not dag.path("03_tiny_overfit", "GO").exists()
+    assert not dag.path("LAUNCH").exists()
 
     time.sleep(1.1)
     criteria.write_text(original)
@@ -77,6 +103,7 @@ def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> No
     assert dag.path("03_tiny_overfit", "decision.json").read_bytes() == before
     after = {name: dag.path(name, "measurement.json").stat().st_mtime_ns for name in BUILT}
     assert after == measured
+    assert dag.json("LAUNCH") == finished.json("LAUNCH")
 
 
 def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path) -> None:
