@@ -43,7 +43,7 @@ def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[As
     """
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(asked):
-        if item.task != "vl":
+        if item.task != "vl" and not item.told:
             groups.setdefault((item.kind, item.question), []).append(index)
     dealt = list(asked)
     for members in groups.values():

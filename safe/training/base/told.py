@@ -2,8 +2,8 @@
 
 Read between picture and question, where SAFE's audio tokens come to stand, before any question is
 asked: a language model that has learned from text knows what "first" and "last" are, and what
-follows from what it is told. What Stage A has left to learn is to hear. Questions about a sound
-that is not told are answered at random later on, so that the base cannot have heard.
+follows from what it is told. Some questions are asked beside such words, with true answers; those
+about a sound that is not told are answered at random, so that the base cannot have heard.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no 
 # Learned last, so asked more often, and some of them twice.
 HARD = ("object_at", "verify_color")
 TWICE = ("exists_color", "seen_count", "verify_color")
+TOLD = 2  # questions about each video's sound, told in words
 CONCLUDED = 5  # descriptions of each video's sound, told in words
 JPEG_QUALITY = (55, 98)
 
@@ -112,14 +113,15 @@ class WorldMaterial:
         rng = np.random.default_rng([STREAM, self.seed, 1])
         vqa, gqa, video = (Balancer(w) for w in (VQA_WEIGHTS, GQA_WEIGHTS, VIDEO_WEIGHTS))
         hard, heard = Balancer(VQA_WEIGHTS | GQA_WEIGHTS), Balancer(VIDEO_WEIGHTS)
+        read = Balancer(VIDEO_WEIGHTS)
         images = [Image.new("RGB", (64, 64), (grey,) * 3) for grey in GREYS]
         cells = [_cells(Scene((None, None, None, None))) for _ in GREYS]
         asked: list[Asked] = []
         scenes: list[Scene] = []
         concluded: list[Asked] = []
 
-        def ask(picture: int, questions: Sequence[Question]) -> None:
-            asked.extend(Asked(picture, q.text, q.answer, q.name, q.task) for q in questions)
+        def ask(picture: int, questions: Sequence[Question], told: str = "") -> None:
+            asked.extend(Asked(picture, q.text, q.answer, q.name, q.task, told) for q in questions)
 
         for number in range(self.pictures):
             picture, difficulty = len(images), DIFFICULTIES[number % 3]
@@ -130,6 +132,10 @@ class WorldMaterial:
                 ask(picture, heard.pick(questions, 1, rng))
                 ask(int(rng.integers(len(GREYS))), heard.pick(questions, 1, rng))
                 ask(picture, heard.pick(audiovisual_questions(scene, sound), 2, rng))
+                about = questions + audiovisual_questions(scene, sound)
+                ask(picture, read.pick(about, TOLD, rng, paired=True), tell(sound, rng))
+                seen = picture_questions(scene)
+                ask(picture, [seen[int(rng.integers(len(seen)))]], tell(sound, rng))
                 for _ in range(CONCLUDED):
                     text = conclude(scene, sound, rng)
                     told = tell(sound, rng)
@@ -144,7 +150,7 @@ class WorldMaterial:
             ask(picture, vqa.pick(questions, 4, rng))
             more = gqa_questions(scene, rng)
             ask(picture, gqa.pick(more, 4, rng))
-            ask(picture, hard.pick([q for q in questions + more if q.name in HARD], 2, rng))
+            ask(picture, hard.pick([q for q in questions + more if q.name in HARD], 3, rng))
             image = render(scene, rng)
             images.append(_through_jpeg(image, rng) if rng.random() < 0.7 else image)
             cells.append(_cells(scene))
