@@ -1,4 +1,4 @@
-"""Pretraining data of the digits: handwriting and recordings of the train split, and words of both."""
+"""Pretraining data of the digits: handwriting, recordings and words of the train split."""
 
 from __future__ import annotations
 
