@@ -19,9 +19,7 @@ for turn, round_10 in enumerate(ROUNDS_10):
                 go=ancient(RUN.go("10_sweep")),
                 parents=RUN.parents("10_sweep"),
             output:
-                expand(
-                    RUN.path("10_sweep", "parts", "{part}", "result.json"), part=names
-                ),
+                expand(RUN.path("10_sweep", "parts", "{part}", "result.json"), part=names),
             log:
                 RUN.path("logs", f"parts_10_{turn}_{number}.log"),
             benchmark:
@@ -32,9 +30,7 @@ for turn, round_10 in enumerate(ROUNDS_10):
             params:
                 names=names,
                 config=RUN_CONFIG,
-                settings=RUN.settings(
-                    "seed", "adapter", "stage_a", "pilot", "sweep", "device"
-                ),
+                settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
                 code=RUN.code_of("safe.experiments.sweep_parts"),
             shell:
                 "safe part 10_sweep {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"

@@ -24,9 +24,7 @@ for number, names in enumerate(RUN.jobs(PARTS_11)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings(
-                "seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"
-            ),
+            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"),
             code=RUN.code_of("safe.experiments.seeds_parts"),
         shell:
             "safe part 11_seeds {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"

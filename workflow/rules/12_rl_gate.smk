@@ -10,12 +10,12 @@ rule parts_12:
         parents=RUN.parents("12_rl_gate"),
     output:
         RUN.path("12_rl_gate", "parts", "{part}", "result.json"),
-    wildcard_constraints:
-        part="|".join(PARTS_12),
     log:
         RUN.path("logs", "parts_12_{part}.log"),
     benchmark:
         RUN.path("benchmarks", "parts_12_{part}.tsv")
+    wildcard_constraints:
+        part="|".join(PARTS_12),
     conda:
         "../../environment.yml"
     threads: RUN.part_threads
