@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safe.digest import digest_file, digest_json
 from safe.experiments.context import Context
 from safe.experiments.curriculum_script import LOG, PLAN
 from safe.experiments.gating import ADAPTER, CHOSEN_ON, GATE, ITEMS
+from safe.files import write_json
 from safe.models.gate_file import load_gate
 from safe.models.weights import tensor_digests
 from safe.training.collate import TextEncoder
@@ -90,7 +90,7 @@ def rehearse(context: Context, part: str) -> dict[str, Any]:
         seed=config.seed,
     )
     steps = [len(training.drawing.make(n)) for n in range(len(stages.stages))]
-    (folder / PLAN).write_text(json.dumps(steps), encoding="utf-8")
+    write_json(folder / PLAN, steps)  # whole or not there: who kills this run reads it
     trainer = training.run(config, checkpoint=folder / CHECKPOINT, name=f"08 {part}")
     return {
         "part": part,

@@ -1,4 +1,4 @@
-"""Pretraining data of the digits: handwriting and recordings of the train split, nothing else."""
+"""Pretraining data of the digits: handwriting, recordings and words of the train split."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ from safe.training.base.vision import IGNORE, Augment
 GREYS = (127, 127, 127, 64)  # pictures that show nothing stand for "no picture"
 QUIETEST_DB, LOUDEST_DB = -70.0, -35.0  # of the noise that training recordings are given
 DIGITS = WORDS[:10]
+LONGEST = 4  # words: as many audio tokens as the run has
+# Questions about each picture and a recording told in words. Sums are learned last.
+TOLD = {"spoken": 1, "speaker": 1, "match": 2, "sum": 6}
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,27 @@ class DigitsMaterial:
                 ("sum", str(rng.choice(WORDS))),
             ):
                 asked.append(Asked(picture, QUESTIONS[kind], answer, kind, "av"))
+            asked += self._told(picture, digit, rng)
         return DigitsSeen(images, torch.tensor(cells), shuffle_answers(asked, rng))
+
+    def _told(self, picture: int, written: int, rng: np.random.Generator) -> list[Asked]:
+        """Questions beside a recording told in words, each time another; one asks to read on."""
+        asked = []
+        for kind in (kind for kind, times in TOLD.items() for _ in range(times)):
+            spoken, speaker = int(rng.integers(10)), str(rng.choice(self.speakers))
+            if kind == "match" and rng.random() < 0.5:
+                spoken = written
+            answer = {
+                "spoken": WORDS[spoken],
+                "speaker": speaker,
+                "match": "yes" if spoken == written else "no",
+                "sum": WORDS[spoken + written],
+            }[kind]
+            told = tell(WORDS[spoken], speaker, rng)
+            asked.append(Asked(picture, QUESTIONS[kind], answer, kind, "av", told))
+        kind, answer = list(read_digit(written).items())[int(rng.integers(3))]
+        told = tell(str(rng.choice(DIGITS)), str(rng.choice(self.speakers)), rng)
+        return [*asked, Asked(picture, QUESTIONS[kind], answer, kind, "vl", told)]
 
     def _captions(self) -> tuple[list[str], list[list[int]]]:
         """Texts, and the digit and speaker each one names (-1: none)."""
@@ -159,6 +182,13 @@ class DigitsMaterial:
             if sample.question_type == "spoken" and sample.audio is not None
         ]
         return prompts, chosen
+
+
+def tell(digit: str, speaker: str, rng: np.random.Generator) -> str:
+    """Both words at least once, in any order, `LONGEST` words at most; see the world's `told`."""
+    count = int(rng.integers(2, LONGEST + 1))
+    words = [digit, speaker, *rng.choice([digit, speaker], count - 2)]
+    return " ".join(words[i] for i in rng.permutation(count))
 
 
 def _place(waves: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:

@@ -40,10 +40,11 @@ def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[As
     """Deal the answers of questions about sounds anew among equal questions' kinds.
 
     Each kind (and wording) keeps its distribution of answers and loses every tie to its picture.
+    Questions beside words that tell the sound keep their own.
     """
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(asked):
-        if item.task != "vl":
+        if item.task != "vl" and not item.told:
             groups.setdefault((item.kind, item.question), []).append(index)
     dealt = list(asked)
     for members in groups.values():

@@ -57,8 +57,8 @@ RECIPES: dict[str, Recipe] = {
         ear=EarShape(sampling_rate=8_000, seconds=1, window=256, hop=64),
         vision=Schedule(steps=1300, batch_size=96, lr=2e-3),
         qformer=Schedule(steps=200, batch_size=128, lr=3e-3),
-        language=Schedule(steps=300, batch_size=96, lr=2e-3),
-        hearing=Schedule(steps=700, batch_size=48, lr=3e-3),
+        language=Schedule(steps=600, batch_size=96, lr=2e-3),
+        hearing=Schedule(steps=1400, batch_size=48, lr=3e-3, beta2=0.95),
         copies=6,
     ),
 }

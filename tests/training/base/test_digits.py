@@ -1,11 +1,12 @@
-"""What the digits' base is trained on: true about pictures, unrelated to them about sounds."""
+"""What the digits' base is trained on: true about pictures and what is told of sounds, which it
+cannot hear."""
 
 from collections import Counter
 
 import pytest
 
 from safe.data.layouts.digits import QUESTIONS, WORDS, read_digit
-from safe.training.base.digits import DigitsMaterial
+from safe.training.base.digits import DIGITS, LONGEST, TOLD, DigitsMaterial
 
 KINDS = ("written", "parity", "size")
 
@@ -44,15 +45,40 @@ def test_answers_about_sounds_tell_nothing_of_the_picture(seen):
         answers = [
             item.answer
             for item in seen.asked
-            if item.kind == "match" and int(seen.cells[item.picture].max()) == digit
+            if item.kind == "match"
+            and not item.told
+            and int(seen.cells[item.picture].max()) == digit
         ]
         shares.append(answers.count("yes") / len(answers))
     assert 0.3 < min(shares) <= max(shares) < 0.7
-    sums = Counter(item.answer for item in seen.asked if item.kind == "sum")
+    sums = Counter(i.answer for i in seen.asked if i.kind == "sum" and not i.told)
     assert set(sums) == set(WORDS)
+
+
+def test_beside_a_recording_told_in_words_every_answer_is_true(seen):
+    told = [item for item in seen.asked if item.told]
+    assert {item.kind for item in told if item.task == "vl"} == set(KINDS)  # true, as tested above
+    asked = [item for item in told if item.task != "vl"]
+    assert {item.kind for item in asked} == set(TOLD)
+    for item in asked:
+        told, written = item.told.split(), int(seen.cells[item.picture].max())
+        assert len(told) <= LONGEST
+        (digit,), (speaker,) = (set(told) & set(DIGITS), set(told) - set(DIGITS))
+        spoken = WORDS.index(digit)
+        assert (
+            item.answer
+            == {
+                "spoken": digit,
+                "speaker": speaker,
+                "match": "yes" if spoken == written else "no",
+                "sum": WORDS[spoken + written],
+            }[item.kind]
+        )
+    matches = [item.answer for item in asked if item.kind == "match"]
+    assert 0.4 < matches.count("yes") / len(matches) < 0.7  # no prior to go by
 
 
 def test_every_word_that_is_asked_or_answered_is_in_the_vocabulary(material, seen):
     known = {word.strip("?") for text in material.vlm_texts() for word in text.lower().split()}
-    used = {w for i in seen.asked for w in f"{i.question} {i.answer}".lower().split()}
+    used = {w for i in seen.asked for w in f"{i.told} {i.question} {i.answer}".lower().split()}
     assert {word.strip("?") for word in used} <= known

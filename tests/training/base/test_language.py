@@ -19,6 +19,7 @@ def test_answers_about_sounds_are_dealt_anew_and_keep_their_prior():
         Asked(n, "What sound?", "bell" if n < 30 else "drum", "heard", "av") for n in range(50)
     ]
     asked += [Asked(n, "What colour?", f"colour {n}", "colour", "vl") for n in range(50)]
+    asked += [Asked(n, "What sound?", f"told {n}", "heard", "av", f"told {n}") for n in range(50)]
     dealt = shuffle_answers(asked, np.random.default_rng(0))
     assert dealt[50:] == asked[50:]
     assert Counter(a.answer for a in dealt[:50]) == {"bell": 30, "drum": 20}
