@@ -33,7 +33,7 @@ GREYS = (127, 127, 127, 64)  # pictures that show nothing stand for "no picture"
 QUIETEST_DB, LOUDEST_DB = -70.0, -35.0  # of the noise that training recordings are given
 DIGITS = WORDS[:10]
 LONGEST = 4  # words: as many audio tokens as the run has
-# Questions about each picture and a recording told in words. Sums are learned last.
+# Questions about each picture and a recording told in words. Of a hundred sums, six a picture.
 TOLD = {"spoken": 1, "speaker": 1, "match": 2, "sum": 6}
 
 
@@ -95,7 +95,7 @@ class DigitsMaterial:
             grey = Image.fromarray(np.round(values[index].reshape(8, 8) * (255 / 16)).astype("u1"))
             images.append(grey.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
             cells.append([[digit]])
-            # Each question of reading is asked twice as often as one about sounds.
+            # Reading is asked twice as often as what nobody tells it of sounds.
             for kind, answer in read_digit(digit).items():
                 asked += [Asked(picture, QUESTIONS[kind], answer, kind, "vl")] * 2
             nothing = int(rng.integers(len(GREYS)))

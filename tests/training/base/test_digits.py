@@ -61,9 +61,9 @@ def test_beside_a_recording_told_in_words_every_answer_is_true(seen):
     asked = [item for item in told if item.task != "vl"]
     assert {item.kind for item in asked} == set(TOLD)
     for item in asked:
-        told, written = item.told.split(), int(seen.cells[item.picture].max())
-        assert len(told) <= LONGEST
-        (digit,), (speaker,) = (set(told) & set(DIGITS), set(told) - set(DIGITS))
+        words, written = item.told.split(), int(seen.cells[item.picture].max())
+        assert len(words) <= LONGEST
+        (digit,), (speaker,) = (set(words) & set(DIGITS), set(words) - set(DIGITS))
         spoken = WORDS.index(digit)
         assert (
             item.answer
