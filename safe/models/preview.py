@@ -28,19 +28,15 @@ def preview(waves: Sequence[np.ndarray | None], rate: int) -> np.ndarray:
                 f"row {row} has no sound to glance at",
                 mend="give waveforms, or gate such rows without a preview",
             )
-        # Products of a sound with itself need no copy of it: five times as fast as its squares.
-        halves = np.array_split(wave, 2)
-        energies = [float(np.dot(half, half)) for half in halves]
-        first, second = (
-            _decibel(energy / half.size) for energy, half in zip(energies, halves, strict=True)
-        )
+        # In the precision that it comes in, and not by BLAS, whose threads take longer to wake.
+        first, second = (float(np.square(half).mean()) for half in np.array_split(wave, 2))
         negative = np.signbit(wave)
         crossings = np.count_nonzero(negative[1:] != negative[:-1])
         found[row] = (
-            _decibel(sum(energies) / wave.size),
+            _decibel((first + second) / 2),
             _decibel(max(float(wave.max()), -float(wave.min())) ** 2),
             crossings / (wave.size / rate) / 1000,
-            second - first,
+            _decibel(second) - _decibel(first),
         )
     return found
 

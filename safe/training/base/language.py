@@ -20,7 +20,7 @@ from safe.models.prompt import answer_text, build_prompt
 from safe.training.base.loop import Schedule, fit
 
 # A batch goes through the model in parts of like length: the same gradient, a third less padding.
-PARTS = 4
+PARTS = 3
 
 
 @dataclass(frozen=True)
