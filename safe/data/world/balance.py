@@ -42,8 +42,9 @@ VIDEO_WEIGHTS = _weights(
     ("Audio-Temporal", INSTRUMENTS, 0.4),
     ("Audio-Temporal", ("rain", "speech"), 0.8),
     ("Audio-Visual-Existential", ("yes", "no"), 0.8),
-    ("Audio-Visual-Counting", ("one", "two", "three"), 0.6),
-    ("Audio-Visual-Counting", ("zero",), 0.6),
+    # A language model of three layers adds up badly, told or heard: asked less often.
+    ("Audio-Visual-Counting", ("one", "two", "three"), 0.3),
+    ("Audio-Visual-Counting", ("zero",), 0.5),
     ("Audio-Visual-Location", INSTRUMENTS, 0.25),
     ("Audio-Visual-Location", ("rain", "speech"), 0.35),
     ("Audio-Visual-Temporal", INSTRUMENTS, 0.4),
