@@ -133,13 +133,17 @@ class WorldMaterial:
                 ask(int(rng.integers(len(GREYS))), heard.pick(questions, 1, rng))
                 ask(picture, heard.pick(audiovisual_questions(scene, sound), 2, rng))
                 about = questions + audiovisual_questions(scene, sound)
-                ask(picture, read.pick(about, TOLD, rng, paired=True), tell(sound, rng))
+                told = tell(sound, rng)
+                for question in read.pick(about, TOLD, rng, paired=True):
+                    # What is seen sounds more often than what is not. Beside another picture the
+                    # base cannot learn to guess by that what it has not heard.
+                    beside = picture if question.task == "av" else int(rng.integers(picture))
+                    ask(beside, [question], told)
                 seen = picture_questions(scene)
                 ask(picture, [seen[int(rng.integers(len(seen)))]], tell(sound, rng))
                 for _ in range(CONCLUDED):
                     text = conclude(scene, sound, rng)
-                    told = tell(sound, rng)
-                    concluded.append(Asked(picture, WHAT, text, "told", "av", told))
+                    concluded.append(Asked(picture, WHAT, text, "told", "av", tell(sound, rng)))
                 if number % 6 == 1:
                     text = captions(sound, rng)[0]
                     nothing = int(rng.integers(len(GREYS)))
