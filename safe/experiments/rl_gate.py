@@ -1,15 +1,17 @@
 """12 RL gate: can a gate learn when to listen, and to how much of it?
 
 A contextual bandit (`safe.training.bandit`) is trained on outcomes that were tabulated on the
-validation split (`rl_gate_parts`), for each price of a second. What it has learned is distilled
-into a linear policy. One price is chosen on rows of validation that the bandit did not learn from;
-that policy is written to a file, read back, and put to work on the test split.
+validation split (`rl_gate_parts`), for each price of a second, with a glance at the sound and
+without; of the two the one stays that earns more after its own time (`rl_gate_learning`). What it
+has learned is distilled into a linear policy. One price is chosen on rows of validation that the
+bandit did not learn from; that policy is written to a file, read back, and put to work on the test
+split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +25,24 @@ from safe.evaluation.gate_curve import policies
 from safe.experiments import rl_gate_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, write_table
-from safe.experiments.rl_gate_bench import ActionBench, way
+from safe.experiments.rl_gate_bench import HEURISTIC, ActionBench, way
+from safe.experiments.rl_gate_learning import (
+    FLOOR,
+    Table,
+    Trained,
+    choose,
+    outcomes_of,
+    part,
+    train,
+)
 from safe.experiments.rl_gate_parts import SPLITS, read_outcomes
-from safe.gates.schema import Interval, Metric
-from safe.gates.statistics import paired_difference, wilson
+from safe.gates.schema import Metric
+from safe.gates.statistics import wilson
 from safe.models.checkpoint import RECORD
 from safe.models.gate_file import items_digest
 from safe.models.gating import POLICIES
 from safe.models.policy import LearnedGate, PolicyRecord, feature_names, load_policy, save_policy
-from safe.training.bandit import (
-    BanditSettings,
-    Evaluation,
-    Outcomes,
-    PolicyNet,
-    distil,
-    hold_back,
-    train_bandit,
-)
+from safe.training.bandit import Outcomes
 from safe.training.offered import HEARING, met_in
 from safe.training.opened import open_base, use_threads
 
@@ -50,31 +53,10 @@ METRICS: dict[str, dict[str, Any]] = {
     "pareto": {"unit": "count", "low": 0, "high": None},
 }
 METERS = Metrics(METRICS)
-FLOOR = 0.005  # the plan's: VL accuracy that may be lost against the base
 POLICY = "policy.safetensors"
 SELECTION, EVALUATIONS, CURVE = "selection.parquet", "evaluations.parquet", "curve.parquet"
 GATED = "gated.parquet"
 LEARNED_ON, REPORTED_ON = SPLITS
-HELD, CHECKED = 0.4, 0.5  # shares: held back of all, and of those, checked and not held by
-
-Table = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came out at one price.
-
-    Attributes:
-        evaluations: of the bandit while it learned, and of the linear policy at the end.
-        drop: interval of the audio accuracy that it costs against hearing everything, on rows that
-            it did not learn from; None where these cannot tell.
-    """
-
-    price: float
-    student: PolicyNet
-    evaluations: Sequence[Evaluation]
-    drop: Interval | None
-    skip_rate: float
 
 
 def measure(context: Context) -> list[Metric]:
@@ -91,24 +73,34 @@ def measure(context: Context) -> list[Metric]:
     if seen:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
         return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
-    seconds = {k: result["seconds"][way(k, learned=True)] for k in actions}
-    parts = _part(outcomes_of(learned_on, actions, seconds), config.seed)
-    trained = [_train(config, parts, price) for price in config.policy.prices]
+    known, on_test = (
+        {
+            glances: outcomes_of(rows, actions, result["seconds"], glances=glances)
+            for glances in (False, True)
+        }
+        for rows in (learned_on, reported)
+    )
+    parts = {glances: part(outcomes, config.seed) for glances, outcomes in known.items()}
+    every = [
+        [train(config, rows, price, glances) for glances, rows in parts.items()]
+        for price in config.policy.prices
+    ]
+    trained = [max(two, key=lambda t: t.reward) for two in every]  # of equals, without a glance
     evaluations = [
-        {"price": t.price, **asdict(look), "broken": look.vl_drop > FLOOR}
-        for t in trained
+        {"price": t.price, "glances": t.glances, **asdict(look), "broken": look.vl_drop > FLOOR}
+        for two in every
+        for t in two
         for look in t.evaluations
     ]
     write_table(context, EVALUATIONS, evaluations)
-    on_test = outcomes_of(reported, actions, seconds)
-    learned = [_point(on_test, t) for t in trained]
+    learned = [_point(on_test[t.glances], t) for t in trained]
     heuristic = _heuristics(config, learned_on, reported, actions, result["seconds"])
     beyond = undominated(learned, heuristic)
     points = [*learned, *heuristic]
     write_table(context, CURVE, [{**asdict(p), "undominated": p in beyond} for p in points])
-    chosen = _choose(config, trained)
+    chosen = choose(config, trained)
     rl_gate_plots.frontier(context, learned, heuristic, chosen.price if chosen else None)
-    rest = [_constraint(evaluations), _pareto(learned, beyond, result)]
+    rest = [_constraint(evaluations), _pareto(learned, beyond, every, result)]
     if chosen is None:
         why = (
             "no price's policy is shown to cost less audio accuracy on validation than "
@@ -118,89 +110,11 @@ def measure(context: Context) -> list[Metric]:
     opened = open_base(config)
     gate = _save(context, chosen, actions, learned_on, opened.vlm_ref.digest, adapter)
     bench = ActionBench(config, context.manifest, adapter, opened)
-    gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=True)
+    gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.glances)
     return [*_at_work(context, gated, reported, actions, chosen), *rest]
 
 
-# -- learning -------------------------------------------------------------------------------------
-
-
-def outcomes_of(table: Table, actions: Sequence[int], seconds: Mapping[int, float]) -> Outcomes:
-    """The table's rows as the bandit takes them."""
-    return Outcomes(
-        features=np.array([row["state"] for row in table], dtype=np.float64),
-        scores=np.array([[float(row[f"right_{k}"]) for k in actions] for row in table]),
-        seconds=np.tile([seconds[k] for k in actions], (len(table), 1)),
-        seeing=np.array([row["task"] not in HEARING for row in table]),
-        groups=tuple(row["image_source"] or row["source"] for row in table),
-    )
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Validation: rows to learn from, and the rest, which hold the floor or are looked at."""
-
-    learned: Outcomes
-    rest: Outcomes
-    held: Outcomes
-    checked: Outcomes
-
-
-def _part(everything: Outcomes, seed: int) -> Parts:
-    apart = hold_back(everything.groups, HELD, seed)
-    rest = everything.take(apart)
-    check = hold_back(rest.groups, CHECKED, seed + 1)
-    return Parts(everything.take(~apart), rest, rest.take(~check), rest.take(check))
-
-
-def _train(config: RunConfig, parts: Parts, price: float) -> Trained:
-    rest, checked = parts.rest, parts.checked
-    settings = BanditSettings(
-        price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
-    )
-    teacher, looks = train_bandit(parts.learned, parts.held, checked, settings)
-    student = distil(teacher, parts.learned.features)
-    taken = student.actions(rest.features)
-    own = student.actions(checked.features)
-    reward = checked.scores - price * checked.seconds
-    final = Evaluation(
-        decisions=settings.decisions,
-        reward=float(reward[np.arange(len(own)), own].mean()),
-        vl_drop=checked.vl_drop(own),
-        skip_rate=float((own == 0).mean()),
-        multiplier=looks[-1].multiplier,
-        kept=True,
-    )
-    return Trained(
-        price, student, [*looks, final], _drop(rest, taken, config.seed), float((taken == 0).mean())
-    )
-
-
-def _drop(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Interval | None:
-    hears = ~outcomes.seeing
-    rows = np.flatnonzero(hears)
-    try:
-        return paired_difference(
-            outcomes.scores[rows, -1],
-            outcomes.scores[rows, taken[rows]],
-            seed=seed,
-            clusters=[outcomes.groups[i] for i in rows],
-            identical_outputs=bool((taken[rows] == outcomes.scores.shape[1] - 1).all()),
-        )
-    except ValueError:
-        return None  # it cannot be shown to cost little
-
-
-def _choose(config: RunConfig, trained: Sequence[Trained]) -> Trained | None:
-    """The policy that skips most of those that are shown to cost little and to hold the floor."""
-    allowed = [
-        t
-        for t in trained
-        if t.drop is not None
-        and t.drop.high <= config.policy.max_audio_drop
-        and t.evaluations[-1].vl_drop <= FLOOR
-    ]
-    return max(allowed, key=lambda t: (t.skip_rate, t.price), default=None)
+# -- the policy's file ----------------------------------------------------------------------------
 
 
 def _save(
@@ -215,9 +129,10 @@ def _save(
     columns = ("id", "split", "source", "image_source", "heard_source")
     write_table(context, SELECTION, [{name: row[name] for name in columns} for row in table])
     width = (len(table[0]["state"]) - len(feature_names(0))) // 2
+    names = feature_names(width, glances=chosen.glances)
     record = PolicyRecord(
         actions=tuple(actions),
-        features=tuple(feature_names(width)),
+        features=tuple(names),
         price=chosen.price,
         base=base,
         adapter=digest_file(adapter / RECORD),
@@ -262,7 +177,7 @@ def _heuristics(
     ends = (0, actions[-1])
     scores = np.array([[float(row[f"right_{k}"]) for k in ends] for row in test])
     hears = np.array([row["task"] in HEARING for row in test])
-    costs = np.array([seconds[way(k, learned=False)] for k in ends])
+    costs = np.array([seconds[way(HEURISTIC, k)] for k in ends])
     found = []
     known, here = (
         {kind: np.array([row[kind] for row in table]) for kind in POLICIES}
@@ -345,7 +260,10 @@ def _constraint(evaluations: Table) -> Metric:
 
 
 def _pareto(
-    learned: Sequence[ActionPoint], beyond: Sequence[ActionPoint], result: Mapping[str, Any]
+    learned: Sequence[ActionPoint],
+    beyond: Sequence[ActionPoint],
+    every: Sequence[Sequence[Trained]],
+    result: Mapping[str, Any],
 ) -> Metric:
     return METERS.measured(
         "pareto",
@@ -356,6 +274,9 @@ def _pareto(
             "of": "price, mean milliseconds and accuracy over all questions on offer in test",
             "undominated": [[p.setting, 1000 * p.seconds, p.accuracy] for p in beyond],
             "milliseconds": {name: 1000 * value for name, value in result["seconds"].items()},
+            "reward_without_and_with_a_glance": {
+                str(two[0].price): [t.reward for t in two] for two in every
+            },
             "serving": result["serving"],
         },
     )

@@ -166,15 +166,19 @@ class UncertaintyGate(ABC):
                 mend="always ON and always OFF have policies of their own",
             )
 
-    @staticmethod
-    @abstractmethod
-    def score(logits: Tensor) -> Tensor:
+    @classmethod
+    def score(cls, logits: Tensor) -> Tensor:
         """(B,) float64 on the CPU: what the threshold is held against, of logits (B, V).
 
         Raises:
-            ModelError: logits that are no distribution, such as NaN: they must neither skip nor
-                consult unnoticed.
+            ModelError: as `probabilities`.
         """
+        return cls.of(probabilities(logits))
+
+    @staticmethod
+    @abstractmethod
+    def of(probabilities: Tensor) -> Tensor:
+        """The score of (B, V) `probabilities`."""
 
     @abstractmethod
     def consults(self, scores: Any) -> Any:
@@ -185,7 +189,13 @@ class UncertaintyGate(ABC):
         return found
 
 
-def _probabilities(logits: Tensor) -> Tensor:
+def probabilities(logits: Tensor) -> Tensor:
+    """(B, V) float64 on the CPU.
+
+    Raises:
+        ModelError: logits that are no distribution, such as NaN: they must neither skip nor
+            consult unnoticed.
+    """
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise ModelError(f"logits must be (B, V) with V > 1, not {tuple(logits.shape)}")
     found = logits.detach().double().softmax(dim=-1).cpu()
@@ -207,8 +217,8 @@ class EntropyGate(UncertaintyGate):
     threshold: float
 
     @staticmethod
-    def score(logits: Tensor) -> Tensor:
-        return torch.special.entr(_probabilities(logits)).sum(dim=-1)
+    def of(probabilities: Tensor) -> Tensor:
+        return torch.special.entr(probabilities).sum(dim=-1)
 
     def consults(self, scores: Any) -> Any:
         return scores > self.threshold
@@ -222,8 +232,8 @@ class MaxProbabilityGate(UncertaintyGate):
     threshold: float
 
     @staticmethod
-    def score(logits: Tensor) -> Tensor:
-        return _probabilities(logits).amax(dim=-1)
+    def of(probabilities: Tensor) -> Tensor:
+        return probabilities.amax(dim=-1)
 
     def consults(self, scores: Any) -> Any:
         return scores < self.threshold
@@ -237,8 +247,8 @@ class MarginGate(UncertaintyGate):
     threshold: float
 
     @staticmethod
-    def score(logits: Tensor) -> Tensor:
-        best = _probabilities(logits).topk(2, dim=-1).values
+    def of(probabilities: Tensor) -> Tensor:
+        best = probabilities.topk(2, dim=-1).values
         return best[:, 0] - best[:, 1]
 
     def consults(self, scores: Any) -> Any:

@@ -1,9 +1,9 @@
 """A learned gate: a linear policy over what is known before listening, kept in one small file.
 
 Its features are what one forward of the base shows (image tokens and question, each as a mean, and
-the entropy, largest probability and margin of the answer) and a glance at the sound. It has a
-preference for each action, to skip or to hear so many audio tokens; the largest is taken, of equals
-the one that listens least.
+the entropy, largest probability and margin of the answer) and, where that earns its time, a glance
+at the sound. It has a preference for each action, to skip or to hear so many audio tokens; the
+largest is taken, of equals the one that listens least.
 
 Shape legend: B rows, F features, A actions, d width of the language model.
 """
@@ -22,29 +22,28 @@ from torch import Tensor
 
 from safe.errors import ModelError
 from safe.files import atomic
-from safe.models.gating import POLICIES, GateRequest, Look
+from safe.models.gating import POLICIES, GateRequest, Look, probabilities
 from safe.models.preview import NAMES
 
 MEND = "measure experiment 12 again"
 TENSORS = ("mean", "scale", "weight", "bias")
 
 
-def features_of(look: Look, preview_B4: Tensor) -> Tensor:
+def features_of(look: Look, preview_B4: Tensor | None = None) -> Tensor:
     """(B, F) float64 on the CPU: the policy's state."""
-    uncertain = [policy.score(look.logits) for policy in POLICIES.values()]
+    likely = probabilities(look.logits)
     parts = [
         look.image.double().mean(dim=1).cpu(),
         look.question.double().cpu(),
-        torch.stack(uncertain, dim=1),
-        preview_B4.double(),
+        torch.stack([policy.of(likely) for policy in POLICIES.values()], dim=1),
     ]
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts if preview_B4 is None else [*parts, preview_B4.double()], dim=1)
 
 
-def feature_names(width: int) -> list[str]:
+def feature_names(width: int, *, glances: bool = True) -> list[str]:
     """What `features_of` gives, in its order; `width` is d."""
     seen = [f"{kind} {i}" for kind in ("image", "question") for i in range(width)]
-    return [*seen, *POLICIES, *NAMES]
+    return [*seen, *POLICIES, *(NAMES if glances else ())]
 
 
 class PolicyRecord(BaseModel):
@@ -52,6 +51,7 @@ class PolicyRecord(BaseModel):
 
     Attributes:
         actions: audio tokens of each action; the first is 0, to skip.
+        features: names of what it looks at; it glances at sounds where theirs are among them.
         base, adapter: digests of the base's weights and of the adapter's record; a policy means
             nothing on others.
         trained_on: digest of the outcomes that it was trained on.
@@ -83,6 +83,11 @@ class LearnedGate:
     weight: Tensor
     bias: Tensor
 
+    @property
+    def glances(self) -> bool:
+        """It looks at the sound before it decides whether to listen."""
+        return self.record.features[-1] == NAMES[-1]
+
     def preferences(self, features_BF: Tensor) -> Tensor:
         """(B, A)."""
         if features_BF.shape[1] != len(self.mean):
@@ -96,9 +101,10 @@ class LearnedGate:
         """(B,) int64: audio tokens that each row hears.
 
         Raises:
-            ModelError: the rows come without waveforms to glance at.
+            ModelError: it glances, and rows come without waveforms.
         """
-        preferred = self.preferences(features_of(request.look(), request.preview())).argmax(dim=1)
+        preview = request.preview() if self.glances else None
+        preferred = self.preferences(features_of(request.look(), preview)).argmax(dim=1)
         return torch.tensor(self.record.actions, dtype=torch.int64)[preferred]
 
 

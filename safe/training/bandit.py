@@ -63,6 +63,11 @@ class Outcomes:
             groups=tuple(self.groups[i] for i in np.flatnonzero(rows)),
         )
 
+    def reward(self, actions: np.ndarray, price: float) -> float:
+        """Mean of score less `price` times seconds, under `actions`, (N,)."""
+        gained = self.scores - price * self.seconds
+        return float(gained[np.arange(len(self)), actions].mean())
+
     def vl_drop(self, actions: np.ndarray) -> float:
         """Share of VL questions that the base answers rightly, less that under `actions`, (N,)."""
         if not self.seeing.any():
@@ -244,10 +249,9 @@ def _look(
     kept: bool,
 ) -> Evaluation:
     actions = policy.actions(checked.features)
-    got = (checked.scores - price * checked.seconds)[np.arange(len(checked)), actions]
     return Evaluation(
         decisions=decisions,
-        reward=float(got.mean()),
+        reward=checked.reward(actions, price),
         vl_drop=checked.vl_drop(actions),
         skip_rate=float((actions == 0).mean()),
         multiplier=multiplier,

@@ -1,6 +1,7 @@
 """08 on a tiny run: a warm start, three stages, an extension, a stop, and a kill."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from safe.config import CurriculumConfig
 from safe.errors import ConfigError, EvidenceError
 from safe.experiments import curriculum_parts, curriculum_rehearsal
 from safe.experiments.context import Context
-from safe.experiments.curriculum_script import replay, script
+from safe.experiments.curriculum_script import PLAN, replay, script
 from safe.experiments.runner import run_part
 from safe.training.curriculum import Curriculum, EpochMetrics
 from safe.training.curriculum_log import read_log
@@ -62,6 +63,21 @@ def test_a_crash_is_found_and_the_rest_unavailable(config, tmp_path, monkeypatch
     found = curriculum_parts.run(context, "normal")
     assert found["crashed"] == "RuntimeError: the stage transition broke"
     assert "broken" in (context.folder / "crash.txt").read_text()
+
+
+def test_who_looks_for_the_plan_meets_it_whole_or_not_at_all(config, tmp_path, monkeypatch):
+    """It is read while the run goes on: a write that ends half-way must leave none."""
+
+    def half(path, text, **_):
+        path.write_bytes(text[: len(text) // 2].encode())
+        raise OSError("interrupted")
+
+    context = Context(config=config, folder=tmp_path / "parts" / "normal")
+    context.folder.mkdir(parents=True)
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="interrupted"):
+        curriculum_rehearsal.rehearse(context, "normal")
+    assert not (context.folder / PLAN).exists()
 
 
 def test_an_unknown_part_is_refused(config):

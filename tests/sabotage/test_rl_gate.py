@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 
-from safe.experiments import rl_gate, rl_gate_parts
+from safe.experiments import rl_gate, rl_gate_learning, rl_gate_parts
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_policy import EXPERIMENT
 
@@ -48,12 +48,12 @@ def test_a_few_questions_of_test_among_those_learned_from(policy_run, tmp_path):
 
 def test_a_reward_without_cost(policy_run, tmp_path, monkeypatch):
     """Every price trains the same policy: a point is no frontier."""
-    real = rl_gate.train_bandit
+    real = rl_gate_learning.train_bandit
 
     def free(learned, held, checked, settings):
         return real(learned, held, checked, replace(settings, price=0.0))
 
-    monkeypatch.setattr(rl_gate, "train_bandit", free)
+    monkeypatch.setattr(rl_gate_learning, "train_bandit", free)
     found, metrics = outcome(policy_run, tmp_path)
     assert found["12.pareto"] == "fail"
     assert metrics["pareto"].value <= 1
@@ -63,27 +63,27 @@ def test_a_policy_that_never_listens(policy_run, tmp_path, monkeypatch):
     def deaf(config, trained):
         return max(trained, key=lambda t: t.price)
 
-    monkeypatch.setattr(rl_gate, "_choose", deaf)
+    monkeypatch.setattr(rl_gate, "choose", deaf)
     assert outcome(policy_run, tmp_path)[0]["12.audio_drop"] == "fail"
 
 
 def test_a_policy_that_always_listens(policy_run, tmp_path, monkeypatch):
-    real = rl_gate.distil
-    monkeypatch.setattr(rl_gate, "distil", lambda *given: eager(real, *given))
+    real = rl_gate_learning.distil
+    monkeypatch.setattr(rl_gate_learning, "distil", lambda *given: eager(real, *given))
     assert outcome(policy_run, tmp_path)[0]["12.skips"] == "fail"
 
 
 def test_a_policy_that_breaks_the_constraint(policy_run, tmp_path, monkeypatch):
     """Pictures that listening forgets, and a linear policy that listens where its teacher skips."""
-    outcomes, distil = rl_gate.outcomes_of, rl_gate.distil
+    outcomes, distil = rl_gate.outcomes_of, rl_gate_learning.distil
 
-    def forgetful(table, actions, seconds):
+    def forgetful(table, actions, seconds, **kwargs):
         lost = {"right_0": True} | {f"right_{k}": False for k in actions[1:]}
         rows = [row | lost if row["task"] == "vl" else row for row in table]
-        return outcomes(rows, actions, seconds)
+        return outcomes(rows, actions, seconds, **kwargs)
 
     monkeypatch.setattr(rl_gate, "outcomes_of", forgetful)
-    monkeypatch.setattr(rl_gate, "distil", lambda *given: eager(distil, *given))
+    monkeypatch.setattr(rl_gate_learning, "distil", lambda *given: eager(distil, *given))
     assert outcome(policy_run, tmp_path)[0]["12.vl_constraint"] == "fail"
 
 
@@ -93,7 +93,8 @@ def test_a_policy_that_takes_longer_to_decide_than_it_saves(policy_run, tmp_path
 
     def slow(context):
         adapter, result, rows = real(context)
-        times = {n: t + n.startswith("learned") for n, t in result["seconds"].items()}
+        slowed = ("learned", "glancing")
+        times = {n: t + n.startswith(slowed) for n, t in result["seconds"].items()}
         return adapter, result | {"seconds": times}, rows
 
     monkeypatch.setattr(rl_gate, "read_outcomes", slow)

@@ -17,9 +17,9 @@ def open_nested(config, *lengths, **changes):
 
 
 def test_lengths_are_drawn_alike_and_evenly_from_seed_and_step(config):
-    stage = open_nested(config, 1, 3)
+    stage, again = open_nested(config, 1, 3), open_nested(config, 1, 3)
     drawn = [stage.length(step) for step in range(400)]
-    assert drawn == [open_nested(config, 1, 3).length(step) for step in range(400)]
+    assert drawn == [again.length(step) for step in range(400)]
     assert set(drawn) == {1, 3}
     assert 140 < Counter(drawn)[1] < 260
 
