@@ -8,6 +8,7 @@ import pytest
 from safe.config import parse_run_config
 from safe.digest import digest_file
 from safe.errors import ConfigError, EvidenceError, ModelError
+from safe.experiments import rl_gate
 from safe.experiments.context import Context
 from safe.experiments.rl_gate import METRICS, POLICY
 from safe.experiments.rl_gate_parts import read_outcomes, serving
@@ -87,6 +88,23 @@ def test_the_file_is_one_more_gate_of_the_model(config, measured):
     assert model.projector.audio_tokens == max(gate.record.actions)
     with pytest.raises(ModelError, match="trained with the adapter"):
         load_policy(context.folder / POLICY, adapter="0" * 64)
+
+
+@pytest.mark.parametrize(("dear", "glances"), [("glancing", False), ("learned", True)])
+def test_it_glances_only_where_that_earns_its_time(config, tmp_path, monkeypatch, dear, glances):
+    real = rl_gate.read_outcomes
+
+    def told(context):
+        adapter, result, rows = real(context)
+        times = {n: t + 0.01 * n.startswith(dear) for n, t in result["seconds"].items()}
+        return adapter, result | {"seconds": times}, rows
+
+    monkeypatch.setattr(rl_gate, "read_outcomes", told)
+    folder = tmp_path / EXPERIMENT
+    folder.mkdir()
+    (folder / "parts").symlink_to(config.folder / EXPERIMENT / "parts")
+    run(changed(config, prices=[20.0, 40.0, 60.0]), EXPERIMENT, folder)
+    assert load_policy(folder / POLICY).glances == glances
 
 
 def test_one_adapter_serves_both_lengths_only_within_the_margin(config):

@@ -22,8 +22,8 @@ from tests.tiny_models import RATE, tiny_tone
 BASE, ADAPTER, DATA = "a" * 64, "b" * 64, "c" * 64
 
 
-def make_gate(width: int, *, actions=(0, 1, 3), seed: int = 0) -> LearnedGate:
-    names = feature_names(width)
+def make_gate(width: int, *, actions=(0, 1, 3), seed: int = 0, glances: bool = True) -> LearnedGate:
+    names = feature_names(width, glances=glances)
     record = PolicyRecord(
         actions=actions, features=names, price=0.5, base=BASE, adapter=ADAPTER, trained_on=DATA
     )
@@ -113,6 +113,20 @@ def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
     for audio in (None, sounds):
         with pytest.raises(ModelError, match="no sound to glance at"):
             safe(**batch.inputs, gate=make_gate(width), audio=audio)
+
+
+def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width):
+    gate, noting = make_gate(width, glances=False), Noting()
+    assert not gate.glances
+    assert make_gate(width).glances
+    sounds = safe.ear.embed(batch.audio)
+    with torch.no_grad():
+        done = safe(**batch.inputs, gate=gate, audio=sounds)
+        safe(**batch.inputs, gate=noting, audio=batch.audio)
+    features = features_of(noting.look).numpy()
+    assert features.shape[1] == len(feature_names(width)) - len(NAMES)
+    best = (features @ gate.weight.numpy().T).argmax(axis=1)
+    assert done.consultation.counts() == [gate.record.actions[i] for i in best]
 
 
 # the file --------------------------------------------------------------------------------------
