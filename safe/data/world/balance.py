@@ -45,9 +45,8 @@ VIDEO_WEIGHTS = _weights(
     # A language model of three layers adds up badly, told or heard: asked less often.
     ("Audio-Visual-Counting", ("one", "two", "three"), 0.3),
     ("Audio-Visual-Counting", ("zero",), 0.5),
-    # Learned last, and all at once: how many steps it takes depends on the seed.
-    ("Audio-Visual-Location", INSTRUMENTS, 0.12),
-    ("Audio-Visual-Location", ("rain", "speech"), 0.18),
+    ("Audio-Visual-Location", INSTRUMENTS, 0.25),
+    ("Audio-Visual-Location", ("rain", "speech"), 0.35),
     ("Audio-Visual-Temporal", INSTRUMENTS, 0.4),
     ("Audio-Visual-Temporal", ("rain", "speech"), 0.5),
     ("Visual-Counting", ("one", "two", "three"), 0.6),
