@@ -28,15 +28,19 @@ def preview(waves: Sequence[np.ndarray | None], rate: int) -> np.ndarray:
                 f"row {row} has no sound to glance at",
                 mend="give waveforms, or gate such rows without a preview",
             )
-        # In the precision that it comes in, and not by BLAS, whose threads take longer to wake.
-        first, second = (float(np.square(half).mean()) for half in np.array_split(wave, 2))
+        wide = wave.astype(np.float64)  # squares of a float32 overflow above 1e19
+        halves = np.array_split(wide, 2)
+        energies = [float(np.dot(half, half)) for half in halves]
+        first, second = (
+            _decibel(energy / half.size) for energy, half in zip(energies, halves, strict=True)
+        )
         negative = np.signbit(wave)
         crossings = np.count_nonzero(negative[1:] != negative[:-1])
         found[row] = (
-            _decibel((first + second) / 2),
+            _decibel(sum(energies) / wave.size),
             _decibel(max(float(wave.max()), -float(wave.min())) ** 2),
             crossings / (wave.size / rate) / 1000,
-            _decibel(second) - _decibel(first),
+            second - first,
         )
     return found
 

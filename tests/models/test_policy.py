@@ -103,6 +103,20 @@ def test_of_equals_it_listens_least(width):
     assert same.preferences(torch.ones(4, len(gate.mean))).argmax(dim=1).tolist() == [0] * 4
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e30])
+def test_a_glance_is_what_it_says(scale):
+    wave = (np.linspace(0.1, 1, 1001) * scale * np.where(np.arange(1001) % 2, 1, -1)).astype("f4")
+    wide = wave.astype(np.float64)
+    halves = [10 * np.log10(np.mean(half**2)) for half in (wide[:501], wide[501:])]
+    wanted = (
+        10 * np.log10(np.mean(wide**2)),
+        20 * np.log10(np.abs(wide).max()),
+        1000 / (1001 / 1000) / 1000,
+        halves[1] - halves[0],
+    )
+    np.testing.assert_allclose(preview([wave], 1000), [wanted], rtol=1e-9)
+
+
 def test_features_of_another_width_are_refused(width):
     with pytest.raises(ModelError, match="features and is given"):
         make_gate(width).preferences(torch.ones(1, 3))
