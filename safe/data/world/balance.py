@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from safe.data.world.scene import COLOURS, INSTRUMENTS, KINDS
 from safe.data.world.words import NUMBERS, Question
 
 Weights = Mapping[tuple[str, str], float]
+Wording = tuple[str, bool]  # a question's text, and whether it asks for the sound of what is seen
 
 
 def _weights(*rows: tuple[str, Sequence[str], float]) -> dict[tuple[str, str], float]:
@@ -58,17 +59,27 @@ VIDEO_WEIGHTS = _weights(
 SIGN = {"yes": 1, "no": -1}
 
 
+def wording(question: Question, seen: Collection[str]) -> Wording:
+    """What must not tell the answer of a yes/no question.
+
+    Args:
+        seen: the instruments in the picture.
+    """
+    return question.text, question.task != "vl" and not set(seen).isdisjoint(question.values)
+
+
 class Balancer:
     """Picks, of the questions a scene allows, those whose answers were asked least so far.
 
-    Of yes/no questions each wording gets both answers alike, as far as scenes allow.
+    Of yes/no questions each wording gets both answers alike, as far as scenes allow; of those about
+    a sound, apart for what is seen and for what is not.
     """
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.counts: Counter[tuple[str, str]] = Counter()
         self.recent: Counter[tuple[str, str]] = Counter()
-        self.leaning: Counter[str] = Counter()  # of each yes/no question: yes less no
+        self.leaning: Counter[Wording] = Counter()  # of each yes/no question: yes less no
 
     def start_split(self) -> None:
         """Balance what follows within itself, and the whole with what came before."""
@@ -81,12 +92,14 @@ class Balancer:
         rng: np.random.Generator,
         *,
         paired: bool = False,
+        seen: Collection[str] = (),
     ) -> list[Question]:
         """At most `count` different questions; at most one of a type unless types run out.
 
         Args:
             paired: with each question, where there is one, comes another of its template that has
                 another answer, so that neither can be known by its picture or sound alone.
+            seen: the instruments in the picture.
         """
         left: dict[tuple[str, str], list[Question]] = {}
         for question in questions:
@@ -103,10 +116,10 @@ class Balancer:
             self.counts[key] += 1
             self.recent[key] += 1
             types[question.type] += 1
-            self.leaning[question.text] += SIGN.get(question.answer, 0)
+            self.leaning[wording(question, seen)] += SIGN.get(question.answer, 0)
 
         while left and len(chosen) < count:
-            one = self._most_needed(left, types, rng)
+            one = self._most_needed(left, types, rng, seen)
             take(one)
             if paired and len(chosen) < count:
                 contrasts = {
@@ -116,7 +129,7 @@ class Balancer:
                 }
                 contrasts = {key: group for key, group in contrasts.items() if group}
                 if contrasts:
-                    take(self._most_needed(contrasts, types, rng))
+                    take(self._most_needed(contrasts, types, rng, seen))
         return chosen
 
     def _most_needed(
@@ -124,6 +137,7 @@ class Balancer:
         groups: Mapping[tuple[str, str], Sequence[Question]],
         types: Counter[str],
         rng: np.random.Generator,
+        seen: Collection[str],
     ) -> Question:
         keys = list(groups)
         luck = rng.random(len(keys))
@@ -137,8 +151,9 @@ class Balancer:
         name = names[rng.integers(len(names))]
         of_name = [question for question in group if question.name == name]
         # "Is there a rain sound?" would be answered "no" four times in five, and a base that knows
-        # how often that is so would be right without hearing.
-        leans = [SIGN.get(q.answer, 0) * self.leaning[q.text] for q in of_name]
+        # how often that is so would be right without hearing; so would one that says "yes" to what
+        # it sees, as what is seen sounds more often.
+        leans = [SIGN.get(q.answer, 0) * self.leaning[wording(q, seen)] for q in of_name]
         least = [q for q, lean in zip(of_name, leans, strict=True) if lean == min(leans)]
         return least[rng.integers(len(least))]
 

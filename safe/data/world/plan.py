@@ -138,8 +138,9 @@ def ask_questions(plan: Plan, only: dict[str, Callable[[Question], bool]] | None
                 found = _candidates(item, rng)
                 if wanted is not None:
                     found = [question for question in found if wanted(question)] or found
+                seen = {kind for _, kind in item.scene.instruments} if item.scene else set()
                 item.questions = balancer.pick(
-                    found, QUESTIONS[dataset], rng, paired=dataset == "music_avqa"
+                    found, QUESTIONS[dataset], rng, paired=dataset == "music_avqa", seen=seen
                 )
 
 

@@ -42,8 +42,8 @@ RECIPES: dict[str, Recipe] = {
         qformer=Schedule(steps=300, batch_size=128, lr=3e-3),
         # With Adam's usual second-moment rate of 0.999 as many steps end at 0.95 to 1.0 in the
         # hardest kind of question, depending on the seed; with 0.95 at 0.98 or more.
-        describing=Schedule(steps=800, batch_size=64, lr=2e-3, beta2=0.95),
-        language=Schedule(steps=1900, batch_size=96, lr=1.5e-3, beta2=0.95),
+        describing=Schedule(steps=600, batch_size=64, lr=2e-3, beta2=0.95),
+        language=Schedule(steps=2700, batch_size=96, lr=1.5e-3, beta2=0.95),
         # A probe told the first of several sounds in 0.65 of held-out clips after 800 steps with
         # 0.999, in 0.90 with 0.95; it trains beside the rest, which takes as long as 1600 steps.
         hearing=Schedule(steps=1600, batch_size=48, lr=3e-3, beta2=0.95),

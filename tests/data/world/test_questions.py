@@ -164,6 +164,22 @@ def test_answers_and_types_stay_well_under_five_to_one(seed: int) -> None:
             assert max(kinds.values()) <= 4 * min(kinds.values()), (dataset, splits)
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_saying_yes_to_what_is_seen_is_right_half_the_time(seed: int) -> None:
+    """What is seen sounds more often than what is not; what is asked must not."""
+    plan = make_items(seed, clips=3, images=9, videos=2400)
+    ask_questions(plan)
+    answers: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for item in plan.of("music_avqa", "train"):
+        seen = {kind for _, kind in item.scene.instruments}
+        for question in item.questions:
+            if question.name == "heard_exists":
+                answers[question.values[0] in seen][question.answer] += 1
+    for counts in answers.values():
+        assert counts.total() > 300
+        assert abs(counts["yes"] - counts["no"]) < 0.06 * counts.total(), answers
+
+
 def test_what_is_seen_does_not_tell_what_is_heard() -> None:
     """Per instrument: it sounds about as often whichever instrument it is."""
     rng, heard, seen = np.random.default_rng(0), Counter(), Counter()
