@@ -45,7 +45,7 @@ RECIPES: dict[str, Recipe] = {
         describing=Schedule(steps=600, batch_size=64, lr=2e-3, beta2=0.95),
         language=Schedule(steps=2700, batch_size=96, lr=1.5e-3, beta2=0.95),
         # A probe told the first of several sounds in 0.65 of held-out clips after 800 steps with
-        # 0.999, in 0.90 with 0.95; it trains beside the rest, which takes as long as 1600 steps.
+        # 0.999, in 0.90 with 0.95; it trains beside the rest, which takes longer than 1600 steps.
         hearing=Schedule(steps=1600, batch_size=48, lr=3e-3, beta2=0.95),
         pictures=5000,
         sounds=4000,
