@@ -11,6 +11,8 @@ export PYTHONUNBUFFERED := 1
 # and transformers' source in each of them.
 export PYTHONDONTWRITEBYTECODE :=
 export TOKENIZERS_PARALLELISM := false
+# Two workers of the tests, or two jobs, share two cores: see Snakefile.
+export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 # What stands on one trained run goes to one worker, the longest first (tests/conftest.py). So do the
 # tests of each DAG: by itself it leaves a core idle wherever all waits for one rule.

@@ -16,9 +16,10 @@ RUN_CONFIG = RUN.write_config()
 
 # A progress bar that is written to a log as well need not move ten times a second. What a step of
 # a training frees the next one takes again: glibc's malloc keeps it, up to these many bytes, which
-# saves a page fault each (benchmarks/malloc.py).
+# saves a page fault each (benchmarks/malloc.py). NumPy's BLAS multiplies matrices of one sound:
+# beside another job its threads would mostly wait for one another (benchmarks/blas_threads.py).
 shell.prefix(
-    "set -euo pipefail; export TQDM_MININTERVAL=2 "
+    "set -euo pipefail; export TQDM_MININTERVAL=2 OPENBLAS_NUM_THREADS=1 "
     "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824; "
 )
 

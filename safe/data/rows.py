@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,17 @@ def _media_row(ref: MediaRef | None) -> dict[str, Any] | None:
     }
 
 
+# Questions share their media, and making a path takes longer than the rest of a sample.
+@lru_cache(maxsize=100_000)
+def _shared_ref(path: str, *part: float | None) -> MediaRef:
+    start, duration, frame = part
+    return MediaRef(Path(path), start or 0.0, duration, frame)
+
+
 def _media_ref(row: dict[str, Any] | None) -> MediaRef | None:
     if row is None:
         return None
-    return MediaRef(Path(row["path"]), row["start"], row["duration"], row["frame"])
+    return _shared_ref(row["path"], row["start"], row["duration"], row["frame"])
 
 
 def to_row(sample: Sample) -> dict[str, Any]:

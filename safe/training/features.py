@@ -105,13 +105,14 @@ class Features:
     def _remember(self, samples: Iterable[Sample], kind: str) -> dict[str, Sample]:
         """key -> one sample that has it; samples whose file cannot be read become faults."""
         found: dict[str, Sample] = {}
+        keys: dict[MediaRef | None, str] = {}  # many questions ask about one picture or sound
         for sample in samples:
             ref = sample.image if kind == "image" else sample.audio
             if kind == "audio" and ref is None:
                 self.faults[sample.id] = "no audio"
                 continue
             try:
-                key = self._key(kind, ref)
+                key = keys[ref] if ref in keys else keys.setdefault(ref, self._key(kind, ref))
             except MediaError as error:
                 self.faults[sample.id] = error.what
                 continue

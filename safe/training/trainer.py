@@ -176,7 +176,9 @@ class Trainer:
             self._kept["guard"] = guard
         self.accelerator = accelerator or open_accelerator(model.device)
         optimizer = torch.optim.AdamW(
-            parameter_groups(model, settings), weight_decay=settings.weight_decay
+            parameter_groups(model, settings),
+            weight_decay=settings.weight_decay,
+            fused=True,  # all weights at once: they are many and small
         )
         self._weights = list(model.trainable().values())  # finding them takes as long as a layer
         self._module, self.optimizer = self.accelerator.prepare(_Step(model, objective), optimizer)

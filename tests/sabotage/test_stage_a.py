@@ -10,7 +10,7 @@ from safe.config import parse_run_config
 from safe.experiments import stage_a_bench, stage_a_pilot
 from safe.experiments.runner import run_parts
 from safe.models.safe_model import SafeModel
-from safe.training import collate
+from safe.training import collate, trainer
 from safe.training.features import Features
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_pilot_run
@@ -54,8 +54,18 @@ def outcome(config, train=PARTS):
 def test_a_learning_rate_a_thousand_times_too_high(config, tmp_path):
     rates = {"projector_lr": 5.0, "lora_lr": 5.0, "warmup": 0.0}
     found = outcome(changed(config, tmp_path, stage_a=rates))
-    assert found["04.stable"] == "fail"
     assert found["04.audio_gain"] != "pass"
+
+
+def test_a_learning_rate_that_leaps(config, tmp_path, monkeypatch):
+    """For three steps in the middle, as after a restart with another schedule."""
+    real = trainer.warmup_cosine
+
+    def leaping(step, steps, warmup):
+        return real(step, steps, warmup) * (1000 if steps // 2 <= step < steps // 2 + 3 else 1)
+
+    monkeypatch.setattr(trainer, "warmup_cosine", leaping)
+    assert outcome(changed(config, tmp_path))["04.stable"] == "fail"
 
 
 def test_a_training_that_breaks_is_a_finding(config, tmp_path):
