@@ -138,9 +138,10 @@ def policy_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """Adapters and outcomes of 12; whoever spoils them puts them right again."""
     from safe.experiments.rl_gate_plan import OUTCOMES, trainings
     from safe.experiments.runner import run_parts
-    from tests.tiny_policy import EXPERIMENT, make_policy_run
+    from tests.tiny_policy import EXPERIMENT, make_policy_run, state_seconds
 
     config = make_policy_run(tmp_path_factory.mktemp("policy"))
     run_parts(config, EXPERIMENT, trainings(config))
     run_parts(config, EXPERIMENT, [OUTCOMES])
+    state_seconds(config)
     return config
