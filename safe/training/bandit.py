@@ -89,7 +89,7 @@ class BanditSettings:
 
     price: float
     decisions: int = 50_000
-    batch: int = 32
+    batch: int = 64
     hidden: int = 32
     lr: float = 1e-2
     floor: float = 0.005
