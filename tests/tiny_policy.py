@@ -47,7 +47,8 @@ def state_seconds(config: RunConfig) -> None:
     folder = config.folder / EXPERIMENT / "parts" / OUTCOMES
     result = read_result(folder)
     measured = result["seconds"]
-    assert set(measured) == set(seconds) and min(measured.values()) > 0
+    assert set(measured) == set(seconds)
+    assert min(measured.values()) > 0
     write_json(folder / RESULT, result | {"seconds": seconds})
 
 
