@@ -37,7 +37,9 @@ CURRICULUM = {
 RETENTION = {
     "start_steps": 60,
     "steps": 60,
-    "lr_factor": 0.4,  # what is learned without retention must leave something to be lost
+    # What is learned without retention must leave something to be lost: with four seeds 0.45 to
+    # 0.91 of what pictures were answered with (0 to 0.28 at 0.4).
+    "lr_factor": 0.3,
     "rows": 200,
     "batch_size": 16,
     "seeds": 2,
