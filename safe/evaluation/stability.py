@@ -36,7 +36,8 @@ def judge_curve(values: Sequence[float], *, mads: float, window: int = WINDOW) -
 
     A step is compared, in logarithms so that a falling curve is measured by one scale, with the
     median of the `window` steps before it. A spike lies further above than `mads` times the
-    median absolute deviation of all such differences.
+    median absolute deviation of all such differences. The first `window` steps have too little
+    before them to be called spikes.
     """
     broken = tuple(i for i, v in enumerate(values) if not math.isfinite(v))
     if broken or not values:

@@ -11,7 +11,15 @@ pytestmark = pytest.mark.dag
 
 def test_a_model_that_reads_learns_to_hear_real_recordings(finished_digits: Dag) -> None:
     assert_it_is_a_base(finished_digits)
-    assert_it_went_to_launch(finished_digits)
+    # Validation cannot tell two audio tokens from four, test loses half a point in six hundred
+    # sums and matches: which of them 12 takes hangs on a tenth of a millisecond of this machine.
+    assert_it_went_to_launch(finished_digits, may_miss=frozenset({"12.audio_drop"}))
+    learned = {
+        m["name"]: m["value"]
+        for m in finished_digits.json("12_rl_gate", "measurement.json")["metrics"]
+    }
+    assert learned["skips"] >= 0.3
+    assert learned["audio_drop"] <= 0.01
     heard = next(
         c
         for c in finished_digits.json("03_tiny_overfit", "decision.json")["criteria"]

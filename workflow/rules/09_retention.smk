@@ -14,6 +14,7 @@ rule start_09:
         RUN.path("logs", "start_09.log"),
     benchmark:
         RUN.path("benchmarks", "start_09.tsv")
+    priority: 2  # all of 09 waits for it, and fills up what the parts of 10 leave
     conda:
         "../../environment.yml"
     threads: RUN.part_threads

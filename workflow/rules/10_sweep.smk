@@ -24,7 +24,7 @@ for turn, round_10 in enumerate(ROUNDS_10):
                 RUN.path("logs", f"parts_10_{turn}_{number}.log"),
             benchmark:
                 RUN.path("benchmarks", f"parts_10_{turn}_{number}.tsv")
-            priority: 1  # before those of 09, which are shorter and fill up what is left
+            priority: 1  # before those of 09, which are shorter
             conda:
                 "../../environment.yml"
             threads: RUN.part_threads
