@@ -6,9 +6,10 @@ from pathlib import Path
 
 from safe.config import RunConfig, parse_run_config
 from safe.experiments.parts import RESULT, read_result
-from safe.experiments.rl_gate_bench import GLANCING, HEURISTIC, LEARNED, way
+from safe.experiments.rl_gate_bench import HEURISTIC, way
 from safe.experiments.rl_gate_plan import OUTCOMES, lengths
 from safe.files import write_json
+from safe.models.policy import GLANCE, LOOK, QUESTION
 from tests.tiny_gating import make_gating_run
 
 EXPERIMENT = "12_rl_gate"
@@ -23,7 +24,8 @@ POLICY = {
     "timed_items": 4,
     "timing_repeats": 2,
 }
-LOOKS = {HEURISTIC: 0.0, LEARNED: 0.0002, GLANCING: 0.0005}  # seconds of each kind of gate
+# Seconds of each kind of gate, against one that looks at the base's uncertainty.
+LOOKS = {HEURISTIC: 0.0, QUESTION: -0.002, LOOK: 0.0002, GLANCE: 0.0005}
 
 
 def make_policy_run(root: Path) -> RunConfig:

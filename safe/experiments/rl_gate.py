@@ -1,9 +1,9 @@
 """12 RL gate: can a gate learn when to listen, and to how much of it?
 
 A contextual bandit (`safe.training.bandit`) is trained on outcomes that were tabulated on the
-validation split (`rl_gate_parts`), for each price of a second, with a glance at the sound and
-without; of the two the one stays that earns more after its own time (`rl_gate_learning`). What it
-has learned is distilled into a linear policy. One price is chosen on rows of validation that the
+validation split (`rl_gate_parts`), for each price of a second and each view of what is known before
+listening; of the views the one stays that earns most after its own time (`rl_gate_learning`). What
+it has learned is distilled into a linear policy. One price is chosen on rows of validation that the
 bandit did not learn from; that policy is written to a file, read back, and put to work on the test
 split.
 """
@@ -34,6 +34,7 @@ from safe.experiments.rl_gate_learning import (
     outcomes_of,
     part,
     train,
+    width_of,
 )
 from safe.experiments.rl_gate_parts import SPLITS, read_outcomes
 from safe.gates.schema import Metric
@@ -41,7 +42,15 @@ from safe.gates.statistics import wilson
 from safe.models.checkpoint import RECORD
 from safe.models.gate_file import items_digest
 from safe.models.gating import POLICIES
-from safe.models.policy import LearnedGate, PolicyRecord, feature_names, load_policy, save_policy
+from safe.models.policy import (
+    GLANCE,
+    VIEWS,
+    LearnedGate,
+    PolicyRecord,
+    feature_names,
+    load_policy,
+    save_policy,
+)
 from safe.training.bandit import Outcomes
 from safe.training.offered import HEARING, met_in
 from safe.training.opened import open_base, use_threads
@@ -74,26 +83,23 @@ def measure(context: Context) -> list[Metric]:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
         return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
     known, on_test = (
-        {
-            glances: outcomes_of(rows, actions, result["seconds"], glances=glances)
-            for glances in (False, True)
-        }
+        {view: outcomes_of(rows, actions, result["seconds"], view) for view in VIEWS}
         for rows in (learned_on, reported)
     )
-    parts = {glances: part(outcomes, config.seed) for glances, outcomes in known.items()}
+    parts = {view: part(outcomes, config.seed) for view, outcomes in known.items()}
     every = [
-        [train(config, rows, price, glances) for glances, rows in parts.items()]
+        [train(config, rows, price, view) for view, rows in parts.items()]
         for price in config.policy.prices
     ]
-    trained = [max(two, key=lambda t: t.reward) for two in every]  # of equals, without a glance
+    trained = [max(views, key=lambda t: t.reward) for views in every]  # of equals, the cheapest
     evaluations = [
-        {"price": t.price, "glances": t.glances, **asdict(look), "broken": look.vl_drop > FLOOR}
-        for two in every
-        for t in two
+        {"price": t.price, "view": t.view, **asdict(look), "broken": look.vl_drop > FLOOR}
+        for views in every
+        for t in views
         for look in t.evaluations
     ]
     write_table(context, EVALUATIONS, evaluations)
-    learned = [_point(on_test[t.glances], t) for t in trained]
+    learned = [_point(on_test[t.view], t) for t in trained]
     heuristic = _heuristics(config, learned_on, reported, actions, result["seconds"])
     beyond = undominated(learned, heuristic)
     points = [*learned, *heuristic]
@@ -110,7 +116,7 @@ def measure(context: Context) -> list[Metric]:
     opened = open_base(config)
     gate = _save(context, chosen, actions, learned_on, opened.vlm_ref.digest, adapter)
     bench = ActionBench(config, context.manifest, adapter, opened)
-    gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.glances)
+    gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE)
     return [*_at_work(context, gated, reported, actions, chosen), *rest]
 
 
@@ -128,8 +134,7 @@ def _save(
     """Write the policy and what it was trained on; returns it as it is read back."""
     columns = ("id", "split", "source", "image_source", "heard_source")
     write_table(context, SELECTION, [{name: row[name] for name in columns} for row in table])
-    width = (len(table[0]["state"]) - len(feature_names(0))) // 2
-    names = feature_names(width, glances=chosen.glances)
+    names = feature_names(width_of(table), chosen.view)
     record = PolicyRecord(
         actions=tuple(actions),
         features=tuple(names),
@@ -221,6 +226,7 @@ def _at_work(
             per_item=GATED,
             detail={
                 "price": chosen.price,
+                "view": chosen.view,
                 "share_by_audio_tokens": heard,
                 "vl_drop": sum(on[r["id"]]["right_0"] - r["gated_correct"] for r in seeing)
                 / max(1, len(seeing)),
@@ -274,8 +280,8 @@ def _pareto(
             "of": "price, mean milliseconds and accuracy over all questions on offer in test",
             "undominated": [[p.setting, 1000 * p.seconds, p.accuracy] for p in beyond],
             "milliseconds": {name: 1000 * value for name, value in result["seconds"].items()},
-            "reward_without_and_with_a_glance": {
-                str(two[0].price): [t.reward for t in two] for two in every
+            "reward_by_view": {
+                str(views[0].price): {t.view: t.reward for t in views} for views in every
             },
             "serving": result["serving"],
         },

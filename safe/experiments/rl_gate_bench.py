@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -14,8 +14,8 @@ from tqdm import tqdm
 from safe.evaluation.latency import interleaved
 from safe.evaluation.learning import same_answer
 from safe.experiments.gating_bench import GateBench
-from safe.models.gating import POLICIES, EntropyGate, GateRequest, Tokens
-from safe.models.policy import features_of
+from safe.models.gating import POLICIES, EntropyGate, Gate, GateRequest, Tokens
+from safe.models.policy import GLANCE, VIEWS, LearnedGate, PolicyRecord, feature_names, features_of
 from safe.models.preview import preview
 from safe.training.collate import Row
 from safe.training.feeding import batches
@@ -30,35 +30,46 @@ class Noting:
         self.scores: dict[str, list[float]] = {}
 
     def decide(self, request: GateRequest) -> Tensor:
-        look = request.look()
-        self.features = features_of(look, self.preview_B4)
-        self.scores = {kind: p.score(look.logits).tolist() for kind, p in POLICIES.items()}
+        self.features = features_of(replace(request, preview=lambda: self.preview_B4), GLANCE)
+        logits = request.base_logits()
+        self.scores = {kind: p.score(logits).tolist() for kind, p in POLICIES.items()}
         return torch.zeros(request.rows, dtype=torch.int64)
 
 
-# What gates look at before they decide.
-HEURISTIC, LEARNED, GLANCING = "heuristic", "learned", "glancing"
+HEURISTIC = "heuristic"  # looks at the base's uncertainty alone
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Looks at all that its kind of gate looks at, in the time that takes; the action is given."""
+    """Lets a gate decide, in the time that takes; the action is given."""
 
+    gate: Gate
     tokens: int
-    kind: str
 
     def decide(self, request: GateRequest) -> Tensor:
-        if self.kind == HEURISTIC:
-            EntropyGate(threshold=0.0).decide(request)
-        else:
-            preview = request.preview() if self.kind == GLANCING else None
-            state = features_of(request.look(), preview)
-            (state @ torch.zeros(state.shape[1], 3, dtype=state.dtype)).argmax(dim=1)
+        self.gate.decide(request)
         return torch.full((request.rows,), self.tokens, dtype=torch.int64)
 
 
+def undecided(view: str, width: int, actions: Sequence[int]) -> LearnedGate:
+    """A learned gate that prefers nothing, for its time; `width` is that of the language model."""
+    names = feature_names(width, view)
+    none = "0" * 64
+    record = PolicyRecord(
+        actions=tuple(actions),
+        features=tuple(names),
+        price=0.0,
+        base=none,
+        adapter=none,
+        trained_on=none,
+    )
+    ones = torch.ones(len(names), dtype=torch.float64)
+    weight = torch.zeros(len(actions), len(names), dtype=torch.float64)
+    return LearnedGate(record, 0 * ones, ones, weight, weight[:, 0])
+
+
 def way(kind: str, tokens: int) -> str:
-    """The name under which an action's seconds stand."""
+    """The name under which an action's seconds stand; `kind` is a view, or `HEURISTIC`."""
     return f"{kind} {tokens}"
 
 
@@ -110,11 +121,14 @@ class ActionBench(GateBench):
         The median over questions, each at its fastest of `repeats` turns: what else a machine does
         only adds.
 
-        Of every action under a learned gate, whose look is part of it, with a glance at the sound
-        and without; of skipping and of hearing everything under a gate that looks at the base's
-        uncertainty alone; and of always ON and always OFF, which look at nothing.
+        Of every action under a learned gate of each view, whose decision is part of it; of skipping
+        and of hearing everything under a gate that looks at the base's uncertainty alone; and of
+        always ON and always OFF, which look at nothing.
         """
         found: dict[str, list[float]] = {}
+        width = self.model.base.get_input_embeddings().embedding_dim
+        learned = {view: undecided(view, width, actions) for view in VIEWS}
+        plain = EntropyGate(threshold=0.0)
         for row in tqdm(rows, "timing actions", unit="question"):
             inputs, options = self.feeder.plain([row]), self._options([row])
             sounds = self.waves([row])
@@ -123,8 +137,8 @@ class ActionBench(GateBench):
                 return lambda: self.model.generate(**i, audio=s, gate=gate, **o)
 
             calls: dict[str, Callable[[], Any]] = {
-                **{way(n, k): call(Decided(k, n)) for n in (LEARNED, GLANCING) for k in actions},
-                **{way(HEURISTIC, k): call(Decided(k, HEURISTIC)) for k in (0, actions[-1])},
+                **{way(v, k): call(Decided(g, k)) for v, g in learned.items() for k in actions},
+                **{way(HEURISTIC, k): call(Decided(plain, k)) for k in (0, actions[-1])},
                 "always off": call(False),
                 "always on": call(True),
             }

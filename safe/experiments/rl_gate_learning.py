@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from safe.config import RunConfig
-from safe.experiments.rl_gate_bench import GLANCING, LEARNED, way
+from safe.experiments.rl_gate_bench import way
 from safe.gates.schema import Interval
 from safe.gates.statistics import paired_difference
-from safe.models.preview import NAMES
+from safe.models.policy import feature_names
 from safe.training.bandit import (
     BanditSettings,
     Evaluation,
@@ -36,14 +36,14 @@ class Trained:
 
     Attributes:
         evaluations: of the bandit while it learned, and of the linear policy at the end.
-        glances: it looks at sounds before it decides whether to listen.
+        view: what it looks at before it decides, of `safe.models.policy.VIEWS`.
         reward: mean over rows that it did not learn from.
         drop: interval of the audio accuracy that it costs against hearing everything, on rows that
             it did not learn from; None where these cannot tell.
     """
 
     price: float
-    glances: bool
+    view: str
     student: PolicyNet
     evaluations: Sequence[Evaluation]
     reward: float
@@ -52,18 +52,23 @@ class Trained:
 
 
 def outcomes_of(
-    table: Table, actions: Sequence[int], seconds: Mapping[str, float], *, glances: bool
+    table: Table, actions: Sequence[int], seconds: Mapping[str, float], view: str
 ) -> Outcomes:
-    """The table's rows as the bandit takes them."""
+    """The table's rows as the bandit takes them, in one view of them."""
     states = np.array([row["state"] for row in table], dtype=np.float64)
-    costs = [seconds[way(GLANCING if glances else LEARNED, k)] for k in actions]
+    costs = [seconds[way(view, k)] for k in actions]
     return Outcomes(
-        features=states if glances else states[:, : -len(NAMES)],
+        features=states[:, : len(feature_names(width_of(table), view))],
         scores=np.array([[float(row[f"right_{k}"]) for k in actions] for row in table]),
         seconds=np.tile(costs, (len(table), 1)),
         seeing=np.array([row["task"] not in HEARING for row in table]),
         groups=tuple(row["image_source"] or row["source"] for row in table),
     )
+
+
+def width_of(table: Table) -> int:
+    """Of the language model, whose states these rows hold."""
+    return (len(table[0]["state"]) - len(feature_names(0))) // 2
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def part(everything: Outcomes, seed: int) -> Parts:
     return Parts(everything.take(~apart), rest, rest.take(~check), rest.take(check))
 
 
-def train(config: RunConfig, parts: Parts, price: float, glances: bool) -> Trained:
+def train(config: RunConfig, parts: Parts, price: float, view: str) -> Trained:
     """A bandit at one price, and the linear policy that does as it does."""
     rest, checked = parts.rest, parts.checked
     settings = BanditSettings(
@@ -104,7 +109,7 @@ def train(config: RunConfig, parts: Parts, price: float, glances: bool) -> Train
     )
     return Trained(
         price=price,
-        glances=glances,
+        view=view,
         student=student,
         evaluations=[*looks, final],
         reward=rest.reward(taken, price),
@@ -129,12 +134,16 @@ def _drop(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Interval | None:
 
 
 def choose(config: RunConfig, trained: Sequence[Trained]) -> Trained | None:
-    """The policy that skips most of those that are shown to cost little and to hold the floor."""
+    """The policy that skips most of those that are shown to cost little and to hold the floor.
+
+    Of those that skip as much it is the one that costs least by its bound.
+    """
     allowed = [
-        t
+        (t.skip_rate, -t.drop.high, t.price, t)
         for t in trained
         if t.drop is not None
         and t.drop.high <= config.policy.max_audio_drop
         and t.evaluations[-1].vl_drop <= FLOOR
     ]
-    return max(allowed, key=lambda t: (t.skip_rate, t.price), default=None)
+    best = max(allowed, key=lambda found: found[:3], default=None)
+    return None if best is None else best[3]

@@ -26,12 +26,15 @@ class Look:
     Attributes:
         logits: (B, V), of the first answer token.
         image: (B, q, d), image tokens.
-        question: (B, d), mean of the prompt's embedded words; images and padding are left out.
     """
 
     logits: Tensor
     image: Tensor
-    question: Tensor
+
+
+def no_question() -> Tensor:
+    """For requests that come without prompts."""
+    raise ModelError("there is no question to read", mend="gate by `SafeModel`, which has prompts")
 
 
 def no_preview() -> Tensor:
@@ -47,12 +50,14 @@ class GateRequest:
         rows: B, rows in the batch.
         has_audio: (B,) bool, rows that come with a sound to consult.
         look: runs the untouched base on the prompt, once however often it is called.
+        question: (B, d), mean of the prompt's embedded words, without a run of the base.
         preview: glances at the sounds, `safe.models.preview`; (B, 4) float64.
     """
 
     rows: int
     has_audio: Tensor
     look: Callable[[], Look]
+    question: Callable[[], Tensor] = no_question
     preview: Callable[[], Tensor] = no_preview
 
     def base_logits(self) -> Tensor:

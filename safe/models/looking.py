@@ -1,4 +1,4 @@
-"""What a gate may see of one forward of the untouched base, before anything is heard.
+"""What a gate may see of the untouched base, before anything is heard.
 
 Shape legend: B rows, L prompt positions, q image tokens, V vocabulary, d width.
 """
@@ -19,7 +19,7 @@ from safe.models.rows import Batch, plain_arguments
 
 @torch.no_grad()
 def look_at(base: Any, batch: Batch, *, interpolate: bool = False) -> Look:
-    """Logits of the first answer token, image tokens and question.
+    """Logits of the first answer token, and image tokens, of one forward.
 
     Args:
         base: a `Blip2ForConditionalGeneration`.
@@ -45,10 +45,11 @@ def look_at(base: Any, batch: Batch, *, interpolate: bool = False) -> Look:
         seen.qformer_outputs.last_hidden_state,
         seen.vision_outputs.last_hidden_state.dtype,
     )
-    return Look(seen.logits[:, -1], image, _question(base, batch))
+    return Look(seen.logits[:, -1], image)
 
 
-def _question(base: Any, batch: Batch) -> Tensor:
+@torch.no_grad()
+def read_question(base: Any, batch: Batch) -> Tensor:
     """(B, d): mean of the embedded words, without image placeholders and padding."""
     words = batch.input_ids != base.config.image_token_index
     if batch.attention_mask is not None:

@@ -1,8 +1,10 @@
 """A learned gate: a linear policy over what is known before listening, kept in one small file.
 
-Its features are what one forward of the base shows (image tokens and question, each as a mean, and
-the entropy, largest probability and margin of the answer) and, where that earns its time, a glance
-at the sound. It has a preference for each action, to skip or to hear so many audio tokens; the
+What it looks at is one of three views, each with all that the one before has: the question alone,
+as the mean of its embedded words; what one forward of the base shows (image tokens as a mean, and
+the entropy, largest probability and margin of the answer); and a glance at the sound. A view is
+worth having where it earns its time: a forward of the base takes about as long as the base's
+answer. The policy has a preference for each action, to skip or to hear so many audio tokens; the
 largest is taken, of equals the one that listens least.
 
 Shape legend: B rows, F features, A actions, d width of the language model.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -22,28 +25,45 @@ from torch import Tensor
 
 from safe.errors import ModelError
 from safe.files import atomic
-from safe.models.gating import POLICIES, GateRequest, Look, probabilities
+from safe.models.gating import POLICIES, GateRequest, probabilities
 from safe.models.preview import NAMES
 
 MEND = "measure experiment 12 again"
 TENSORS = ("mean", "scale", "weight", "bias")
+QUESTION, LOOK, GLANCE = VIEWS = ("question", "look", "glance")  # the cheapest first
 
 
-def features_of(look: Look, preview_B4: Tensor | None = None) -> Tensor:
-    """(B, F) float64 on the CPU: the policy's state."""
-    likely = probabilities(look.logits)
-    parts = [
-        look.image.double().mean(dim=1).cpu(),
-        look.question.double().cpu(),
-        torch.stack([policy.of(likely) for policy in POLICIES.values()], dim=1),
-    ]
-    return torch.cat(parts if preview_B4 is None else [*parts, preview_B4.double()], dim=1)
+def features_of(request: GateRequest, view: str = GLANCE) -> Tensor:
+    """(B, F) float64 on the CPU: the policy's state.
+
+    Raises:
+        ModelError: it glances, and rows come without waveforms.
+    """
+    parts = [request.question().double().cpu()]
+    if view != QUESTION:
+        look = request.look()
+        likely = probabilities(look.logits)
+        parts += [
+            look.image.double().mean(dim=1).cpu(),
+            torch.stack([policy.of(likely) for policy in POLICIES.values()], dim=1),
+        ]
+    if view == GLANCE:
+        parts.append(request.preview().double())
+    return torch.cat(parts, dim=1)
 
 
-def feature_names(width: int, *, glances: bool = True) -> list[str]:
+def feature_names(width: int, view: str = GLANCE) -> list[str]:
     """What `features_of` gives, in its order; `width` is d."""
-    seen = [f"{kind} {i}" for kind in ("image", "question") for i in range(width)]
-    return [*seen, *POLICIES, *(NAMES if glances else ())]
+    names = [f"question {i}" for i in range(width)]
+    if view != QUESTION:
+        names += [*(f"image {i}" for i in range(width)), *POLICIES]
+    return [*names, *NAMES] if view == GLANCE else names
+
+
+def view_of(features: Sequence[str]) -> str | None:
+    """The view that has these features; None where none has."""
+    width = sum(name.startswith("question ") for name in features)
+    return next((view for view in VIEWS if feature_names(width, view) == list(features)), None)
 
 
 class PolicyRecord(BaseModel):
@@ -51,7 +71,7 @@ class PolicyRecord(BaseModel):
 
     Attributes:
         actions: audio tokens of each action; the first is 0, to skip.
-        features: names of what it looks at; it glances at sounds where theirs are among them.
+        features: names of what it looks at, those of a view.
         base, adapter: digests of the base's weights and of the adapter's record; a policy means
             nothing on others.
         trained_on: digest of the outcomes that it was trained on.
@@ -83,10 +103,26 @@ class LearnedGate:
     weight: Tensor
     bias: Tensor
 
-    @property
-    def glances(self) -> bool:
-        """It looks at the sound before it decides whether to listen."""
-        return self.record.features[-1] == NAMES[-1]
+    @cached_property
+    def view(self) -> str:
+        """What it looks at before it decides.
+
+        Raises:
+            ModelError: its features are those of no view.
+        """
+        found = view_of(self.record.features)
+        if found is None:
+            raise ModelError("the policy's features are those of no view", mend=MEND)
+        return found
+
+    @cached_property
+    def _weight_FA(self) -> Tensor:
+        """The weights on features as they come, which leaves two operations to a decision."""
+        return (self.weight / self.scale).T
+
+    @cached_property
+    def _bias_A(self) -> Tensor:
+        return self.bias - self.mean @ self._weight_FA
 
     def preferences(self, features_BF: Tensor) -> Tensor:
         """(B, A)."""
@@ -95,7 +131,7 @@ class LearnedGate:
                 f"the policy knows {len(self.mean)} features and is given {features_BF.shape[1]}",
                 mend="use it with the base that it was trained with",
             )
-        return ((features_BF.double() - self.mean) / self.scale) @ self.weight.T + self.bias
+        return torch.addmm(self._bias_A, features_BF.double(), self._weight_FA)
 
     def decide(self, request: GateRequest) -> Tensor:
         """(B,) int64: audio tokens that each row hears.
@@ -103,8 +139,7 @@ class LearnedGate:
         Raises:
             ModelError: it glances, and rows come without waveforms.
         """
-        preview = request.preview() if self.glances else None
-        preferred = self.preferences(features_of(request.look(), preview)).argmax(dim=1)
+        preferred = self.preferences(features_of(request, self.view)).argmax(dim=1)
         return torch.tensor(self.record.actions, dtype=torch.int64)[preferred]
 
 
@@ -161,6 +196,8 @@ def _check_shapes(record: PolicyRecord, tensors: dict[str, Tensor], path: Path) 
         "bias": [actions],
     }
     found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if view_of(record.features) is None:
+        raise ModelError("its features are those of no view", where=path, mend=MEND)
     sound = (
         found == wanted
         and all(t.dtype == torch.float64 and bool(t.isfinite().all()) for t in tensors.values())

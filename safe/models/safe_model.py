@@ -31,7 +31,7 @@ from safe.models.gating import (
     no_preview,
     tokens_heard,
 )
-from safe.models.looking import look_at
+from safe.models.looking import look_at, read_question
 from safe.models.lora import adapt, lora_dropouts
 from safe.models.preview import preview
 from safe.models.projector import build_projector, calibrate_projector
@@ -149,12 +149,15 @@ class SafeModel(nn.Module):
                 looked.append(look_at(self.base, batch, interpolate=interpolate))
             return looked[0]
 
+        def read() -> Tensor:
+            return read_question(self.base, batch)
+
         def glance() -> Tensor:
             if batch.audio is None or isinstance(batch.audio, Tensor):
                 return no_preview()
             return torch.from_numpy(preview(batch.audio, self.ear.sampling_rate))
 
-        request = GateRequest(rows, has_audio(batch.audio, rows), look, glance)
+        request = GateRequest(rows, has_audio(batch.audio, rows), look, read, glance)
         counts = tokens_heard(as_gate(gate).decide(request), self.projector.audio_tokens)
         if looked and batch.image is None:
             batch = replace(batch, image=looked[0].image)

@@ -16,7 +16,7 @@ from safe.experiments.rl_gate_plan import lengths
 from safe.experiments.runner import run_part
 from safe.files import write_json
 from safe.models.checkpoint import RECORD, load_adapter
-from safe.models.policy import load_policy
+from safe.models.policy import VIEWS, load_policy
 from safe.training.opened import open_base
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_gating import VL
@@ -90,12 +90,13 @@ def test_the_file_is_one_more_gate_of_the_model(config, measured):
         load_policy(context.folder / POLICY, adapter="0" * 64)
 
 
-@pytest.mark.parametrize(("dear", "glances"), [("glancing", False), ("learned", True)])
-def test_it_glances_only_where_that_earns_its_time(config, tmp_path, monkeypatch, dear, glances):
+@pytest.mark.parametrize("view", VIEWS)
+def test_it_takes_the_view_that_earns_its_time(config, tmp_path, monkeypatch, view):
     real = rl_gate.read_outcomes
 
     def told(context):
         adapter, result, rows = real(context)
+        dear = tuple(v for v in VIEWS if v != view)
         times = {n: t + 0.01 * n.startswith(dear) for n, t in result["seconds"].items()}
         return adapter, result | {"seconds": times}, rows
 
@@ -104,7 +105,7 @@ def test_it_glances_only_where_that_earns_its_time(config, tmp_path, monkeypatch
     folder.mkdir()
     (folder / "parts").symlink_to(config.folder / EXPERIMENT / "parts")
     run(changed(config, prices=[20.0, 40.0, 60.0]), EXPERIMENT, folder)
-    assert load_policy(folder / POLICY).glances == glances
+    assert load_policy(folder / POLICY).view == view
 
 
 def test_one_adapter_serves_both_lengths_only_within_the_margin(config):

@@ -49,7 +49,7 @@ def by_hand(logits):
 def ask(gate, logits):
     rows, nothing = len(logits), torch.zeros(len(logits), 1)
     has_audio = torch.zeros(rows, dtype=torch.bool)
-    return gate.decide(GateRequest(rows, has_audio, lambda: Look(logits, nothing, nothing)))
+    return gate.decide(GateRequest(rows, has_audio, lambda: Look(logits, nothing)))
 
 
 class TestPolicies:

@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe.errors import ModelError
+from safe.models import safe_model
 from safe.models.gating import POLICIES
+from safe.models.looking import look_at
 from safe.models.policy import (
+    GLANCE,
+    LOOK,
+    QUESTION,
+    VIEWS,
     LearnedGate,
     PolicyRecord,
     feature_names,
@@ -22,8 +28,8 @@ from tests.tiny_models import RATE, tiny_tone
 BASE, ADAPTER, DATA = "a" * 64, "b" * 64, "c" * 64
 
 
-def make_gate(width: int, *, actions=(0, 1, 3), seed: int = 0, glances: bool = True) -> LearnedGate:
-    names = feature_names(width, glances=glances)
+def make_gate(width: int, *, actions=(0, 1, 3), seed: int = 0, view: str = GLANCE) -> LearnedGate:
+    names = feature_names(width, view)
     record = PolicyRecord(
         actions=actions, features=names, price=0.5, base=BASE, adapter=ADAPTER, trained_on=DATA
     )
@@ -50,8 +56,12 @@ def width(safe):
 class Noting:
     """Keeps what a gate is shown, and lets nobody consult."""
 
+    def __init__(self, *, without: tuple[str, ...] = ()):
+        self.without = without
+
     def decide(self, request):
-        self.look, self.preview = request.look(), request.preview()
+        self.look, self.question = request.look(), request.question()
+        self.features = {v: features_of(request, v) for v in VIEWS if v not in self.without}
         return torch.zeros(request.rows, dtype=torch.bool)
 
 
@@ -70,21 +80,28 @@ def test_the_look_is_of_the_base_alone(safe, batch):
     ):
         words = [i for i, m in zip(ids.tolist(), mask.tolist(), strict=True) if m and i != token]
         wanted = table(torch.tensor(words)).mean(dim=0)
-        torch.testing.assert_close(noting.look.question[row], wanted, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(noting.question[row], wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_features_have_names(safe, batch, width):
     noting = Noting()
     with torch.no_grad():
         safe(**batch.inputs, gate=noting, audio=batch.audio)
-    found = features_of(noting.look, noting.preview)
-    names = feature_names(width)
+    found, names = noting.features[GLANCE], feature_names(width)
     assert found.shape == (6, len(names))
     assert found.dtype == torch.float64
     for kind, policy in POLICIES.items():
         torch.testing.assert_close(found[:, names.index(kind)], policy.score(noting.look.logits))
     glanced = preview(batch.audio, RATE)
     np.testing.assert_allclose(found[:, names.index(NAMES[0]) :].numpy(), glanced)
+    at = names.index("image 0")
+    torch.testing.assert_close(found[:, at : at + width], noting.look.image.double().mean(dim=1))
+    torch.testing.assert_close(found[:, :width], noting.question.double())
+    for view in VIEWS:  # each has all that the one before has
+        assert feature_names(width, view) == names[: noting.features[view].shape[1]]
+        torch.testing.assert_close(
+            noting.features[view], found[:, : noting.features[view].shape[1]]
+        )
 
 
 def test_it_decides_by_the_largest_preference(safe, batch, width):
@@ -92,7 +109,7 @@ def test_it_decides_by_the_largest_preference(safe, batch, width):
     with torch.no_grad():
         done = safe(**batch.inputs, gate=gate, audio=batch.audio)
         safe(**batch.inputs, gate=noting, audio=batch.audio)
-    features = features_of(noting.look, noting.preview).numpy()
+    features = noting.features[GLANCE].numpy()
     best = (features @ gate.weight.numpy().T).argmax(axis=1)
     assert done.consultation.counts() == [gate.record.actions[i] for i in best]
 
@@ -129,18 +146,36 @@ def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
             safe(**batch.inputs, gate=make_gate(width), audio=audio)
 
 
-def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width):
-    gate, noting = make_gate(width, glances=False), Noting()
-    assert not gate.glances
-    assert make_gate(width).glances
+@pytest.mark.parametrize("view", [QUESTION, LOOK])
+def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view):
+    gate, noting = make_gate(width, view=view), Noting(without=(GLANCE,))
+    assert gate.view == view
     sounds = safe.ear.embed(batch.audio)
     with torch.no_grad():
         done = safe(**batch.inputs, gate=gate, audio=sounds)
-        safe(**batch.inputs, gate=noting, audio=batch.audio)
-    features = features_of(noting.look).numpy()
-    assert features.shape[1] == len(feature_names(width)) - len(NAMES)
-    best = (features @ gate.weight.numpy().T).argmax(axis=1)
+        safe(**batch.inputs, gate=noting, audio=sounds)
+    best = (noting.features[view].numpy() @ gate.weight.numpy().T).argmax(axis=1)
     assert done.consultation.counts() == [gate.record.actions[i] for i in best]
+
+
+def test_a_gate_that_reads_the_question_runs_no_base_of_its_own(safe, batch, width, monkeypatch):
+    looked = []
+    monkeypatch.setattr(safe_model, "look_at", lambda *a, **k: looked.append(1) or look_at(*a, **k))
+    with torch.no_grad():
+        for view in VIEWS:
+            safe(**batch.inputs, gate=make_gate(width, view=view), audio=batch.audio)
+            assert len(looked) == VIEWS.index(view)
+
+
+def test_preferences_are_those_of_normalised_features(width):
+    names = feature_names(width, QUESTION)
+    gate = make_gate(width, view=QUESTION)
+    rng = torch.Generator().manual_seed(3)
+    mean, features = (torch.randn(r, len(names), generator=rng).double() for r in (1, 5))
+    scale, bias = torch.rand(len(names), generator=rng).double() + 0.1, torch.arange(3).double()
+    whole = LearnedGate(gate.record, mean[0], scale, gate.weight, bias)
+    wanted = torch.nn.functional.linear((features - mean) / scale, gate.weight, bias)
+    torch.testing.assert_close(whole.preferences(features), wanted)
 
 
 # the file --------------------------------------------------------------------------------------
@@ -177,6 +212,17 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, width, change):
     path = save_policy(tmp_path / "p.safetensors", LearnedGate(gate.record, **values))
     with pytest.raises(ModelError, match="are not those of 3 actions"):
         load_policy(path)
+
+
+def test_features_of_no_view_are_refused(tmp_path, width):
+    gate = make_gate(width)
+    turned = gate.record.model_copy(update={"features": gate.record.features[::-1]})
+    other = LearnedGate(turned, gate.mean, gate.scale, gate.weight, gate.bias)
+    path = save_policy(tmp_path / "p.safetensors", other)
+    with pytest.raises(ModelError, match="of no view"):
+        load_policy(path)
+    with pytest.raises(ModelError, match="of no view"):
+        other.view  # noqa: B018
 
 
 @pytest.mark.parametrize("actions", [(1, 2, 3), (0, 3, 1)])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 
 from safe.experiments import rl_gate, rl_gate_learning, rl_gate_parts
+from safe.models.policy import VIEWS
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_policy import EXPERIMENT
 
@@ -77,10 +78,10 @@ def test_a_policy_that_breaks_the_constraint(policy_run, tmp_path, monkeypatch):
     """Pictures that listening forgets, and a linear policy that listens where its teacher skips."""
     outcomes, distil = rl_gate.outcomes_of, rl_gate_learning.distil
 
-    def forgetful(table, actions, seconds, **kwargs):
+    def forgetful(table, actions, seconds, view):
         lost = {"right_0": True} | {f"right_{k}": False for k in actions[1:]}
         rows = [row | lost if row["task"] == "vl" else row for row in table]
-        return outcomes(rows, actions, seconds, **kwargs)
+        return outcomes(rows, actions, seconds, view)
 
     monkeypatch.setattr(rl_gate, "outcomes_of", forgetful)
     monkeypatch.setattr(rl_gate_learning, "distil", lambda *given: eager(distil, *given))
@@ -93,8 +94,7 @@ def test_a_policy_that_takes_longer_to_decide_than_it_saves(policy_run, tmp_path
 
     def slow(context):
         adapter, result, rows = real(context)
-        slowed = ("learned", "glancing")
-        times = {n: t + n.startswith(slowed) for n, t in result["seconds"].items()}
+        times = {n: t + n.startswith(VIEWS) for n, t in result["seconds"].items()}
         return adapter, result | {"seconds": times}, rows
 
     monkeypatch.setattr(rl_gate, "read_outcomes", slow)
