@@ -104,7 +104,7 @@ def measure(context: Context) -> list[Metric]:
     beyond = undominated(learned, heuristic)
     points = [*learned, *heuristic]
     write_table(context, CURVE, [{**asdict(p), "undominated": p in beyond} for p in points])
-    chosen = choose(config, trained)
+    chosen = choose(trained, config.policy.max_audio_drop)
     rl_gate_plots.frontier(context, learned, heuristic, chosen.price if chosen else None)
     rest = [_constraint(evaluations), _pareto(learned, beyond, every, result)]
     if chosen is None:

@@ -11,7 +11,7 @@ import numpy as np
 from safe.config import RunConfig
 from safe.experiments.rl_gate_bench import way
 from safe.gates.schema import Interval
-from safe.gates.statistics import paired_difference
+from safe.gates.statistics import paired_difference, wilson
 from safe.models.policy import feature_names
 from safe.training.bandit import (
     BanditSettings,
@@ -31,6 +31,19 @@ Table = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Of questions about sounds, against hearing everything.
+
+    Attributes:
+        drop: interval of the accuracy that is lost.
+        changed: share that is right in one way and wrong in the other, whichever it is.
+    """
+
+    drop: Interval
+    changed: float
+
+
+@dataclass(frozen=True)
 class Trained:
     """What came out at one price.
 
@@ -38,8 +51,9 @@ class Trained:
         evaluations: of the bandit while it learned, and of the linear policy at the end.
         view: what it looks at before it decides, of `safe.models.policy.VIEWS`.
         reward: mean over rows that it did not learn from.
-        drop: interval of the audio accuracy that it costs against hearing everything, on rows that
-            it did not learn from; None where these cannot tell.
+        cost: of listening less than to everything, on rows that it did not learn from; None where
+            these cannot tell.
+        skip_rate, skips: of those rows, and its interval.
     """
 
     price: float
@@ -47,8 +61,9 @@ class Trained:
     student: PolicyNet
     evaluations: Sequence[Evaluation]
     reward: float
-    drop: Interval | None
+    cost: Cost | None
     skip_rate: float
+    skips: Interval
 
 
 def outcomes_of(
@@ -113,37 +128,43 @@ def train(config: RunConfig, parts: Parts, price: float, view: str) -> Trained:
         student=student,
         evaluations=[*looks, final],
         reward=rest.reward(taken, price),
-        drop=_drop(rest, taken, config.seed),
+        cost=_cost(rest, taken, config.seed),
         skip_rate=float((taken == 0).mean()),
+        skips=wilson(int((taken == 0).sum()), len(rest)),
     )
 
 
-def _drop(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Interval | None:
-    hears = ~outcomes.seeing
-    rows = np.flatnonzero(hears)
+def _cost(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Cost | None:
+    rows = np.flatnonzero(~outcomes.seeing)
+    everything, scores = outcomes.scores[rows, -1], outcomes.scores[rows, taken[rows]]
     try:
-        return paired_difference(
-            outcomes.scores[rows, -1],
-            outcomes.scores[rows, taken[rows]],
+        drop = paired_difference(
+            everything,
+            scores,
             seed=seed,
             clusters=[outcomes.groups[i] for i in rows],
             identical_outputs=bool((taken[rows] == outcomes.scores.shape[1] - 1).all()),
         )
     except ValueError:
         return None  # it cannot be shown to cost little
+    return Cost(drop, float((everything != scores).mean()))
 
 
-def choose(config: RunConfig, trained: Sequence[Trained]) -> Trained | None:
+def choose(trained: Sequence[Trained], max_audio_drop: float) -> Trained | None:
     """The policy that skips most of those that are shown to cost little and to hold the floor.
 
-    Of those that skip as much it is the one that costs least by its bound.
+    Of those that skip as much, as far as these rows can tell, it is the one that changes the fewest
+    answers: an answer that it gains here it may lose elsewhere.
     """
     allowed = [
-        (t.skip_rate, -t.drop.high, t.price, t)
+        (t, t.cost.changed)
         for t in trained
-        if t.drop is not None
-        and t.drop.high <= config.policy.max_audio_drop
+        if t.cost is not None
+        and t.cost.drop.high <= max_audio_drop
         and t.evaluations[-1].vl_drop <= FLOOR
     ]
-    best = max(allowed, key=lambda found: found[:3], default=None)
-    return None if best is None else best[3]
+    if not allowed:
+        return None
+    enough = max((t for t, _ in allowed), key=lambda t: t.skip_rate).skips.low
+    like = [(changed, -t.skip_rate, -t.price, t) for t, changed in allowed if t.skip_rate >= enough]
+    return min(like, key=lambda found: found[:3])[3]

@@ -61,7 +61,7 @@ def test_a_reward_without_cost(policy_run, tmp_path, monkeypatch):
 
 
 def test_a_policy_that_never_listens(policy_run, tmp_path, monkeypatch):
-    def deaf(config, trained):
+    def deaf(trained, max_audio_drop):
         return max(trained, key=lambda t: t.price)
 
     monkeypatch.setattr(rl_gate, "choose", deaf)
