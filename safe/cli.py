@@ -9,12 +9,15 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safe.errors import SafeError
 from safe.scoring.command import app as score
+
+if TYPE_CHECKING:
+    from safe.config import RunConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(score, name="score")
@@ -79,11 +82,10 @@ def prepare_data(config: Config) -> None:
 @app.command("prepare-base")
 def prepare_base(config: Config) -> None:
     """Train the miniature base and ear, or open the given ones; write base.json."""
-    from safe.config import load_run_config
     from safe.experiments.runner import check_upstream
     from safe.training.prepare_base import prepare_base as prepare
 
-    run = load_run_config(config)
+    run = _with_data(config)
     check_upstream(run.folder, ["01_data_preflight"])
     prepare(run)
 
@@ -91,20 +93,18 @@ def prepare_base(config: Config) -> None:
 @app.command()
 def measure(experiment: str, config: Config) -> None:
     """Run one experiment and write its measurement.json."""
-    from safe.config import load_run_config
     from safe.experiments.runner import run_experiment
 
-    run_experiment(load_run_config(config), experiment)
+    run_experiment(_with_data(config), experiment)
 
 
 @app.command()
 def part(experiment: str, names: list[str], config: Config) -> None:
     """Run parts of an experiment, such as cells of the ablation, one behind the other."""
-    from safe.config import load_run_config
     from safe.experiments.runner import check_upstream, run_parts
     from safe.gates.criteria import load_criteria
 
-    run = load_run_config(config)
+    run = _with_data(config)
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
     check_upstream(run.folder, criteria.needs)
     run_parts(run, experiment, names)
@@ -113,11 +113,10 @@ def part(experiment: str, names: list[str], config: Config) -> None:
 @app.command("prepare-features")
 def prepare_features(config: Config) -> None:
     """Encode once what frozen models make of the rows to train and to measure on."""
-    from safe.config import load_run_config
     from safe.experiments.runner import check_upstream
     from safe.training.prepare_features import prepare_features as prepare
 
-    run = load_run_config(config)
+    run = _with_data(config)
     check_upstream(run.folder, ["03_tiny_overfit"])
     prepare(run)
 
@@ -292,6 +291,16 @@ def main() -> None:
     except SafeError as error:
         print(f"safe: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _with_data(config: Path) -> RunConfig:
+    """The settings of a run, whose world lies where it was read from."""
+    from safe.config import load_run_config
+    from safe.data.prepare import check_world
+
+    run = load_run_config(config)
+    check_world(run)
+    return run
 
 
 def echo_json(value: object) -> None:

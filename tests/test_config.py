@@ -53,6 +53,32 @@ def test_two_datasets_may_not_share_a_name() -> None:
         parse_run_config(values, "x")
 
 
+def test_the_datasets_follow_the_world() -> None:
+    values = _default()
+    values["world"]["root"] = "data/other"
+    found = parse_run_config(values, "x")
+    assert {d.root.parent for d in found.datasets} == {Path("data/other")}
+    assert found.datasets[-1].options["events"] == "data/other/ave/Annotations.txt"
+    assert parse_run_config(found.model_dump(mode="json"), "x") == found
+
+
+def test_a_world_that_nothing_would_read_is_refused() -> None:
+    values = _default()
+    for dataset in values["datasets"]:
+        dataset["root"] = dataset["root"].replace("{world}", "data/world")
+    assert parse_run_config(values, "x").world is not None
+    values["world"]["root"] = "data/leaky"
+    with pytest.raises(ConfigError, match=r"no dataset lies below world.root \(data/leaky\)"):
+        parse_run_config(values, "x")
+
+
+def test_a_dataset_in_the_world_of_a_run_without_one_is_refused() -> None:
+    values = _default()
+    del values["world"]
+    with pytest.raises(ConfigError, match="audiocaps lies in the world, and there is none"):
+        parse_run_config(values, "x")
+
+
 def test_a_split_by_question_needs_its_reason() -> None:
     values = _default()
     values["datasets"][0]["split_unit"] = "question"

@@ -47,7 +47,7 @@ def test_the_default_run_needs_neither_hub_nor_data(tmp_path: Path) -> None:
 
 def test_missing_data_and_unknown_keys_fail(tmp_path: Path) -> None:
     dataset = {"name": "mine", "layout": "gqa", "root": "not/here", "splits": {"train": "train"}}
-    assert found(config_file(tmp_path, datasets=[dataset]))["data mine"].state == "fail"
+    assert found(config_file(tmp_path, world=None, datasets=[dataset]))["data mine"].state == "fail"
     broken = found(config_file(tmp_path, sead=1))["config"]
     assert broken.state == "fail"
     assert "did you mean `seed`?" in broken.found

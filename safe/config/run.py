@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -58,6 +58,28 @@ class RunConfig(Strict):
     seeds: SeedsConfig = SeedsConfig()
     policy: PolicyConfig = PolicyConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _datasets_follow_the_world(cls, values: Any) -> Any:
+        """`{world}` at the start of a dataset's path is `world.root`."""
+        if not isinstance(values, dict):
+            return values
+        world = values.get("world")
+        root = world.get("root") if isinstance(world, dict) else getattr(world, "root", None)
+        return values | {"datasets": _placed(values.get("datasets"), root)}
+
+    @model_validator(mode="after")
+    def _the_world_is_read(self) -> RunConfig:
+        if self.world is None:
+            return self
+        root = self.world.root.absolute()
+        if not any(d.root.absolute().is_relative_to(root) for d in self.datasets):
+            raise ValueError(
+                f"no dataset lies below world.root ({self.world.root}), so nothing would read the "
+                'world; write their roots as "{world}/..."'
+            )
+        return self
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunConfig:
         names = [d.name for d in self.datasets]
@@ -68,3 +90,16 @@ class RunConfig(Strict):
     @property
     def folder(self) -> Path:
         return self.results / self.run
+
+
+def _placed(value: Any, root: str | Path | None) -> Any:
+    """`value` with `{world}` at the start of its strings replaced."""
+    if isinstance(value, str) and value.split("/")[0] == "{world}":
+        if root is None:
+            raise ValueError(f"datasets: {value} lies in the world, and there is none (`world`)")
+        return str(root) + value.removeprefix("{world}")
+    if isinstance(value, dict):
+        return {key: _placed(each, root) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_placed(each, root) for each in value]
+    return value

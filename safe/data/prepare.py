@@ -24,9 +24,31 @@ def ensure_world(world: WorldConfig) -> None:
     """Write the world unless its folder already holds exactly this one."""
     from safe.data.world import is_current, write_world
 
-    size = {"clips": world.clips, "images": world.images, "videos": world.videos}
-    if not is_current(world.root, seed=world.seed, faults=world.faults, **size):
-        write_world(world.root, seed=world.seed, faults=world.faults, **size)
+    if not is_current(world.root, **_parameters(world)):
+        write_world(world.root, **_parameters(world))
+
+
+def check_world(config: RunConfig) -> None:
+    """Refuse to measure one run on the world of another, written to the same folder since.
+
+    Raises:
+        DataError: `world.root` does not hold the world of this config.
+    """
+    from safe.data.world import is_current
+
+    world = config.world
+    if world is not None and not is_current(world.root, **_parameters(world)):
+        raise DataError(
+            "this is not the world that the run was made from",
+            where=world.root,
+            key="world.root",
+            mend="give each run of another world its own `world.root`; "
+            f"`safe prepare-data --config {config.folder / 'config.json'}` writes this one again",
+        )
+
+
+def _parameters(world: WorldConfig) -> dict[str, Any]:
+    return world.model_dump(include={"seed", "clips", "images", "videos", "faults"})
 
 
 def read_all(config: RunConfig, problems: list[Problem]) -> Iterator[Sample]:

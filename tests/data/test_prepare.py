@@ -5,9 +5,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from safe.config import WorldConfig
 from safe.data import media
-from safe.data.prepare import prepare_data
+from safe.data.prepare import check_world, prepare_data
+from safe.errors import DataError
 from tests import tiny_data
+from tests.data.world.conftest import SIZE
 from tests.tiny_data import dataset, run_config
 
 
@@ -121,3 +124,20 @@ def test_several_processes_give_the_same_table(config, monkeypatch):
     prepare_data(config.model_copy(update={"threads": 2}))
     _, two = read(config)
     assert two == one
+
+
+def test_the_world_of_another_run_in_the_same_folder_is_refused(tmp_path):
+    root = tmp_path / "world"
+    captions = dataset("audiocaps", root / "audiocaps", splits={"val": "val"})
+    config = run_config(tmp_path, [captions], world=WorldConfig(root=root, **SIZE))
+    with pytest.raises(DataError, match="not the world that the run was made from"):
+        check_world(config)
+    prepare_data(config)
+    check_world(config)
+    other = run_config(tmp_path, [captions], world=WorldConfig(root=root, **SIZE | {"seed": 4}))
+    prepare_data(other)
+    check_world(other)
+    with pytest.raises(DataError, match=r"its own `world.root`; `safe prepare-data --config"):
+        check_world(config)
+    prepare_data(config)
+    check_world(config)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.dag
 )
 def test_a_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) -> None:
     # `swapped` needs enough sounds of one kind to know what each kind sounds like.
-    sizes = "root: data/world, clips: 600, images: 300, videos: 300"
+    sizes = "root: data/faulty, clips: 600, images: 300, videos: 300"
     world = f"{{{sizes}, faults: [{fault}]}}"
     dag = Dag.create(
         tmp_path / "faulty", run_name="faulty", overrides=["run=faulty", f"world={world}"]
