@@ -22,7 +22,9 @@ def read_result(folder: Path) -> dict[str, Any]:
         EvidenceError: the part was not run, or what it wrote cannot be read.
     """
     try:
-        found: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"{RESULT} is no JSON object")
     except (OSError, ValueError) as error:
         raise _not_there(folder, error) from None
     return found

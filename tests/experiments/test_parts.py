@@ -31,7 +31,7 @@ def test_a_result_and_its_rows(context):
     assert read_rows(folder, "items.parquet") == [{"id": "a"}, {"id": "b"}]
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "\xff"])
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "\xff"])
 def test_what_cannot_be_read_is_named_with_its_mend(context, text):
     place = context.folder / "parts" / "none"
     place.mkdir(parents=True)
