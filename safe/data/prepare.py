@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -42,9 +43,16 @@ def check_world(config: RunConfig) -> None:
             "this is not the world that the run was made from",
             where=world.root,
             key="world.root",
-            mend="give each run of another world its own `world.root`; "
-            f"`safe prepare-data --config {config.folder / 'config.json'}` writes this one again",
+            mend=f"`{_command(world)}` writes this one again, and nothing is measured anew; give "
+            "runs of different worlds a `world.root` each",
         )
+
+
+def _command(world: WorldConfig) -> str:
+    """What writes the world, and touches nothing of a run."""
+    options = [f"--{key}={value}" for key, value in _parameters(world).items() if key != "faults"]
+    faults = [f"--fault={fault}" for fault in world.faults]
+    return shlex.join(["safe", "world", str(world.root), *options, *faults])
 
 
 def _parameters(world: WorldConfig) -> dict[str, Any]:
