@@ -1,11 +1,11 @@
 """12 RL gate: can a gate learn when to listen, and to how much of it?
 
 A contextual bandit (`safe.training.bandit`) is trained on outcomes that were tabulated on the
-validation split (`rl_gate_parts`), for each price of a second and each view of what is known before
-listening; of the views the one stays that earns most after its own time (`rl_gate_learning`). What
-it has learned is distilled into a linear policy. One price is chosen on rows of validation that the
-bandit did not learn from; that policy is written to a file, read back, and put to work on the test
-split.
+validation split (`rl_gate_parts`): first at the price in the middle, for each view of what is known
+before listening, and then, in the view that earns most after its own time, at every other price
+(`rl_gate_learning`). Each is distilled into a linear policy, and into one that hears in full
+whatever it listens to. One of all these is chosen on rows of validation that the bandit did not
+learn from; that policy is written to a file, read back, and put to work on the test split.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from safe.config import RunConfig
 from safe.digest import digest_file
-from safe.evaluation.action_curve import ActionPoint, action_point, undominated
-from safe.evaluation.gate_curve import policies
+from safe.evaluation.action_curve import ActionPoint, undominated
 from safe.experiments import rl_gate_plots
 from safe.experiments.context import Context
 from safe.experiments.evidence import Metrics, write_table
-from safe.experiments.rl_gate_bench import HEURISTIC, ActionBench, way
+from safe.experiments.rl_gate_bench import ActionBench
+from safe.experiments.rl_gate_curve import heuristics, point
 from safe.experiments.rl_gate_learning import (
     FLOOR,
     Table,
     Trained,
     choose,
+    in_full,
     outcomes_of,
     part,
     train,
+    try_views,
     width_of,
 )
 from safe.experiments.rl_gate_parts import SPLITS, read_outcomes
@@ -41,7 +41,6 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import wilson
 from safe.models.checkpoint import RECORD
 from safe.models.gate_file import items_digest
-from safe.models.gating import POLICIES
 from safe.models.policy import (
     GLANCE,
     VIEWS,
@@ -51,7 +50,6 @@ from safe.models.policy import (
     load_policy,
     save_policy,
 )
-from safe.training.bandit import Outcomes
 from safe.training.offered import HEARING, met_in
 from safe.training.opened import open_base, use_threads
 
@@ -82,31 +80,31 @@ def measure(context: Context) -> list[Metric]:
     if seen:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
         return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
-    known, on_test = (
-        {view: outcomes_of(rows, actions, result["seconds"], view) for view in VIEWS}
-        for rows in (learned_on, reported)
-    )
-    parts = {view: part(outcomes, config.seed) for view, outcomes in known.items()}
-    every = [
-        [train(config, rows, price, view) for view, rows in parts.items()]
+    seconds = result["seconds"]
+    parts = {
+        view: part(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
+    }
+    tried = try_views(config, parts)
+    best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
+    view, at = best.taught.view, best.taught.price
+    trained = [
+        best if price == at else train(config, parts[view], price, view)
         for price in config.policy.prices
     ]
-    trained = [max(views, key=lambda t: t.reward) for views in every]  # of equals, the cheapest
-    evaluations = [
-        {"price": t.price, "view": t.view, **asdict(look), "broken": look.vl_drop > FLOOR}
-        for views in every
-        for t in views
-        for look in t.evaluations
-    ]
+    fuller = [in_full(config, parts[view], t) for t in trained]
+    evaluations = _evaluations([*tried, *(t for t in trained if t is not best)], fuller)
     write_table(context, EVALUATIONS, evaluations)
-    learned = [_point(on_test[t.view], t) for t in trained]
-    heuristic = _heuristics(config, learned_on, reported, actions, result["seconds"])
+    on_test = outcomes_of(reported, actions, seconds, view)
+    learned = [point("learned", on_test, t) for t in trained]
+    longer = [point("learned, in full", on_test, t) for t in fuller]
+    heuristic = heuristics(config, learned_on, reported, actions, seconds)
     beyond = undominated(learned, heuristic)
-    points = [*learned, *heuristic]
+    points = [*learned, *longer, *heuristic]
     write_table(context, CURVE, [{**asdict(p), "undominated": p in beyond} for p in points])
-    chosen = choose(trained, config.policy.max_audio_drop)
-    rl_gate_plots.frontier(context, learned, heuristic, chosen.price if chosen else None)
-    rest = [_constraint(evaluations), _pareto(learned, beyond, every, result)]
+    chosen = choose([*trained, *fuller], config.policy.max_audio_drop)
+    taken = point("selected", on_test, chosen) if chosen else None
+    rl_gate_plots.frontier(context, learned, heuristic, taken)
+    rest = [_constraint(evaluations), _pareto(learned, beyond, tried, result)]
     if chosen is None:
         why = (
             "no price's policy is shown to cost less audio accuracy on validation than "
@@ -118,6 +116,20 @@ def measure(context: Context) -> list[Metric]:
     bench = ActionBench(config, context.manifest, adapter, opened)
     gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE)
     return [*_at_work(context, gated, reported, actions, chosen), *rest]
+
+
+def _evaluations(taught: Sequence[Trained], fuller: Sequence[Trained]) -> list[dict[str, Any]]:
+    """Every look that was taken at a policy; the bandits of `fuller` are those of `taught`."""
+    looks = [(t.taught, look) for t in taught for look in (*t.taught.looks, t.final)]
+    return [
+        {
+            "price": taught.price,
+            "view": taught.view,
+            **asdict(look),
+            "broken": look.vl_drop > FLOOR,
+        }
+        for taught, look in [*looks, *((t.taught, t.final) for t in fuller)]
+    ]
 
 
 # -- the policy's file ----------------------------------------------------------------------------
@@ -134,21 +146,22 @@ def _save(
     """Write the policy and what it was trained on; returns it as it is read back."""
     columns = ("id", "split", "source", "image_source", "heard_source")
     write_table(context, SELECTION, [{name: row[name] for name in columns} for row in table])
-    names = feature_names(width_of(table), chosen.view)
+    names = feature_names(width_of(table), chosen.taught.view)
     record = PolicyRecord(
-        actions=tuple(actions),
+        actions=tuple(actions[way] for way in chosen.student.ways),
         features=tuple(names),
-        price=chosen.price,
+        price=chosen.taught.price,
         base=base,
         adapter=digest_file(adapter / RECORD),
         trained_on=items_digest(context.config.run, [row["id"] for row in table]),
     )
-    linear = chosen.student.net[0]
+    policy = chosen.student.policy
+    linear = policy.net[0]
     assert isinstance(linear, torch.nn.Linear)
     gate = LearnedGate(
         record,
-        chosen.student.mean,
-        chosen.student.scale,
+        policy.mean,
+        policy.scale,
         linear.weight.detach(),
         linear.bias.detach(),
     )
@@ -158,44 +171,6 @@ def _save(
 
 
 # -- on test --------------------------------------------------------------------------------------
-
-
-def _point(outcomes: Outcomes, trained: Trained) -> ActionPoint:
-    return action_point(
-        "learned",
-        trained.price,
-        trained.student.actions(outcomes.features),
-        outcomes.scores,
-        outcomes.seconds[0],  # the same for every question
-        ~outcomes.seeing,
-    )
-
-
-def _heuristics(
-    config: RunConfig,
-    validation: Table,
-    test: Table,
-    actions: Sequence[int],
-    seconds: Mapping[str, float],
-) -> list[ActionPoint]:
-    """The gates of 05 on the same questions, at thresholds from validation; and none."""
-    ends = (0, actions[-1])
-    scores = np.array([[float(row[f"right_{k}"]) for k in ends] for row in test])
-    hears = np.array([row["task"] in HEARING for row in test])
-    costs = np.array([seconds[way(HEURISTIC, k)] for k in ends])
-    found = []
-    known, here = (
-        {kind: np.array([row[kind] for row in table]) for kind in POLICIES}
-        for table in (validation, test)
-    )
-    for gate in policies(known, config.gating.points):
-        taken = gate.consults(here[gate.kind]).astype(int)
-        found.append(action_point(gate.kind, gate.threshold, taken, scores, costs, hears))
-    plain = np.array([seconds["always off"], seconds["always on"]])
-    for kind, action in (("always_off", 0), ("always_on", 1)):
-        taken = np.full(len(test), action)
-        found.append(action_point(kind, None, taken, scores, plain, hears))
-    return found
 
 
 def _at_work(
@@ -225,8 +200,8 @@ def _at_work(
             ci=wilson(skipped, len(table)),
             per_item=GATED,
             detail={
-                "price": chosen.price,
-                "view": chosen.view,
+                "price": chosen.taught.price,
+                "view": chosen.taught.view,
                 "share_by_audio_tokens": heard,
                 "vl_drop": sum(on[r["id"]]["right_0"] - r["gated_correct"] for r in seeing)
                 / max(1, len(seeing)),
@@ -268,7 +243,7 @@ def _constraint(evaluations: Table) -> Metric:
 def _pareto(
     learned: Sequence[ActionPoint],
     beyond: Sequence[ActionPoint],
-    every: Sequence[Sequence[Trained]],
+    tried: Sequence[Trained],
     result: Mapping[str, Any],
 ) -> Metric:
     return METERS.measured(
@@ -281,7 +256,7 @@ def _pareto(
             "undominated": [[p.setting, 1000 * p.seconds, p.accuracy] for p in beyond],
             "milliseconds": {name: 1000 * value for name, value in result["seconds"].items()},
             "reward_by_view": {
-                str(views[0].price): {t.view: t.reward for t in views} for views in every
+                str(tried[0].taught.price): {t.taught.view: t.reward for t in tried}
             },
             "serving": result["serving"],
         },

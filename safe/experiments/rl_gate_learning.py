@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,22 +45,52 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Taught:
+    """A bandit's policy at one price.
+
+    Attributes:
+        view: what it looks at before it decides, of `safe.models.policy.VIEWS`.
+        looks: at the policy while it learned.
+    """
+
+    price: float
+    view: str
+    policy: PolicyNet
+    looks: Sequence[Evaluation]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A linear policy over some of the ways to answer.
+
+    Attributes:
+        ways: columns of the outcomes, one for each of the policy's actions.
+    """
+
+    policy: PolicyNet
+    ways: tuple[int, ...]
+
+    def taken(self, outcomes: Outcomes) -> np.ndarray:
+        """(N,) the way in which each question is answered, a column of the outcomes."""
+        return np.array(self.ways)[self.policy.actions(outcomes.features)]
+
+
+@dataclass(frozen=True)
 class Trained:
     """What came out at one price.
 
     Attributes:
-        evaluations: of the bandit while it learned, and of the linear policy at the end.
-        view: what it looks at before it decides, of `safe.models.policy.VIEWS`.
+        taught: what the student does as.
+        final: a look at the student.
         reward: mean over rows that it did not learn from.
         cost: of listening less than to everything, on rows that it did not learn from; None where
             these cannot tell.
         skip_rate, skips: of those rows, and its interval.
     """
 
-    price: float
-    view: str
-    student: PolicyNet
-    evaluations: Sequence[Evaluation]
+    taught: Taught
+    student: Student
+    final: Evaluation
     reward: float
     cost: Cost | None
     skip_rate: float
@@ -106,31 +137,52 @@ def part(everything: Outcomes, seed: int) -> Parts:
 
 def train(config: RunConfig, parts: Parts, price: float, view: str) -> Trained:
     """A bandit at one price, and the linear policy that does as it does."""
-    rest, checked = parts.rest, parts.checked
     settings = BanditSettings(
         price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
     )
-    teacher, looks = train_bandit(parts.learned, parts.held, checked, settings)
-    student = distil(teacher, parts.learned.features)
-    taken = student.actions(rest.features)
-    own = student.actions(checked.features)
-    final = Evaluation(
-        decisions=settings.decisions,
-        reward=checked.reward(own, price),
-        vl_drop=checked.vl_drop(own),
-        skip_rate=float((own == 0).mean()),
-        multiplier=looks[-1].multiplier,
-        kept=True,
-    )
+    policy, looks = train_bandit(parts.learned, parts.held, parts.checked, settings)
+    every = tuple(range(parts.rest.scores.shape[1]))
+    return _distilled(config, parts, Taught(price, view, policy, looks), every)
+
+
+def try_views(config: RunConfig, parts: Mapping[str, Parts]) -> list[Trained]:
+    """A policy for each view, at the price in the middle."""
+    prices = config.policy.prices
+    return [train(config, rows, prices[len(prices) // 2], view) for view, rows in parts.items()]
+
+
+def in_full(config: RunConfig, parts: Parts, trained: Trained) -> Trained:
+    """The same policy, but what it listens to is heard in full.
+
+    How long to listen hangs on what a short listening saves, which may be less than the clock can
+    tell; what is heard in full is answered as by hearing everything.
+    """
+    ends = (0, parts.rest.scores.shape[1] - 1)
+    return _distilled(config, parts, trained.taught, ends)
+
+
+def _distilled(config: RunConfig, parts: Parts, taught: Taught, ways: tuple[int, ...]) -> Trained:
+    rest, checked = parts.rest, parts.checked
+    # a way that the student has not becomes the next one that listens longer
+    into = [bisect_left(ways, way) for way in range(rest.scores.shape[1])]
+    student = Student(distil(taught.policy, parts.learned.features, into), ways)
+    here, own = student.taken(rest), student.taken(checked)
+    skipped = int((here == 0).sum())
     return Trained(
-        price=price,
-        view=view,
+        taught=taught,
         student=student,
-        evaluations=[*looks, final],
-        reward=rest.reward(taken, price),
-        cost=_cost(rest, taken, config.seed),
-        skip_rate=float((taken == 0).mean()),
-        skips=wilson(int((taken == 0).sum()), len(rest)),
+        final=Evaluation(
+            decisions=config.policy.decisions,
+            reward=checked.reward(own, taught.price),
+            vl_drop=checked.vl_drop(own),
+            skip_rate=float((own == 0).mean()),
+            multiplier=taught.looks[-1].multiplier,
+            kept=True,
+        ),
+        reward=rest.reward(here, taught.price),
+        cost=_cost(rest, here, config.seed),
+        skip_rate=skipped / len(rest),
+        skips=wilson(skipped, len(rest)),
     )
 
 
@@ -154,17 +206,20 @@ def choose(trained: Sequence[Trained], max_audio_drop: float) -> Trained | None:
     """The policy that skips most of those that are shown to cost little and to hold the floor.
 
     Of those that skip as much, as far as these rows can tell, it is the one that changes the fewest
-    answers: an answer that it gains here it may lose elsewhere.
+    answers: an answer that it gains here it may lose elsewhere. Of equals, the one whose cost is
+    bounded lowest: where every sound is heard in full, it is 0.
     """
     allowed = [
-        (t, t.cost.changed)
+        (t, t.cost)
         for t in trained
-        if t.cost is not None
-        and t.cost.drop.high <= max_audio_drop
-        and t.evaluations[-1].vl_drop <= FLOOR
+        if t.cost is not None and t.cost.drop.high <= max_audio_drop and t.final.vl_drop <= FLOOR
     ]
     if not allowed:
         return None
     enough = max((t for t, _ in allowed), key=lambda t: t.skip_rate).skips.low
-    like = [(changed, -t.skip_rate, -t.price, t) for t, changed in allowed if t.skip_rate >= enough]
-    return min(like, key=lambda found: found[:3])[3]
+    like = [
+        (cost.changed, cost.drop.high, -t.skip_rate, -t.taught.price, t)
+        for t, cost in allowed
+        if t.skip_rate >= enough
+    ]
+    return min(like, key=lambda found: found[:-1])[-1]

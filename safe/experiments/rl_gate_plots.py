@@ -15,7 +15,7 @@ def frontier(
     context: Context,
     learned: Sequence[ActionPoint],
     heuristic: Sequence[ActionPoint],
-    chosen: float | None,
+    selected: ActionPoint | None,
 ) -> None:
     """Accuracy against mean time of an answer, over all questions on offer."""
     figure, axis = figure_of(6.4, 4.2)
@@ -30,10 +30,9 @@ def frontier(
     line = sorted(learned, key=lambda p: p.seconds)
     axis.plot([1000 * p.seconds for p in line], [p.accuracy for p in line], "D-", ms=5, lw=1,
               color="#b3261e", label="learned, one a price")  # fmt: skip
-    for point in learned:
-        if point.setting == chosen:
-            axis.plot(1000 * point.seconds, point.accuracy, "o", ms=14, mfc="none", mec="black",
-                      label="selected")  # fmt: skip
+    if selected:
+        axis.plot(1000 * selected.seconds, selected.accuracy, "o", ms=14, mfc="none", mec="black",
+                  label="selected")  # fmt: skip
     axis.set(xlabel="mean milliseconds of an answer", ylabel="accuracy, all questions on offer")
     axis.legend(frameon=False, fontsize=8)
     figure.suptitle("Test split; prices and thresholds from validation", fontsize=9)

@@ -266,14 +266,22 @@ def _look(
     )
 
 
-def distil(teacher: PolicyNet, features_NF: np.ndarray, *, steps: int = 400) -> PolicyNet:
+def distil(
+    teacher: PolicyNet, features_NF: np.ndarray, into: Sequence[int], *, steps: int = 400
+) -> PolicyNet:
     """A linear policy that does as the teacher does: small enough to be read.
 
     Trained on the teacher's probabilities (Hinton et al. 2015, arXiv:1503.02531), full batches.
+
+    Args:
+        into: of each action of the teacher's, the student's that it becomes; where several become
+            one, that one is as likely as they are together.
     """
     features = torch.from_numpy(features_NF)
     with torch.no_grad():
-        wanted = teacher(features).softmax(dim=1)
+        likely = teacher(features).softmax(dim=1)
+    wanted = likely.new_zeros(len(likely), max(into) + 1)
+    wanted.index_add_(1, torch.tensor(into), likely)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         student = PolicyNet(features.shape[1], wanted.shape[1], hidden=0)

@@ -1,25 +1,40 @@
 """Which of the learned policies is taken: what validation can tell, and what it cannot."""
 
 from dataclasses import replace
+from pathlib import Path
 
-from safe.experiments.rl_gate_learning import FLOOR, Cost, Trained, choose
+import numpy as np
+import pytest
+
+from safe.config import load_run_config
+from safe.experiments.rl_gate_learning import (
+    FLOOR,
+    Cost,
+    Student,
+    Taught,
+    Trained,
+    choose,
+    in_full,
+    part,
+    train,
+)
 from safe.gates.schema import Interval
 from safe.gates.statistics import wilson
-from safe.training.bandit import Evaluation, PolicyNet
+from safe.training.bandit import Evaluation, Outcomes, PolicyNet
 
+ROOT = Path(__file__).parents[2]
 ROWS = 800
 LIMIT = 0.02
 
 
 def trained(price, skipped, drop, share, vl_drop=0.0):
     """A policy that skips so many of the rows and changes a share of the answers."""
-    look = Evaluation(100, 0.5, vl_drop, skipped / ROWS, 1.0, True)
+    policy = PolicyNet(1, 3, 0)
     cost = Cost(Interval(low=drop[0], high=drop[1], method="paired bootstrap"), share)
     return Trained(
-        price=price,
-        view="question",
-        student=PolicyNet(1, 3, 0),
-        evaluations=[look],
+        taught=Taught(price, "question", policy, []),
+        student=Student(policy, (0, 1, 2)),
+        final=Evaluation(100, 0.5, vl_drop, skipped / ROWS, 1.0, True),
         reward=0.5,
         cost=cost,
         skip_rate=skipped / ROWS,
@@ -57,3 +72,41 @@ def test_what_costs_too_much_breaks_the_floor_or_cannot_tell_is_not_taken():
     good = trained(20, 250, (0.0, 0.01), 0.02)
     assert choose([dear, blind, untold, good], LIMIT) is good
     assert choose([dear, blind, untold], LIMIT) is None
+
+
+def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
+    short = trained(60, 335, (-0.01, 0.01), 0.0)
+    full = trained(60, 330, (0.0, 0.0), 0.0)
+    assert choose([short, full], LIMIT) is full
+    assert choose([full, short], LIMIT) is full
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Pictures need no sound; what does is heard as well short as long, and short is quicker."""
+    rng = np.random.default_rng(0)
+    seeing = rng.random(ROWS) < 0.5
+    right = ~seeing[:, None] * np.array([0.0, 1.0, 1.0]) + seeing[:, None]
+    outcomes = Outcomes(
+        features=np.where(seeing, 1.0, -1.0)[:, None] + 0.1 * rng.standard_normal((ROWS, 1)),
+        scores=right,
+        seconds=np.tile([0.004, 0.006, 0.010], (ROWS, 1)),
+        seeing=seeing,
+        groups=tuple(str(i) for i in range(ROWS)),
+    )
+    return part(outcomes, seed=0)
+
+
+def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(parts):
+    config = load_run_config(ROOT / "config" / "config.yaml")
+    short = train(config, parts, 60.0, "question")
+    here = short.student.taken(parts.rest)
+    assert 1 in here
+    assert short.cost.drop.high > 0  # of so few questions it is not known
+    full = in_full(config, parts, short)
+    assert full.student.ways == (0, 2)
+    assert (full.student.taken(parts.rest) == np.where(here == 0, 0, 2)).all()
+    assert full.cost.drop.low == full.cost.drop.high == 0
+    assert full.skip_rate == short.skip_rate
+    assert full.reward < short.reward
+    assert choose([short, full], LIMIT) is full
