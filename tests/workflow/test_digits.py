@@ -11,15 +11,7 @@ pytestmark = pytest.mark.dag
 
 def test_a_model_that_reads_learns_to_hear_real_recordings(finished_digits: Dag) -> None:
     assert_it_is_a_base(finished_digits)
-    # Where every price learns to hear sums and matches with two audio tokens for four, which
-    # validation cannot tell apart, seven of test's 1,200 questions are lost: past a point by bound.
-    assert_it_went_to_launch(finished_digits, may_miss=frozenset({"12.audio_drop"}))
-    learned = {
-        m["name"]: m["value"]
-        for m in finished_digits.json("12_rl_gate", "measurement.json")["metrics"]
-    }
-    assert learned["skips"] >= 0.3
-    assert learned["audio_drop"] <= 0.01
+    assert_it_went_to_launch(finished_digits)
     heard = next(
         c
         for c in finished_digits.json("03_tiny_overfit", "decision.json")["criteria"]
