@@ -75,8 +75,24 @@ def test_a_world_that_nothing_would_read_is_refused() -> None:
 def test_a_dataset_in_the_world_of_a_run_without_one_is_refused() -> None:
     values = _default()
     del values["world"]
-    with pytest.raises(ConfigError, match="audiocaps lies in the world, and there is none"):
+    with pytest.raises(
+        ConfigError, match=r"world_captions, .* lie in the world, and there is none"
+    ):
         parse_run_config(values, "x")
+    values["datasets"] = [
+        {**values["datasets"][0], "root": "data", "options": {"events": "{world}"}}
+    ]
+    with pytest.raises(ConfigError, match="paths of world_captions lie in the world"):
+        parse_run_config(values, "x")
+
+
+def test_a_world_without_a_root_is_told_of_with_all_else_that_is_wrong() -> None:
+    values = _default() | {"sede": 3}
+    del values["world"]["root"]
+    with pytest.raises(ConfigError, match=r"world\.root") as caught:
+        parse_run_config(values, "x")
+    assert "sede" in str(caught.value)
+    assert "lie in the world" not in str(caught.value)
 
 
 def test_a_split_by_question_needs_its_reason() -> None:

@@ -62,15 +62,22 @@ class RunConfig(Strict):
     @classmethod
     def _datasets_follow_the_world(cls, values: Any) -> Any:
         """`{world}` at the start of a dataset's path is `world.root`."""
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or "datasets" not in values:
             return values
         world = values.get("world")
         root = world.get("root") if isinstance(world, dict) else getattr(world, "root", None)
-        return values | {"datasets": _placed(values.get("datasets"), root)}
+        if root is None:  # what else is wrong is said first
+            return values
+        return values | {"datasets": _placed(values["datasets"], root)}
 
     @model_validator(mode="after")
     def _the_world_is_read(self) -> RunConfig:
         if self.world is None:
+            lost = [d.name for d in self.datasets if _in_the_world(d.model_dump(mode="json"))]
+            if lost:
+                raise ValueError(
+                    f"paths of {', '.join(lost)} lie in the world, and there is none (`world`)"
+                )
             return self
         root = self.world.root.absolute()
         if not any(d.root.absolute().is_relative_to(root) for d in self.datasets):
@@ -92,14 +99,17 @@ class RunConfig(Strict):
         return self.results / self.run
 
 
-def _placed(value: Any, root: str | Path | None) -> Any:
+def _placed(value: Any, root: str | Path) -> Any:
     """`value` with `{world}` at the start of its strings replaced."""
     if isinstance(value, str) and value.split("/")[0] == "{world}":
-        if root is None:
-            raise ValueError(f"datasets: {value} lies in the world, and there is none (`world`)")
         return str(root) + value.removeprefix("{world}")
     if isinstance(value, dict):
         return {key: _placed(each, root) for key, each in value.items()}
     if isinstance(value, list):
         return [_placed(each, root) for each in value]
     return value
+
+
+def _in_the_world(value: Any) -> bool:
+    """Whether `_placed` would replace anything."""
+    return bool(_placed(value, "") != value)
