@@ -4,11 +4,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe.errors import ConfigError, DataError
-from safe.training.bandit import BanditSettings, Outcomes, distil, hold_back, train_bandit
+from safe.training.bandit import (
+    BanditSettings,
+    Outcomes,
+    PolicyNet,
+    distil,
+    hold_back,
+    train_bandit,
+)
 
 SETTINGS = BanditSettings(price=0.5, decisions=20_000)
 COSTS = (0.1, 0.3, 0.5)  # seconds of skip, few tokens, many tokens
@@ -101,6 +109,18 @@ def test_the_student_does_as_its_teacher():
     two = distil(teacher, learned.features, (0, 1, 1))
     assert two.net[0].out_features == 2
     assert (two.actions(fresh.features) == wanted.clip(max=1)).mean() > 0.95
+
+
+def test_actions_that_become_one_are_as_likely_as_they_are_together():
+    teacher = PolicyNet(1, 3, hidden=0)
+    with torch.no_grad():
+        teacher.net[0].weight.zero_()
+        teacher.net[0].bias.copy_(torch.tensor([0.4, 0.2, 0.4]).log())
+    features = np.linspace(-1, 1, 50)[:, None]
+    for into, likely in (((0, 1, 1), [0.4, 0.6]), ((0, 0, 1), [0.6, 0.4])):
+        student = distil(teacher, features, into)
+        found = student(torch.from_numpy(features)).softmax(dim=1).mean(dim=0)
+        assert found.tolist() == pytest.approx(likely, abs=0.01)
 
 
 @settings(deadline=None)
