@@ -63,11 +63,12 @@ def open_gate_run(
 
     Args:
         lenient: without a readable config, take the defaults and full scale (the plan's own
-            thresholds). For the page, which is written whatever happened.
+            thresholds); without criteria, open it all the same. For the page, which is written
+            whatever happened.
 
     Raises:
         EvidenceError: no config.json and not everything given.
-        ConfigError: a scale that does not exist.
+        ConfigError: a scale that does not exist, or no criteria where they are to be.
     """
     values: dict[str, Any] = {}
     if criteria is None or waivers is None or scale is None:
@@ -81,12 +82,19 @@ def open_gate_run(
         scale = "full"
     if scale not in SCALES:
         raise ConfigError(f"no scale {scale!r}", key="scale", mend="use miniature or full")
-    return GateRun(
+    run = GateRun(
         folder=folder,
         criteria=criteria or Path(str(values.get("criteria", "config/criteria"))),
         waivers=waivers or Path(str(values.get("waivers", "config/waivers.yaml"))),
         scale=scale,
     )
+    if not lenient and not run.experiments():
+        raise ConfigError(
+            "no criteria (*.yaml) in this folder",
+            where=run.criteria,
+            mend="start the command where the Snakefile lies, or name the folder with --criteria",
+        )
+    return run
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from safe.cli import app
-from safe.errors import EvidenceError
+from safe.errors import ConfigError, EvidenceError
 from safe.gates.launching import check_launch, evidence_of
 from safe.gates.ledger import write_launch
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
@@ -38,14 +39,16 @@ def ready(tmp_path: Path) -> GateRun:
     folder.mkdir()
     waivers.write_text("[]")
     write_config(run, waivers, criteria=str(folder), scale="full")
-    gates = open_gate_run(run)
-    for name, options in (
-        ("01_made_up", {"launch_items": ITEMS}),
-        ("02_extra", {"optional": True}),
-    ):
+    made_of: dict[str, dict[str, Any]] = {
+        "01_made_up": {"launch_items": ITEMS},
+        "02_extra": {"optional": True},
+    }
+    for name, options in made_of.items():
         made = criteria_of(criterion(id=f"{name[:2]}.share"), name=name, **options)
         (folder / f"{name}.yaml").write_text(json.dumps(made.model_dump(mode="json")))
         write_measurement(run, measurement(metric(), criteria=made, run="a run"))
+    gates = open_gate_run(run)
+    for name in made_of:
         judge_experiment(gates, name)
     return gates
 
@@ -69,6 +72,19 @@ def test_a_launch_that_is_go_leaves_a_token_that_does_not_change(ready: GateRun)
     token = (ready.folder / "LAUNCH").read_bytes()
     assert json.loads(safe("launch", ready.folder, "--json").output)["verdict"] == "GO"
     assert (ready.folder / "LAUNCH").read_bytes() == token
+
+
+def test_a_launch_without_criteria_is_a_fault_of_the_command_and_leaves_the_token(
+    ready: GateRun, tmp_path: Path
+) -> None:
+    check_launch(ready)
+    kept = [(ready.folder / name).read_bytes() for name in ("LAUNCH", "launch.json")]
+    elsewhere = tmp_path / "config" / "criteria"
+    refused = safe("launch", ready.folder, "--criteria", elsewhere)
+    assert isinstance(refused.exception, ConfigError)
+    assert str(elsewhere) in str(refused.exception)
+    assert "--criteria" in str(refused.exception)
+    assert [(ready.folder / name).read_bytes() for name in ("LAUNCH", "launch.json")] == kept
 
 
 def test_a_no_go_takes_the_token_away_and_says_why(ready: GateRun) -> None:

@@ -198,8 +198,7 @@ def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
     folder, run = tmp_path / "criteria", tmp_path / "trial"
     folder.mkdir()
     items = ["base_parity", "pilot_gains", "efficiency", "curriculum", "metrics", "reproducible"]
-    gates = gates_of(run, folder)
-    gates.waivers.write_text("[]")
+    (tmp_path / "none.yaml").write_text("[]")
     for name, options, value in (
         ("01_made_up", {"launch_items": items}, 0.97),
         ("02_extra", {"optional": True}, optional_value),
@@ -207,7 +206,7 @@ def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
         made = criteria_of(criterion(id=f"{name[:2]}.share"), name=name, **options)
         (folder / f"{name}.yaml").write_text(json.dumps(made.model_dump(mode="json")))
         write_measurement(run, measurement(metric(value), criteria=made, run="trial"))
-        judge_experiment(gates, name)
+        judge_experiment(gates_of(run, folder), name)
     return run, folder
 
 
