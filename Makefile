@@ -1,6 +1,7 @@
-# `make run`: the main job on the embedded default. `make test`: lint and every test, under an hour.
-# `make quick`: the tests of single parts. `make dag`: those that run the whole DAG, kill it and
-# plant faults in it. Each sets up .venv by itself; a second time it starts at once.
+# `make run`: the default run. `make test`: `make quick` (lint, types, unit tests) and `make dag`
+# (every experiment at a tiny size, killed, resumed, and with planted faults). `make accept`: the
+# default run and the digits run to GO. `make miniature`: train the released weights from scratch.
+# Each sets up .venv by itself; a second time it starts at once.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -16,23 +17,29 @@ export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 # What stands on one trained run goes to one worker, the longest first (tests/conftest.py). So do the
 # tests of each DAG: by itself it leaves a core idle wherever all waits for one rule.
-QUICK := pytest -m "not dag" -n 2 --no-loadscope-reorder
+UNIT := pytest -n 2 --no-loadscope-reorder
 DAG := pytest -m dag -n 2 --no-loadscope-reorder
+ACCEPT := pytest -m accept -n 0
 
-.PHONY: run test dag quick lint clean
+.PHONY: run test dag quick accept miniature lint clean
 
 run: $(STAMP)
 	snakemake
 
-test: $(STAMP) lint
-	$(QUICK)
-	$(DAG)
-
-quick: $(STAMP)
-	$(QUICK)
+test: quick dag
 
 dag: $(STAMP)
 	$(DAG)
+
+quick: $(STAMP) lint
+	$(UNIT)
+
+accept: $(STAMP)
+	$(ACCEPT)
+
+miniature: $(STAMP)
+	safe train-miniature --config config/config.yaml
+	safe train-miniature --config config/av_digits.yaml
 
 lint: $(STAMP)
 	ruff check .

@@ -81,13 +81,33 @@ def prepare_data(config: Config) -> None:
 
 @app.command("prepare-base")
 def prepare_base(config: Config) -> None:
-    """Train the miniature base and ear, or open the given ones; write base.json."""
+    """Open the run's frozen models, verify released ones, and write base.json."""
     from safe.experiments.runner import check_upstream
     from safe.training.prepare_base import prepare_base as prepare
 
     run = _with_data(config)
     check_upstream(run.folder, ["01_data_preflight"])
     prepare(run)
+
+
+@app.command("train-miniature")
+def train_miniature(
+    config: Config,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; by default the installed weights")
+    ] = None,
+) -> None:
+    """Train the miniature of a run's config from scratch, evaluate it and write its card."""
+    from safe.config import load_run_config
+    from safe.data.prepare import prepare_data as prepare
+    from safe.training.base.released import WEIGHTS
+    from safe.training.base.train import train_miniature as train
+
+    run = load_run_config(config)
+    prepare(run)
+    folder = out or WEIGHTS
+    card = train(run, folder)
+    typer.echo(f"trained {card.name}: {folder / card.name}")
 
 
 @app.command()

@@ -211,8 +211,8 @@ def _datasets(config: RunConfig) -> Iterator[Check]:
 
 
 def _base(config: RunConfig) -> Iterator[Check]:
-    if config.base.train is not None:
-        yield Check("base", "ok", f"trained by the run ({config.base.train}); no hub needed")
+    if config.base.miniature is not None:
+        yield Check("base", "ok", f"the {config.base.miniature} miniature; no hub needed")
         return
     remote = [m for m in (config.base.vlm, config.base.ear) if m and not Path(m).is_dir()]
     if not remote:

@@ -22,10 +22,10 @@ TOGETHER = {
     "test_sweep": "sweep",
     "test_seeds": "sweep",
     "test_rl_gate": "policy",
-    "test_dag": "world",
-    "test_sabotage_dag": "world",
+    "test_dag": "smoke",
+    "test_sabotage_dag": "smoke",
 }
-LONGEST_FIRST = ("workflow", "sabotage", "experiments")  # rooms whose tests train
+LONGEST_FIRST = ("dag", "sabotage", "experiments")  # rooms whose tests train
 
 
 class ByRun(LoadScopeScheduling):

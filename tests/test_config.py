@@ -34,7 +34,7 @@ def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
         ({"run": "my first run"}, ["run", "'my first run'"]),
         ({"run": "../../x"}, ["run"]),
         ({"scale": "huge"}, ["scale", "miniature"]),
-        ({"base": {}}, ["base", "train"]),
+        ({"base": {}}, ["base", "miniature"]),
         ({"datasets": []}, ["datasets"]),
         ({"tiny_overfit": {"audio_fraction": 1.5}}, ["tiny_overfit.audio_fraction", "1.5"]),
     ],

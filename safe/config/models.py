@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,22 +12,31 @@ from safe.config.basis import Fraction, Positive, Strict
 class BaseConfig(Strict):
     """The frozen vision-language model and the frozen ear.
 
-    `train` names the miniature to train from scratch and cache; otherwise `vlm` and `ear` are
-    folders or hub ids opened by `from_pretrained` at the given revision.
+    `miniature` names one of the released miniatures; otherwise `vlm` and `ear` are folders or hub
+    ids opened by `from_pretrained` at the given revision.
     """
 
-    train: Literal["world", "digits"] | None = None
+    miniature: Literal["world", "digits"] | None = None
     vlm: str | None = None
     vlm_revision: str | None = None
     ear: str | None = None
     ear_revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and {"train", "seed"} & values.keys():
+            raise ValueError(
+                "`train` and `seed` are gone: `miniature: world` opens the released weights, "
+                "`make miniature` trains them"
+            )
+        return values
 
     @model_validator(mode="after")
-    def _either_trained_or_named(self) -> BaseConfig:
-        if (self.train is None) == (self.vlm is None or self.ear is None):
-            raise ValueError("give either `train`, or both `vlm` and `ear`")
+    def _either_miniature_or_named(self) -> BaseConfig:
+        if (self.miniature is None) == (self.vlm is None or self.ear is None):
+            raise ValueError("give either `miniature`, or both `vlm` and `ear`")
         return self
 
 

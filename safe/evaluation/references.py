@@ -24,7 +24,7 @@ class Reference(Strict):
 
     Attributes:
         id: unique in the table.
-        model: `base.train` of a run, or the id of the model measured (`base.vlm`, `base.ear`).
+        model: `base.miniature` of a run, or the id of the model measured (`base.vlm`, `base.ear`).
         dataset: name of the dataset in the config.
         split: train, val or test.
         figure: `accuracy` by the dataset's own rule, or `accuracy/TASK`, of one task's questions.

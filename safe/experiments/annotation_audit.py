@@ -141,7 +141,7 @@ def _config(dataset: DatasetConfig, folder: Path) -> RunConfig:
         seed=0,
         results=folder,
         datasets=[dataset],
-        base=BaseConfig(train="world"),
+        base=BaseConfig(miniature="world"),
         curriculum=CurriculumConfig(stages=[stage]),
     )
 

@@ -66,7 +66,7 @@ def baseline_matches(
         found = [row for row in table if (row["dataset"], row["split"]) == key]
         _write_results(context, bench.layouts[key[0]], found)
     figures = aggregate.accuracies(table)
-    models = [config.base.train, config.base.vlm]
+    models = [config.base.miniature, config.base.vlm]
     wanted = applicable(references, models)
     compared, missing = compare(wanted, figures)
     if missing or not compared:

@@ -58,8 +58,8 @@ def _mend(source: str, kind: str, key: str) -> str:
         return f"the folder must hold a {kind} saved by save_pretrained, with its processor"
     return (
         f"`{source}` is no folder here; as a hub id it needs the network or a copy in the Hugging "
-        f"Face cache (`hf download {source}`). Otherwise name a folder in `{key}`, or let "
-        "`base.train` train a miniature"
+        f"Face cache (`hf download {source}`). Otherwise name a folder in `{key}`, or use a "
+        "released one (`base.miniature`)"
     )
 
 

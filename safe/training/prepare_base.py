@@ -1,4 +1,4 @@
-"""`safe prepare-base`: the run's frozen models, trained or opened, and what they can do."""
+"""`safe prepare-base`: the run's frozen models, opened and verified, and what they can do."""
 
 from __future__ import annotations
 
@@ -14,25 +14,32 @@ from safe.models.base import load_vlm, resolve_device
 from safe.models.ear import load_ear
 from safe.models.weights import weight_digest
 
+MODELS = ("vlm", "ear")
+
 
 def prepare_base(config: RunConfig) -> None:
-    """Train or find the base and the ear, and write results/RUN/base.json.
+    """Open the run's frozen models and write results/RUN/base.json.
 
-    A trained base is measured on the run's val split, through files and `generate`. What it could
-    not do is written to results/RUN/base_refused.json, and there is then no base.json.
+    A miniature is also measured on the run's val split, through files and `generate`. What it
+    could not do is written to results/RUN/base_refused.json, and there is then no base.json.
 
     Raises:
-        ModelError: the models cannot be trained or opened, or what was trained is no base.
+        ModelError: the models cannot be opened, a released file does not match its card, or the
+            miniature does not answer this run's questions.
     """
     target = config.folder / "base.json"
     refused = config.folder / "base_refused.json"
-    seconds: dict[str, Any] = {}
-    if config.base.train is not None:
-        from safe.training.base.train import train_base
+    if config.base.miniature is not None:
+        from safe.training.base.released import open_released
 
-        folder, seconds = train_base(config)
-        places = {"vlm": folder / "vlm", "ear": folder / "ear"}
-        record: dict[str, Any] = {"kind": "trained", "vlm_revision": None, "ear_revision": None}
+        folder, card = open_released(config)
+        places = {model: folder / model for model in MODELS}
+        name = f"safe-miniature-{card.name}"
+        record: dict[str, Any] = {
+            "kind": "released",
+            **{f"{model}_id": f"{name}/{model}" for model in MODELS},
+            "recipe_digest": card.recipe_digest,
+        }
     else:
         from safe.training.given import resolve_ear, resolve_vlm
 
@@ -41,22 +48,19 @@ def prepare_base(config: RunConfig) -> None:
             "kind": "given",
             "vlm_id": config.base.vlm,
             "ear_id": config.base.ear,
-            # The folders are copies of these revisions; nothing is asked of the hub again.
-            "vlm_revision": None,
-            "ear_revision": None,
             "revisions": {"vlm": config.base.vlm_revision, "ear": config.base.ear_revision},
         }
     device = resolve_device(config.device)
     vlm, processor = load_vlm(places["vlm"], dtype=config.base.dtype, device=device)
     ear = load_ear(places["ear"], device=device)
     record |= {
-        "vlm": str(places["vlm"]),
-        "ear": str(places["ear"]),
+        **{model: str(places[model]) for model in MODELS},
+        # The folders are copies of these revisions; nothing is asked of the hub again.
+        **{f"{model}_revision": None for model in MODELS},
         "digests": {"vlm": weight_digest(vlm), "ear": weight_digest(ear.model)},
         "held_out": None,
-        "seconds": seconds,
     }
-    if config.base.train is not None:
+    if config.base.miniature is not None:
         record["held_out"] = _measure(config, vlm, processor, ear)
         from safe.training.base.evaluate import faults
 
@@ -65,10 +69,11 @@ def prepare_base(config: RunConfig) -> None:
             target.unlink(missing_ok=True)
             write_json(refused, record | {"faults": found})
             raise ModelError(
-                "what was trained is no base: " + "; ".join(found),
+                "the miniature does not know this run's data: " + "; ".join(found),
                 where=refused,
                 key="held_out",
-                mend="train with another `base.seed`, or longer (safe/training/base/recipe.py)",
+                mend="use the world or the digits of this version of SAFE, or train another "
+                "miniature (`make miniature`)",
             )
     else:
         record["held_out_reason"] = "a given base is measured by the experiments, not here"
@@ -76,26 +81,26 @@ def prepare_base(config: RunConfig) -> None:
     write_json(target, record)
 
 
-def _held_out_samples(config: RunConfig) -> tuple[list[Sample], str]:
-    """The val split of the run's manifest; it is read from the datasets where there is none."""
+def _held_out_samples(config: RunConfig) -> list[Sample]:
+    """The val split of the run's manifest.
+
+    Raises:
+        ModelError: there is no manifest.
+    """
     manifest: Path = config.folder / "data" / "manifest.parquet"
     if not manifest.is_file():
         raise ModelError(
-            "there is no manifest to measure the trained base on",
+            "there is no manifest to measure the miniature on",
             where=manifest,
             mend="run `safe prepare-data` first",
         )
-    return load_samples(manifest, split="val"), "val split of the manifest"
+    return load_samples(manifest, split="val")
 
 
 def _measure(config: RunConfig, vlm: Any, processor: Any, ear: Any) -> dict[str, Any]:
-    from safe.training.base.evaluate import answer, by_type, pick, zero_shot
+    from safe.training.base.evaluate import evaluate
     from safe.training.base.train import material_for
 
-    samples, source = _held_out_samples(config)
-    chosen = pick(samples, config.base.seed)
-    return {
-        **by_type(answer(vlm, processor, chosen)),
-        "clap_zero_shot": zero_shot(ear, material_for(config), samples),
-        "source": source,
-    }
+    samples = _held_out_samples(config)
+    found = evaluate(vlm, processor, ear, material_for(config), samples, seed=config.seed)
+    return {**found, "source": "val split of the manifest"}

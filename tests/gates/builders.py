@@ -145,7 +145,7 @@ def write_config(folder: Path, waivers: Path, **changes: Any) -> None:
         "waivers": str(waivers),
         "world": {"root": "data/world", "seed": 7},
         "datasets": [{"name": "world_vqa"}],
-        "base": {"train": "world"},
+        "base": {"miniature": "world"},
     }
     (folder / "config.json").write_text(json.dumps(values | changes), encoding="utf-8")
 

@@ -71,7 +71,7 @@ def test_half_precision_is_as_transformers_has_it(saved):
 def test_a_missing_folder_is_named_with_a_mend(tmp_path):
     with pytest.raises(ModelError, match=r"nowhere.*base\.vlm") as caught:
         load_vlm(tmp_path / "nowhere")
-    assert "base.train" in str(caught.value)
+    assert "base.miniature" in str(caught.value)
 
 
 def test_another_architecture_is_refused(saved):

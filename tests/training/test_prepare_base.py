@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,36 +63,38 @@ def test_a_laion_checkpoint_serves_as_ear(config, tmp_path):
     assert "laion-" in read(config)["ear"]
 
 
-def trained(config, monkeypatch, held_out):
-    """A run whose base was "trained" (the given folders) and measured as `held_out`."""
-    from safe.training.base import train as train_module
+def released(config, monkeypatch, held_out):
+    """A run of a miniature (the tiny folders) that is measured as `held_out`."""
+    from safe.training.base import released as released_module
 
-    folder = next(p for p in (config.folder.parents[1] / "models",) if p.is_dir())
-    monkeypatch.setattr(train_module, "train_base", lambda c: (folder, {"vision": {"wall": 1.0}}))
+    folder = config.folder.parents[1] / "models"
+    card = SimpleNamespace(name="world", recipe_digest="0" * 64)
+    monkeypatch.setattr(released_module, "open_released", lambda c: (folder, card))
     monkeypatch.setattr(module, "_measure", lambda *a: held_out)
-    return with_base(config, train="world", vlm=None, ear=None)
+    return with_base(config, miniature="world", vlm=None, ear=None)
 
 
-def test_a_trained_base_records_seconds_and_what_it_can_do(config, monkeypatch):
-    prepare_base(trained(config, monkeypatch, GOOD))
+def test_a_released_base_records_what_it_is_and_can_do(config, monkeypatch):
+    prepare_base(released(config, monkeypatch, GOOD))
     record = read(config)
-    assert record["kind"] == "trained"
-    assert record["seconds"] == {"vision": {"wall": 1.0}}
+    assert record["kind"] == "released"
+    assert record["vlm_id"] == "safe-miniature-world/vlm"
+    assert record["recipe_digest"] == "0" * 64
     assert record["held_out"] == GOOD
 
 
 def test_a_base_that_does_not_see_is_refused_and_its_numbers_kept(config, monkeypatch):
     blind = GOOD | {"vl": {"colour": {"accuracy": 0.5, "n": 200, "ci": [0.43, 0.57]}}}
     with pytest.raises(ModelError, match=r"colour: 0\.500 of 200, under 0\.97"):
-        prepare_base(trained(config, monkeypatch, blind))
+        prepare_base(released(config, monkeypatch, blind))
     assert not (config.folder / "base.json").exists()
     refused = json.loads((config.folder / "base_refused.json").read_text())
     assert refused["held_out"] == blind
-    prepare_base(trained(config, monkeypatch, GOOD))
+    prepare_base(released(config, monkeypatch, GOOD))
     assert not (config.folder / "base_refused.json").exists()
 
 
-def test_without_a_manifest_a_trained_base_cannot_be_measured(config):
+def test_without_a_manifest_a_miniature_cannot_be_measured(config):
     (config.folder / "data" / "manifest.parquet").unlink()
     with pytest.raises(ModelError, match="prepare-data"):
         module._held_out_samples(config)

@@ -137,6 +137,26 @@ def zero_shot(ear: Ear, material: Material, samples: Sequence[Sample]) -> dict[s
     return _share(hits, n) if n else {"accuracy": None, "n": 0, "ci": None}
 
 
+def evaluate(
+    vlm: Blip2ForConditionalGeneration,
+    processor: Blip2Processor,
+    ear: Ear,
+    material: Material,
+    samples: Sequence[Sample],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Accuracy by question type without sound, and CLAP's zero-shot accuracy.
+
+    Args:
+        samples: held out; at most `PER_TYPE` of each type are asked, drawn by `seed`.
+    """
+    return {
+        **by_type(answer(vlm, processor, pick(samples, seed))),
+        "clap_zero_shot": zero_shot(ear, material, samples),
+    }
+
+
 def faults(held_out: dict[str, Any]) -> list[str]:
     """Why these numbers are not those of a base; empty where they are."""
     found = []

@@ -1,4 +1,4 @@
-"""Training a miniature base, once: the same recipe, code, data and seed are found in the cache."""
+"""`safe train-miniature`: train a miniature from scratch, evaluate it and write its card."""
 
 from __future__ import annotations
 
@@ -6,108 +6,138 @@ import multiprocessing
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from safe.config import RunConfig
-from safe.digest import digest_code, digest_json
+from safe.data.manifest import load_samples
 from safe.errors import ModelError, SafeError
-from safe.training.base.chains import finished, train_hearing, train_vlm
+from safe.files import write_json
+from safe.models.base import load_vlm
+from safe.models.ear import load_ear
+from safe.training.base.chains import DONE, finished, train_hearing, train_vlm
 from safe.training.base.digits import DigitsMaterial
+from safe.training.base.evaluate import evaluate, faults
 from safe.training.base.material import Material
 from safe.training.base.recipe import RECIPES, Recipe
+from safe.training.base.released import (
+    CARD,
+    MODELS,
+    Card,
+    file_digests,
+    material_settings,
+    recipe_digest,
+)
 from safe.training.base.world import WorldMaterial
 
 Chain = Callable[[Material, Recipe, int, Path, int], None]
-# What decides the weights. Settings, errors or readers of other layouts do not, and a change there
-# should not cost a training.
-DECIDING = (
-    "safe.training.base",
-    "safe.data.world",
-    "safe.data.layouts.digits",
-    "safe.data.decode",
-    "safe.models.prompt",
-)
+PACKAGES = ("torch", "transformers", "numpy")
 
 
 def material_for(config: RunConfig) -> Material:
-    """The pretraining data of `config.base.train`.
+    """The pretraining data of `config.base.miniature`.
 
     Raises:
-        ModelError: the digits' base is wanted and no dataset of the run has their layout.
+        ModelError: the digits are wanted and no dataset of the run has their layout.
     """
-    if config.base.train == "world":
-        recipe = RECIPES["world"]
-        return WorldMaterial(recipe.pictures, recipe.sounds, config.base.seed)
-    for dataset in config.datasets:
-        if dataset.layout == "digits":
-            options = dataset.options
-            return DigitsMaterial(
-                dataset.root,
-                int(options.get("seed", 0)),
-                int(options.get("image_size", RECIPES["digits"].vlm.image_size)),
-                config.base.seed,
-            )
-    raise ModelError(
-        "the digits' base needs the digits",
-        key="base.train",
-        mend="add a dataset with `layout: digits`, or choose another base",
-    )
+    assert config.base.miniature is not None
+    recipe = RECIPES[config.base.miniature]
+    settings = material_settings(config.base.miniature, config)
+    if config.base.miniature == "world":
+        return WorldMaterial(recipe.pictures, recipe.sounds, recipe.seed)
+    root = next(d.root for d in config.datasets if d.layout == "digits")
+    return DigitsMaterial(root, settings["split_seed"], settings["image_size"], recipe.seed)
 
 
-def base_folder(config: RunConfig, material: Material, recipe: Recipe) -> Path:
-    """Where this base lies in the cache, named by everything that makes it what it is."""
-    digest = digest_json(
-        [
-            digest_code("safe.training.base.chains", DECIDING),
-            digest_code(f"safe.training.base.{material.name}", DECIDING),
-            recipe.settings(),
-            config.base.seed,
-            material.digest(),
-        ]
-    )
-    return config.cache / "bases" / f"{material.name}-{digest[:16]}"
+def train_miniature(config: RunConfig, out: Path) -> Card:
+    """Train `config.base.miniature` and publish it below `out`.
 
-
-def _run_chain(
-    chain: Chain, material: Material, recipe: Recipe, seed: int, folder: Path, position: int
-) -> None:
-    """One chain in a process of its own."""
-    torch.set_num_threads(1)
-    try:
-        chain(material, recipe, seed, folder, position)
-    except SafeError as error:
-        print(f"safe: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-def train_base(config: RunConfig) -> tuple[Path, dict[str, dict[str, float]]]:
-    """Train `config.base.train`, or find it trained.
+    Stages that are done are kept in `config.cache`, so a killed training costs at most one. The
+    model is evaluated on the val split of the run's manifest, through files and `generate`.
 
     Returns:
-        The folder that holds `vlm` and `ear`, and the seconds (wall, cpu) and final loss of each
-        stage in the run that trained it.
+        The card, which is also written to `out/NAME/card.json`.
+
+    Raises:
+        ModelError: a stage failed, or the model misses a floor; nothing is published then, and
+            what it could do is in `evaluation.json` of the working folder.
+    """
+    name = config.base.miniature
+    if name is None:
+        raise ModelError(
+            "the config names no miniature to train",
+            key="base.miniature",
+            mend="use config/config.yaml or config/av_digits.yaml",
+        )
+    recipe, material = RECIPES[name], material_for(config)
+    settings = material_settings(name, config)
+    digest = recipe_digest(recipe, settings)
+    work = config.cache / "bases" / f"{name}-{digest[:16]}"
+    stages = train_models(material, recipe, work, threads=config.threads)
+    vlm, processor = load_vlm(work / "vlm")
+    samples = load_samples(config.folder / "data" / "manifest.parquet", split="val")
+    found = evaluate(vlm, processor, load_ear(work / "ear"), material, samples, seed=recipe.seed)
+    missed = faults(found)
+    if missed:
+        write_json(work / "evaluation.json", found)
+        raise ModelError(
+            "the trained model is no base: " + "; ".join(missed),
+            where=work / "evaluation.json",
+            mend="train longer, or with another seed (safe/training/base/recipe.py)",
+        )
+    folder = publish(work, out / name)
+    card = Card(
+        name=name,
+        recipe=recipe.settings(),
+        recipe_digest=digest,
+        material=settings,
+        data_digest=material.digest(),
+        files=file_digests(folder),
+        evaluation=found,
+        stages=stages,
+        packages={package: metadata.version(package) for package in PACKAGES},
+    )
+    write_json(folder / CARD, card.model_dump(mode="json"))
+    return card
+
+
+def publish(work: Path, folder: Path) -> Path:
+    """Copy the trained models to `folder`, in place of what was there."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for model in MODELS:
+        shutil.copytree(work / model, partial / model, ignore=shutil.ignore_patterns(DONE))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def train_models(
+    material: Material, recipe: Recipe, folder: Path, *, threads: int
+) -> dict[str, dict[str, float]]:
+    """Train both models into `folder`, side by side where there are two threads or more.
+
+    Returns:
+        Stage -> seconds (wall, cpu) and final loss.
 
     Raises:
         ModelError: a stage failed; stages that were done stay.
     """
-    assert config.base.train is not None
-    recipe = RECIPES[config.base.train]
-    material = material_for(config)
-    folder = base_folder(config, material, recipe)
     chains: dict[str, Chain] = {"vlm": train_vlm, "ear": train_hearing}
     todo = {name: chain for name, chain in chains.items() if finished(folder / name) is None}
     if todo:
-        print(f"training the {material.name} base: {', '.join(todo)}", file=sys.stderr)
+        print(f"training the {material.name} miniature: {', '.join(todo)}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
-    if len(todo) == 2 and config.threads > 1:
-        _train_side_by_side(todo, material, recipe, config.base.seed, folder)
+    if len(todo) == 2 and threads > 1:
+        _train_side_by_side(todo, material, recipe, folder)
     else:
-        torch.set_num_threads(config.threads)
+        torch.set_num_threads(threads)
         for chain in todo.values():
-            chain(material, recipe, config.base.seed, folder, 0)
-    seconds: dict[str, dict[str, float]] = {}
+            chain(material, recipe, recipe.seed, folder, 0)
+    seconds: dict[str, Any] = {}
     for name in chains:
         stages = finished(folder / name)
         if stages is None:
@@ -118,16 +148,28 @@ def train_base(config: RunConfig) -> tuple[Path, dict[str, dict[str, float]]]:
             )
         seconds |= stages
         shutil.rmtree(folder / f"stages-{name}", ignore_errors=True)
-    return folder, seconds
+    return seconds
+
+
+def _run_chain(
+    chain: Chain, material: Material, recipe: Recipe, folder: Path, position: int
+) -> None:
+    """One chain in a process of its own."""
+    torch.set_num_threads(1)
+    try:
+        chain(material, recipe, recipe.seed, folder, position)
+    except SafeError as error:
+        print(f"safe: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _train_side_by_side(
-    todo: dict[str, Chain], material: Material, recipe: Recipe, seed: int, folder: Path
+    todo: dict[str, Chain], material: Material, recipe: Recipe, folder: Path
 ) -> None:
     """Every chain in a fresh process of one thread (a fork would inherit torch's threads)."""
     spawn = multiprocessing.get_context("spawn")
     processes = [
-        spawn.Process(target=_run_chain, args=(chain, material, recipe, seed, folder, position))
+        spawn.Process(target=_run_chain, args=(chain, material, recipe, folder, position))
         for position, chain in enumerate(todo.values())
     ]
     for process in processes:
@@ -140,5 +182,5 @@ def _train_side_by_side(
         raise ModelError(
             f"training stopped: {', '.join(failed)}",
             where=folder,
-            mend="the reason is printed above; start again when it is mended, finished stages stay",
+            mend="the reason is printed above; start again when it is fixed, finished stages stay",
         )

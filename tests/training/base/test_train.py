@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from transformers import Blip2ForConditionalGeneration, Blip2Processor, ClapModel, ClapProcessor
 
-from safe.config import RunConfig
+from safe.config import load_run_config
+from safe.data.manifest import write_manifest
+from safe.data.sample import MediaRef, Sample
+from safe.errors import ModelError
 from safe.models.base import load_vlm
 from safe.models.ear import load_ear
 from safe.models.weights import weight_digest
@@ -22,9 +28,11 @@ from safe.training.base import chains
 from safe.training.base import train as train_module
 from safe.training.base.loop import Schedule
 from safe.training.base.recipe import RECIPES
-from safe.training.base.train import base_folder, material_for, train_base
+from safe.training.base.released import file_digests
+from safe.training.base.train import publish, train_miniature, train_models
 from safe.training.base.world import WorldMaterial
 
+ROOT = Path(__file__).parents[3]
 TINY = dataclasses.replace(
     RECIPES["world"],
     vision=Schedule(steps=3, batch_size=8, lr=1e-3),
@@ -37,56 +45,31 @@ TINY = dataclasses.replace(
 )
 
 
-def make_config(cache, **base) -> RunConfig:
-    return RunConfig.model_validate(
-        {
-            "run": "tiny",
-            "scale": "miniature",
-            "seed": 0,
-            "cache": str(cache),
-            "threads": 1,
-            "datasets": [{"name": "d", "layout": "vqav2", "root": ".", "splits": {"val": "val"}}],
-            "base": {"train": "world", **base},
-            "curriculum": {
-                "stages": [
-                    {
-                        "name": "one",
-                        "epochs": 1,
-                        "audio_ratio": 0.5,
-                        "difficulties": ["easy"],
-                        "min_audio_accuracy": 0.5,
-                        "max_vl_drop": 0.01,
-                    }
-                ]
-            },
-        }
-    )
+MATERIAL = WorldMaterial(TINY.pictures, TINY.sounds, TINY.seed)
 
 
-@pytest.fixture(autouse=True)
-def _tiny_recipe(monkeypatch):
-    monkeypatch.setitem(RECIPES, "world", TINY)
+def train(folder):
+    threads = torch.get_num_threads()
+    try:
+        return train_models(MATERIAL, TINY, folder, threads=1)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "world", TINY)
-        config = make_config(tmp_path_factory.mktemp("cache"))
-        threads = torch.get_num_threads()
-        folder, seconds = train_base(config)
-        torch.set_num_threads(threads)
-    return config, folder, seconds
+    folder = tmp_path_factory.mktemp("base") / "world"
+    return folder, train(folder)
 
 
 def test_every_stage_reports_its_seconds(trained):
-    _, _, seconds = trained
+    _, seconds = trained
     assert set(seconds) == {"vision", "q-former", "describing", "language", "ear"}
     assert all({"wall", "cpu", "loss"} == set(stage) for stage in seconds.values())
 
 
 def test_the_folders_are_ordinary_hugging_face_folders(trained):
-    _, folder, _ = trained
+    folder, _ = trained
     Blip2ForConditionalGeneration.from_pretrained(folder / "vlm")
     Blip2Processor.from_pretrained(folder / "vlm")
     ClapModel.from_pretrained(folder / "ear")
@@ -97,31 +80,72 @@ def test_the_folders_are_ordinary_hugging_face_folders(trained):
     assert load_ear(folder / "ear").embedding_dim == 512
 
 
-def test_a_second_run_finds_the_base(trained, monkeypatch):
-    config, folder, seconds = trained
+def test_finished_models_are_not_trained_again(trained, monkeypatch):
+    folder, seconds = trained
 
     def forbidden(*arguments):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(train_module, "train_vlm", forbidden)
     monkeypatch.setattr(train_module, "train_hearing", forbidden)
-    assert train_base(config) == (folder, seconds)
+    assert train(folder) == seconds
 
 
-def test_another_seed_or_recipe_is_another_base(trained, tmp_path):
-    config, folder, _ = trained
-    material = material_for(config)
-    assert base_folder(config, material, TINY) == folder
-    other = make_config(config.cache, seed=1)
-    assert base_folder(other, material_for(other), TINY) != folder
-    longer = dataclasses.replace(TINY, vision=Schedule(steps=4, batch_size=8, lr=1e-3))
-    assert base_folder(config, material, longer) != folder
+def test_published_folder_replaces_the_old_one_and_holds_the_models_alone(trained, tmp_path):
+    folder, _ = trained
+    out = tmp_path / "world"
+    out.mkdir()
+    (out / "old").touch()
+    publish(folder, out)
+    assert sorted(p.name for p in out.iterdir()) == ["ear", "vlm"]
+    assert "vlm/stages.json" not in file_digests(out)
+    before, after = (weight_digest(load_vlm(f / "vlm")[0]) for f in (folder, out))
+    assert before == after
+
+
+def tiny_world_config(tmp_path):
+    return load_run_config(ROOT / "config" / "config.yaml").model_copy(
+        update={"cache": tmp_path / "cache", "results": tmp_path / "results", "threads": 1}
+    )
+
+
+def test_untrained_miniature_is_not_published(tmp_path, monkeypatch):
+    """Three steps a stage miss the floors: the evaluation is kept and no card is written."""
+    monkeypatch.setitem(RECIPES, "world", TINY)
+    samples = [
+        Sample(
+            id=f"d/val/{i}",
+            dataset="d",
+            split="val",
+            task="vl",
+            question="What colour is the circle?",
+            question_type="colour",
+            answers=("red",) * 10,
+            answer="red",
+            source=str(i),
+            image=picture(tmp_path / f"{i}.png"),
+        )
+        for i in range(4)
+    ]
+    config = tiny_world_config(tmp_path)
+    write_manifest(samples, config.folder / "data" / "manifest.parquet")
+    threads = torch.get_num_threads()
+    with pytest.raises(ModelError, match="no base") as caught:
+        train_miniature(config, tmp_path / "out")
+    torch.set_num_threads(threads)
+    assert json.loads(caught.value.where.read_text())["vl"]["colour"]["n"] == 4
+    assert not (tmp_path / "out").exists()
+
+
+def picture(path):
+    Image.new("RGB", (64, 64), (200, 40, 40)).save(path)
+    return MediaRef(path)
 
 
 def test_killed_in_mid_stage_it_resumes_there_and_ends_the_same(trained, tmp_path, monkeypatch):
     """SIGKILL during the Q-Former: vision is kept, the rest is trained, the weights are equal."""
-    _, folder, _ = trained
-    cache = tmp_path / "cache"
+    folder, _ = trained
+    own = tmp_path / "world"
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -129,17 +153,14 @@ def test_killed_in_mid_stage_it_resumes_there_and_ends_the_same(trained, tmp_pat
             import time
             from pathlib import Path
             from safe.training.base import chains
-            from tests.training.base.test_train import TINY, make_config
-            from safe.training.base.recipe import RECIPES
-            from safe.training.base.train import train_base
+            from tests.training.base.test_train import train
 
             def stuck(*arguments, **keywords):
                 Path({str(tmp_path / "reached")!r}).touch()
                 time.sleep(600)
 
-            RECIPES["world"] = TINY
             chains.train_qformer = stuck
-            train_base(make_config({str(cache)!r}))
+            train(Path({str(own)!r}))
             """
         )
     )
@@ -157,21 +178,19 @@ def test_killed_in_mid_stage_it_resumes_there_and_ends_the_same(trained, tmp_pat
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert (tmp_path / "reached").exists()
-    stages = cache / "bases" / folder.name / "stages-vlm"
+    stages = own / "stages-vlm"
     assert [p.name for p in stages.glob("*.safetensors")] == ["vision.safetensors"]
     trained_again = []
     vision = chains.train_vision
     monkeypatch.setattr(
         chains, "train_vision", lambda *a, **k: trained_again.append("vision") or vision(*a, **k)
     )
-    threads = torch.get_num_threads()
-    resumed, _ = train_base(make_config(cache))
-    torch.set_num_threads(threads)
+    train(own)
     assert trained_again == []
     for name in ("vlm", "ear"):
         pair = [
             load_vlm(root / name)[0] if name == "vlm" else load_ear(root / name).model
-            for root in (folder, resumed)
+            for root in (folder, own)
         ]
         assert weight_digest(pair[0]) == weight_digest(pair[1])
     assert not stages.exists()
