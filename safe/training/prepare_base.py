@@ -15,6 +15,7 @@ from safe.models.ear import load_ear
 from safe.models.weights import weight_digest
 
 MODELS = ("vlm", "ear")
+PER_TYPE = 50  # questions of each type: the card has the full evaluation
 
 
 def prepare_base(config: RunConfig) -> None:
@@ -102,5 +103,7 @@ def _measure(config: RunConfig, vlm: Any, processor: Any, ear: Any) -> dict[str,
     from safe.training.base.train import material_for
 
     samples = _held_out_samples(config)
-    found = evaluate(vlm, processor, ear, material_for(config), samples, seed=config.seed)
+    found = evaluate(
+        vlm, processor, ear, material_for(config), samples, seed=config.seed, per_type=PER_TYPE
+    )
     return {**found, "source": "val split of the manifest"}

@@ -1,0 +1,124 @@
+"""Run a config several times with other seeds and other numerics, for `distances.py`.
+
+    python benchmarks/variants.py FOLDER [--config config/config.yaml] [--only v3 v4] [--cores 2]
+
+Every variant is a run of its own below FOLDER (data, cache and results). A variant changes the
+world seed, the run seed, the threads of a training, or the instruction set that matrix products
+use; the last two change how sums are rounded, as another machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+# Python imports this module by itself. A miniature trains on one thread; here it takes two.
+TWO_THREADS = """
+import sys
+if any(a in sys.orig_argv for a in ("measure", "part")):
+    import torch
+    from safe.training import opened
+    def use_threads(config):
+        torch.set_num_threads(2)
+        return 2
+    opened.use_threads = use_threads
+"""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run.
+
+    Attributes:
+        world: seed of the miniature world; of no meaning for other data.
+        seed: of the run.
+        avx2: matrix products without AVX-512.
+        threads: of a training.
+    """
+
+    name: str
+    world: int
+    seed: int
+    avx2: bool = False
+    threads: int = 1
+
+
+VARIANTS = (
+    Variant("v1", world=7, seed=0),
+    Variant("v2", world=8, seed=1),
+    Variant("v3", world=9, seed=2, avx2=True),
+    Variant("v4", world=11, seed=3, threads=2),
+    Variant("v5", world=7, seed=4, avx2=True, threads=2),
+    Variant("v6", world=12, seed=0, avx2=True),
+    Variant("v7", world=13, seed=5),
+    Variant("v8", world=14, seed=6, threads=2),
+)
+
+
+def command(variant: Variant, config: Path, cores: int) -> list[str]:
+    """The `snakemake` call of a variant."""
+    changes = [f"run={variant.name}", f"seed={variant.seed}"]
+    if "world:" in config.read_text(encoding="utf-8"):
+        changes.append(f"world={{root: data/{variant.name}, seed: {variant.world}}}")
+    return [
+        "snakemake",
+        *("--snakefile", str(ROOT / "Snakefile")),
+        *("--workflow-profile", str(ROOT / "profiles" / "default")),
+        *("--cores", str(cores), "--configfile", str(config)),
+        *("--config", *changes),
+    ]
+
+
+def run(variant: Variant, folder: Path, config: Path, cores: int) -> int:
+    """Run a variant to its end, whatever it decides; the exit status of `snakemake`."""
+    environment = os.environ | (AVX2 if variant.avx2 else {})
+    if variant.threads > 1:
+        plant = folder / "threads"
+        plant.mkdir(exist_ok=True)
+        (plant / "sitecustomize.py").write_text(TWO_THREADS)
+        paths = [str(plant), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
+    with (folder / f"{variant.name}.log").open("w") as log:
+        done = subprocess.run(
+            command(variant, config, cores),
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return done.returncode
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--config", type=Path, default=ROOT / "config" / "config.yaml")
+    parser.add_argument("--only", nargs="+", default=[v.name for v in VARIANTS])
+    parser.add_argument("--cores", type=int, default=2)
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
+    if not (folder / "config").exists():
+        shutil.copytree(ROOT / "config", folder / "config")
+    statuses = {
+        variant.name: run(variant, folder, arguments.config.resolve(), arguments.cores)
+        for variant in VARIANTS
+        if variant.name in arguments.only
+    }
+    print(" ".join(f"{name}={status}" for name, status in statuses.items()))
+    sys.exit(any(statuses.values()))
+
+
+if __name__ == "__main__":
+    main()
