@@ -203,7 +203,9 @@ class PowerAssumption(Document):
             "seed_spread": {"item_sd", "run_sd", "design"},
             "count": {"probability"},
         }[self.kind] | {"kind", "scale", "reason"}
-        other = sorted(self.model_fields_set - allowed)
+        fields = type(self).model_fields
+        given = {name for name, f in fields.items() if getattr(self, name) != f.default}
+        other = sorted(given - allowed)
         if other:
             raise ValueError(f"kind: {self.kind} does not use {', '.join(other)}")
         if self.kind == "proportion" and not 0 <= (self.expected or 0) <= 1:
