@@ -153,7 +153,7 @@ class Run:
         if config.scale == "full" and report.undecidable and not config.allow_underpowered:
             named = "; ".join(f"{row.id}: {row.reason}" for row in report.undecidable)
             raise ConfigError(
-                f"this run cannot decide {len(report.undecidable)} required criteria: {named}",
+                f"required criteria that a run of this size cannot decide: {named}",
                 key="allow_underpowered",
                 mend=f"plan more items or seeds (`{command}`), or set allow_underpowered: true",
             )

@@ -33,6 +33,7 @@ from safe.gates.wording import number
 
 PowerVerdict = Literal["decides", "by luck", "cannot be decided", "exact", "unknown"]
 Needed = int | Literal["none"] | None  # "none": no number is enough; None: it does not apply
+NAMED = 3  # criteria named in the one line
 NO_ASSUMPTION = "no earlier run, and the criterion has no `power` block"
 
 
@@ -487,16 +488,18 @@ def as_table(rows: Sequence[PowerRow]) -> str:
 
 
 def summary(rows: Sequence[PowerRow]) -> str:
-    """One line: how many criteria are decided, and which required ones are not."""
+    """One line: how many criteria are decided, and the first required ones that are not."""
     sure = sum(row.verdict in ("decides", "exact") for row in rows)
     unknown = sum(row.verdict == "unknown" for row in rows)
+    left = [row for row in rows if row.open]
     parts = [f"{sure} of {len(rows)} criteria decided with >= 99 %"]
-    for row in rows:
-        if row.open and row.verdict == "by luck":
-            assert row.probability is not None
-            parts.append(f"{row.id} passes by luck ({percent(row.probability)})")
-        elif row.open:
+    for row in left[:NAMED]:
+        if row.probability is None:
             parts.append(f"{row.id} cannot be decided ({row.reason})")
+        else:
+            parts.append(f"{row.id} passes by luck ({percent(row.probability)})")
+    if len(left) > NAMED:
+        parts.append(f"{len(left) - NAMED} more required criteria by luck or not at all")
     if unknown:
         parts.append(f"{unknown} unknown")
     return "power: " + "; ".join(parts)

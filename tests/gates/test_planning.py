@@ -230,6 +230,13 @@ def test_optional_experiments_and_advisory_criteria_are_not_required() -> None:
     assert "[not required]" in as_table(rows)
 
 
+def test_the_line_stays_short_where_much_cannot_be_decided() -> None:
+    near = criteria_of(*(criterion(id=f"01.c{i}", power=assumed(expected=0.92)) for i in range(9)))
+    rows = assess_all([near], {("01_made_up", "share"): Planned(1000)}, {}, "full")
+    assert summary(rows).count("passes by luck") == 3
+    assert "6 more required criteria" in summary(rows)
+
+
 def test_the_table_is_aligned_and_its_last_column_the_widest() -> None:
     rows = assess_all(load_all(CRITERIA), {}, {}, "miniature")
     lines = as_table(rows).splitlines()
