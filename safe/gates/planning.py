@@ -312,6 +312,8 @@ def _spread_truth(
     except (KeyError, TypeError, ValueError):
         pass  # measured before the components were stated, or they could not be computed
     else:
+        if run_sd is not None and item_sd is None:  # the assumption is of both parts together
+            run_sd = math.sqrt(max(0.0, run_sd**2 - noise))
         item_sd, design = math.sqrt(noise * items), 1.0
         sampled = sampled or items
         found = math.sqrt(between)

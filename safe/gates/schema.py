@@ -175,7 +175,8 @@ class PowerAssumption(Document):
         default=None,
         ge=0,
         description="Standard deviation of the true value between trainings or repetitions, beyond "
-        "the sampling of items; of `seed_spread`, between seeds.",
+        "the sampling of items; of `seed_spread`, between seeds, item noise included where "
+        "`item_sd` is not given.",
     )
     design: float = Field(
         default=1.0,

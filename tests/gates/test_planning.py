@@ -155,6 +155,16 @@ def test_item_noise_comes_from_the_last_run_and_the_larger_spread_counts() -> No
     assert large.verdict == "by luck"
 
 
+def test_an_assumption_without_item_noise_contains_it() -> None:
+    last = metric(0.002, name="sd", n=3, ci=None, detail=components(0.0005**2, 0.0006**2))
+    row = look(spread(run_sd=0.001), n=3, items=1000, seeds=3, measured=last)
+    assert row.run_sd == pytest.approx(0.0008)
+    total = look(spread(run_sd=0.001), n=3, items=1000, seeds=3)
+    assert row.probability == pytest.approx(total.probability)
+    assert total.items_needed is None
+    assert "not known apart" in total.reason
+
+
 def test_a_last_run_without_components_leaves_the_assumption() -> None:
     last = metric(0.0001, name="sd", n=3, ci=None)
     row = look(spread(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3, measured=last)
