@@ -35,6 +35,7 @@ PowerVerdict = Literal["decides", "by luck", "cannot be decided", "exact", "unkn
 Needed = int | Literal["none"] | None  # "none": no number is enough; None: it does not apply
 NAMED = 3  # criteria named in the one line
 NO_ASSUMPTION = "no earlier run, and the criterion has no `power` block"
+NO_KIND = "the criterion has no `power` block that says how its value varies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,8 @@ def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scal
         or measured.n < 1
     ):
         measured = None
-    threshold = criterion.scaled["miniature"].threshold if (
-        scale == "miniature" and "miniature" in criterion.scaled
-    ) else criterion.threshold  # fmt: skip
+    scaled = criterion.scaled.get("miniature") if scale == "miniature" else None
+    threshold = criterion.threshold if scaled is None else scaled.threshold
     power = criterion.power
     kind = power.kind if power is not None else _inferred_kind(criterion, measured)
     draft = PowerRow(
@@ -215,10 +215,7 @@ def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scal
         why = f"n = {planned.n:,} is below min_n = {criterion.min_n:,}"
         return replace(draft, verdict="cannot be decided", reason=why)
     if kind is None:
-        why = NO_ASSUMPTION if measured is None else (
-            "the criterion has no `power` block that says how its value varies"
-        )  # fmt: skip
-        return replace(draft, reason=why)
+        return replace(draft, reason=NO_ASSUMPTION if measured is None else NO_KIND)
     applies = power is not None and power.scale in (None, scale)
     if kind == "exact":
         assert power is not None
@@ -273,9 +270,8 @@ def _truth(
             item_sd, design = _item_sd(criterion, measured), 1.0
     if expected is None:
         return "no earlier run, and no expected value is assumed"
-    if kind == "mean" and item_sd is None and (
-        criterion.decide_on.startswith("ci_") or run_sd is None
-    ):  # fmt: skip
+    needs_items = criterion.decide_on.startswith("ci_") or run_sd is None
+    if kind == "mean" and item_sd is None and needs_items:
         return "neither an interval of an earlier run nor an assumed standard deviation"
     if sampled is None and (kind == "proportion" or item_sd):
         return "the planned number of items is not known before the data are prepared"
