@@ -1,4 +1,5 @@
 # SAFE: twelve experiments, each measured, judged and gated. See README.md.
+import sys
 from pathlib import Path
 
 from safe.workflow import open_run
@@ -26,6 +27,7 @@ shell.prefix(
 
 onstart:
     RUN.hold()
+    print(RUN.power_line(), file=sys.stderr, flush=True)
 
 
 wildcard_constraints:

@@ -286,6 +286,27 @@ def explain(
 
 
 @app.command()
+def power(
+    config: Annotated[Path, typer.Argument(help="run config (YAML, or a run's config.json)")],
+    run: Annotated[
+        Path | None, typer.Option("--run", help="earlier run; by default the config's own")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which criteria a run of this size can decide, before it is started."""
+    from safe.config import load_run_config
+    from safe.experiments.planned import power_report
+
+    report = power_report(load_run_config(config), run)
+    if as_json:
+        echo_json(report.as_dict())
+    else:
+        typer.echo(report.as_text())
+    if report.open:
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor(
     config: Config = Path("config/config.yaml"),
     devices: Annotated[bool, typer.Option(help="also ask torch for its devices (slow)")] = True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any
 
 from safe.config import RunConfig, parse_run_config
 from safe.digest import digest_code, digest_json
-from safe.errors import ConfigError
+from safe.errors import ConfigError, SafeError
 from safe.experiments.names import module_name
 from safe.files import translate_os_error, write_json
 from safe.gates.catalogue import check_criteria
@@ -129,6 +130,34 @@ class Run:
         if not text_is_same:
             write_json(path, values)
         return path.as_posix()
+
+    def power_line(self) -> str:
+        """One line: how many criteria this run can decide, and which required ones it cannot.
+
+        What keeps the line from being computed is part of it and does not stop the run.
+
+        Raises:
+            ConfigError: the run is at full scale, a required criterion cannot be decided by any
+                outcome, and `allow_underpowered` is not set.
+        """
+        # Only the process that starts a run asks; every job would pay for the import.
+        from safe.experiments.planned import power_report
+        from safe.gates.planning import summary
+
+        try:
+            report = power_report(self.config)
+        except SafeError as error:
+            return f"power: not computed: {' '.join(str(error).split())}"
+        command = f"safe power {shlex.quote(self.path('config.json'))}"
+        config = self.config
+        if config.scale == "full" and report.undecidable and not config.allow_underpowered:
+            named = "; ".join(f"{row.id}: {row.reason}" for row in report.undecidable)
+            raise ConfigError(
+                f"required criteria that a run of this size cannot decide: {named}",
+                key="allow_underpowered",
+                mend=f"plan more items or seeds (`{command}`), or set allow_underpowered: true",
+            )
+        return f"{summary(report.rows)}; see `{command}`"
 
     def hold(self) -> int:
         """Keep a second `snakemake` off this run until the process ends, however it ends.

@@ -1,4 +1,4 @@
-"""One run is held by one process at a time, and by none that is dead."""
+"""One run is held by one process at a time, and says at its start what it can decide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from safe.config import load_run_config
+from safe.config import RetentionConfig, load_run_config
 from safe.errors import ConfigError
 from safe.workflow import Run
 
@@ -63,3 +63,40 @@ def test_launch_waits_for_the_required_and_shows_the_optional() -> None:
     assert len(run.required) == 11
     assert run.optional == ["12_rl_gate"]
     assert sorted(run.required + run.optional) == run.experiments
+
+
+def default_run(results: Path, **changes: object) -> Run:
+    config = load_run_config(ROOT / "config" / "config.yaml")
+    criteria = {"criteria": ROOT / "config" / "criteria", "results": results}
+    return Run(config.model_copy(update=criteria | changes), ROOT)
+
+
+def test_the_start_says_in_one_line_what_the_run_can_decide(tmp_path: Path) -> None:
+    line = default_run(tmp_path).power_line()
+    assert "\n" not in line
+    assert line.startswith("power: ")
+    assert "11.audio_sd passes by luck (62 %)" in line
+    assert line.endswith(f"see `safe power {tmp_path}/default/config.json`")
+
+
+def test_a_miniature_run_is_never_refused(tmp_path: Path) -> None:
+    retention = RetentionConfig(vl_items=100)
+    line = default_run(tmp_path, retention=retention).power_line()
+    assert "09.null_space cannot be decided (n = 300 is below min_n = 500)" in line
+    folder = tmp_path / "default" / "11_seeds"
+    folder.mkdir(parents=True)
+    (folder / "measurement.json").write_text("{")
+    line = default_run(tmp_path).power_line()
+    assert "\n" not in line
+    assert line.startswith("power: not computed: ")
+    assert "measurement.json" in line
+
+
+def test_a_full_run_that_cannot_decide_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+    small = {"scale": "full", "retention": RetentionConfig(vl_items=100)}
+    with pytest.raises(ConfigError, match=r"(?s)09\.null_space: n = 300.*allow_underpowered: true"):
+        default_run(tmp_path, **small).power_line()
+    allowed = default_run(tmp_path, **small, allow_underpowered=True).power_line()
+    assert "09.null_space cannot be decided" in allowed
+    # What is not known is no reason to refuse.
+    assert "unknown" in default_run(tmp_path, scale="full").power_line()

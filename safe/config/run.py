@@ -39,6 +39,7 @@ class RunConfig(Strict):
     waivers: Path = Path("config/waivers.yaml")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: Positive = 2
+    allow_underpowered: bool = False  # start at full scale though a criterion cannot be decided
     world: WorldConfig | None = None
     datasets: list[DatasetConfig] = Field(min_length=1)
     base: BaseConfig

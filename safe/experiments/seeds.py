@@ -21,7 +21,8 @@ from safe.experiments.evidence import Metrics, write_table
 from safe.experiments.parts import RESULT, read_part, read_rows
 from safe.experiments.seeds_plan import ITEMS, chosen, parts, seed_of
 from safe.gates.schema import Metric
-from safe.gates.statistics import sd_interval
+from safe.gates.statistics import SeedComponents, sd_interval, seed_components
+from safe.gates.wording import number
 
 METRICS: dict[str, dict[str, Any]] = {
     "audio_sd": {"unit": "fraction", "low": 0, "high": None},
@@ -40,6 +41,10 @@ class Seeded:
     name: str
     result: Mapping[str, Any]
     items: Sequence[Mapping[str, Any]]
+
+    def answers(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """Id -> row of a kind."""
+        return {row["id"]: row for row in self.items if row["kind"] == kind}
 
     def share(self, kind: str, column: str = "right") -> float:
         rows = [row for row in self.items if row["kind"] == kind]
@@ -133,9 +138,46 @@ def _deviation(
             "accuracy": {f.name: value for f, value in zip(found, values, strict=True)},
             "questions": sum(row["kind"] == kind for row in found[0].items),
             "gate": "ON" if kind == "audio" else "ON, beside sounds that are not the picture's",
+            **_components(found, kind),
             **detail,
         },
     )
+
+
+def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
+    """Item noise and spread between seeds, of right answers to the same questions."""
+    answers = [seed.answers(kind) for seed in found]
+    ids = sorted(answers[0])
+    if any(sorted(each) != ids for each in answers):
+        raise EvidenceError(
+            "the seeds were asked different questions, so their answers cannot be compared",
+            where=ITEMS,
+            mend="delete 11_seeds/parts and start the run again",
+        )
+    scores = [[float(each[i]["right"]) for i in ids] for each in answers]
+    try:
+        components = seed_components(scores, [answers[0][i]["source"] for i in ids])
+    except ValueError as error:
+        return {"summary": f"The spread cannot be split into its parts: {error}."}
+    return {"summary": _summary(components), "components": components.as_dict()}
+
+
+def _summary(found: SeedComponents) -> str:
+    """One sentence for the page and `safe explain`: what the spread is made of, what reduces it."""
+    values = found.as_dict()
+    sources = f" from {found.clusters:,} sources" if found.clusters < found.items else ""
+    parts = (
+        f"The standard deviation over {found.seeds} seeds, {number(values['sd'])}, combines item "
+        f"noise of {number(values['item_noise_sd'])} ({found.items:,} items{sources}) and a spread "
+        f"between seeds of {number(values['between_seeds_sd'])}"
+    )
+    if found.total == 0:
+        return f"{parts}: all seeds have the same accuracy."
+    if found.between > found.item_noise:
+        advice = "longer or steadier training reduces the larger part, more items do not"
+    else:
+        advice = "more items reduce the larger part"
+    return f"{parts}; {advice}. More seeds do not reduce it, they only estimate it better."
 
 
 def _frozen(found: Sequence[Seeded]) -> Metric:

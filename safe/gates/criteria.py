@@ -15,8 +15,12 @@ from safe.gates.schema import CriteriaFile
 
 
 def criteria_digest(criteria: CriteriaFile) -> str:
-    """Digest of a criteria file's meaning; comments and layout do not count."""
-    return digest_json(criteria.model_dump(mode="json"))
+    """Digest of a criteria file's meaning.
+
+    Comments and layout do not count, nor does `power`: an assumption about a run decides nothing.
+    """
+    values = criteria.model_dump(mode="json", exclude={"criteria": {"__all__": {"power"}}})
+    return digest_json(values)
 
 
 def line_of(path: Path, location: tuple[int | str, ...]) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from safe.errors import SafeError
 from safe.gates.criteria import load_all
-from safe.gates.documents import read_decision
+from safe.gates.documents import read_decision, read_measurement
 from safe.gates.ledger import OPEN, StatusRow, rows_of
 from safe.gates.run import GateRun
 from safe.gates.wording import number
@@ -49,6 +49,7 @@ def _entry(run: GateRun, rows: dict[str, StatusRow], name: str) -> dict[str, Any
         decision = read_decision(run.folder / name / "decision.json")
     except SafeError:
         return entry  # `reason` already says what is wrong with it
+    summaries = _summaries(run, name)
     entry["criteria"] = [
         {
             "id": j.id,
@@ -59,10 +60,20 @@ def _entry(run: GateRun, rows: dict[str, StatusRow], name: str) -> dict[str, Any
             "margin": j.margin,
             "unit": j.unit,
             "rationale": j.rationale,
+            "summary": summaries.get(j.metric),
         }
         for j in decision.criteria
     ]
     return entry
+
+
+def _summaries(run: GateRun, name: str) -> dict[str, str]:
+    """Metric -> the sentence that its detail gives under `summary`."""
+    try:
+        measurement = read_measurement(run.folder / name / "measurement.json")
+    except SafeError:
+        return {}  # `reason` says that the measurement is gone or broken
+    return {m.name: str(m.detail["summary"]) for m in measurement.metrics if "summary" in m.detail}
 
 
 def as_text(entries: list[dict[str, Any]]) -> str:
@@ -78,6 +89,8 @@ def as_text(entries: list[dict[str, Any]]) -> str:
             lines.append(f"  {MARKS.get(c['verdict'], '!')} {c['verdict']}{note}  {c['reason']}")
             if c["margin"] is not None and c["margin"] < 0:
                 lines.append(f"      {number(-c['margin'])} from its bound; {c['rationale']}")
+            if c["summary"] and len(entries) == 1:
+                lines.append(f"      {c['summary']}")
         if entry["unblocks"]:
             lines.append(f"  would unblock: {', '.join(entry['unblocks'])}")
         if entry["next"]:

@@ -149,6 +149,71 @@ class Scaled(Document):
     reason: str = Field(min_length=20)
 
 
+class PowerAssumption(Document):
+    """How a criterion's value varies, assumed before a run. Read by `safe power`, not by the judge.
+
+    The last run's measurement, where there is one, takes the place of `expected` and `item_sd`.
+    """
+
+    kind: Literal["exact", "proportion", "mean", "seed_spread", "count"] = Field(
+        description="exact: no sampling, the same run gives the same value. proportion: a share of "
+        "items, right or wrong. mean: a mean, difference, ratio or time, taken as normal. "
+        "seed_spread: a standard deviation over seeds. count: a count that has no simple model."
+    )
+    expected: float | None = Field(
+        default=None,
+        description="Value that is assumed to be true, in the criterion's unit. "
+        "Of `proportion` and `mean`.",
+    )
+    item_sd: float | None = Field(
+        default=None,
+        ge=0,
+        description="Standard deviation that one item contributes: of `mean`, of an item's value; "
+        "of `seed_spread`, of an item's score beyond the effects of seed and item.",
+    )
+    run_sd: float | None = Field(
+        default=None,
+        ge=0,
+        description="Standard deviation of the true value between trainings or repetitions, beyond "
+        "the sampling of items; of `seed_spread`, between seeds, item noise included where "
+        "`item_sd` is not given.",
+    )
+    design: float = Field(
+        default=1.0,
+        gt=0,
+        description="Design effect of items that share a source: variance over that of as many "
+        "independent items.",
+    )
+    interval: Literal["wilson", "clopper-pearson"] = Field(
+        default="wilson", description="Interval that the metric uses. Of `proportion`."
+    )
+    probability: float | None = Field(
+        default=None, ge=0, le=1, description="Assumed probability to pass. Of `count`."
+    )
+    scale: Literal["miniature", "full"] | None = Field(
+        default=None, description="Runs that the assumption is for; none: runs of every scale."
+    )
+    reason: str = Field(min_length=20, description="Where the kind and the numbers come from.")
+
+    @model_validator(mode="after")
+    def _fields_fit_the_kind(self) -> PowerAssumption:
+        allowed = {
+            "exact": set(),
+            "proportion": {"expected", "run_sd", "design", "interval"},
+            "mean": {"expected", "item_sd", "run_sd", "design"},
+            "seed_spread": {"item_sd", "run_sd", "design"},
+            "count": {"probability"},
+        }[self.kind] | {"kind", "scale", "reason"}
+        fields = type(self).model_fields
+        given = {name for name, f in fields.items() if getattr(self, name) != f.default}
+        other = sorted(given - allowed)
+        if other:
+            raise ValueError(f"kind: {self.kind} does not use {', '.join(other)}")
+        if self.kind == "proportion" and not 0 <= (self.expected or 0) <= 1:
+            raise ValueError("a proportion lies between 0 and 1")
+        return self
+
+
 class Criterion(Document):
     """One Go criterion. `claim` is in the plan's own words."""
 
@@ -163,6 +228,7 @@ class Criterion(Document):
     severity: Literal["required", "advisory"] = "required"
     rationale: str = Field(min_length=20)
     scaled: dict[Literal["miniature"], Scaled] = {}  # `full` is the plan itself
+    power: PowerAssumption | None = None  # changes no verdict and no digest of the criteria
 
     @model_validator(mode="after")
     def _decidable(self) -> Criterion:
@@ -176,6 +242,12 @@ class Criterion(Document):
                 f"decide_on: {self.decide_on} with op {self.op} "
                 + (f"is lenient, use {allowed}" if allowed else "cannot decide, use exact or point")
             )
+        if self.power is not None and self.power.kind in ("proportion", "seed_spread"):
+            allowed_ops = (
+                ("<=", "<") if self.power.kind == "seed_spread" else ("<=", "<", ">=", ">")
+            )
+            if self.op not in allowed_ops:
+                raise ValueError(f"power.kind: {self.power.kind} does not go with op {self.op}")
         return self
 
 

@@ -99,6 +99,7 @@ def _judged_view(
         "waiver": judged.waiver,
         "evidence": [link(run_folder, experiment, e) for e in judged.evidence],
         "note": "" if metric is None or judged.verdict == "unavailable" else metric.reason or "",
+        "summary": "" if metric is None else str(metric.detail.get("summary", "")),
         "detail": _detail(metric),
     }
 

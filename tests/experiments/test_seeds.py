@@ -3,6 +3,7 @@
 import json
 from statistics import stdev
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -55,6 +56,13 @@ def test_the_deviation_is_that_of_the_answers(config, measured):
         assert (interval is None) == (len(set(shares)) == 1)
         assert interval is None or interval.low < found[name].value < interval.high
         assert "threads" in found[name].detail["fixed"]
+        components = found[name].detail["components"]
+        assert components["sd"] == pytest.approx(stdev(shares))
+        assert components["items"] == len(rows)
+        assert components["clusters"] <= components["items"]
+        both = components["item_noise"] + components["between"]
+        assert both >= components["total"] - 1e-12
+        assert "item noise" in found[name].detail["summary"]
 
 
 def test_it_trains_what_the_sweep_took(config):
@@ -96,3 +104,12 @@ def test_fewer_than_two_seeds_and_unknown_parts_are_refused(config):
             seed_of(config, part)
     with pytest.raises(ConfigError, match="no part 'other'"):
         run_part(config, EXPERIMENT, "other")
+
+
+def test_seeds_that_were_asked_different_questions_are_refused(config, tmp_path):
+    path = config.folder / EXPERIMENT / "parts" / "seed_2" / "items.parquet"
+    with put_right_again(config.folder / EXPERIMENT):
+        rows = pq.read_table(path).to_pylist()
+        pq.write_table(pa.Table.from_pylist(rows[1:]), path)
+        with pytest.raises(EvidenceError, match="different questions"):
+            run(config, EXPERIMENT, config.folder / EXPERIMENT)

@@ -108,6 +108,15 @@ def test_explain_says_number_distance_and_what_it_unblocks(tmp_path: Path) -> No
     assert "01.files_load" not in short
 
 
+def test_explain_gives_the_summary_of_a_metrics_detail(tmp_path: Path) -> None:
+    loss = BAD_LOSS.model_copy(update={"detail": {"summary": "Half of it is padding."}})
+    run = make_run(tmp_path / "r", replace={"03.loss": loss})
+    assert "      Half of it is padding.\n" in safe("explain", "03", "--run", run).output
+    assert "padding" not in safe("explain", "--run", run).output
+    [entry] = json.loads(safe("explain", "03", "--run", run, "--json").output)
+    assert [c["summary"] for c in entry["criteria"][:2]] == ["Half of it is padding.", None]
+
+
 def test_the_entry_point_turns_a_fault_into_one_message(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "safe", "judge", str(tmp_path), "01"],

@@ -187,6 +187,13 @@ def test_a_waiver_and_changed_criteria_stand_on_top(tmp_path: Path) -> None:
     assert '"notice waiver"' in (run / "launch_checklist.html").read_text()
 
 
+def test_the_summary_of_a_metrics_detail_is_shown_in_the_open(tmp_path: Path) -> None:
+    loss = BAD_LOSS.model_copy(update={"detail": {"summary": "Half of it is <padding>."}})
+    run = make_run(tmp_path / "r", replace={"03.loss": loss})
+    page = render(open_gate_run(run)).read_text(encoding="utf-8")
+    assert '<p class="why">Half of it is &lt;padding&gt;.</p>' in page
+
+
 def test_markup_in_the_data_stays_text(run: Path) -> None:
     path = run / NAMES[0] / "measurement.json"
     text = "<script>alert(1)</script>"

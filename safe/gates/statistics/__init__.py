@@ -11,6 +11,7 @@ from safe.gates.statistics.bootstrap import (
     paired_difference,
     ratio_bootstrap,
 )
+from safe.gates.statistics.components import SeedComponents, seed_components
 from safe.gates.statistics.paired import McNemar, mcnemar_exact
 from safe.gates.statistics.proportions import exact, exact_equality, wilson
 from safe.gates.statistics.ranks import (
@@ -23,6 +24,7 @@ from safe.gates.statistics.ranks import (
 
 __all__ = [
     "McNemar",
+    "SeedComponents",
     "auroc",
     "auroc_interval",
     "cluster_bootstrap",
@@ -35,5 +37,6 @@ __all__ = [
     "rank_correlation",
     "ratio_bootstrap",
     "sd_interval",
+    "seed_components",
     "wilson",
 ]
