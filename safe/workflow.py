@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from safe.config import RunConfig, parse_run_config
-from safe.digest import digest_code, digest_json
+from safe.digest import digest_code
 from safe.errors import ConfigError
 from safe.experiments.names import module_name
+from safe.experiments.reads import reads, settings_digest
 from safe.files import translate_os_error, write_json
 from safe.gates.catalogue import check_criteria
 from safe.gates.schema import CriteriaFile
@@ -105,15 +106,21 @@ class Run:
         """
         return [self.path(name, "measurement.json") for name in self.criteria[experiment].needs]
 
-    def settings(self, *keys: str) -> str:
-        """Digest of some sections of the config: a rule's params, so that an edit re-runs it."""
-        values = self.config.model_dump(mode="json")
-        return digest_json({key: values[key] for key in keys})
+    def settings(self, experiment: str) -> str:
+        """Digest of the config sections that measuring an experiment reads.
+
+        As one of a rule's params it makes the rule run again after an edit.
+        """
+        return self.settings_of(module_name(experiment))
+
+    def settings_of(self, module: str) -> str:
+        """The same for any `safe.*` module that declares `READS`."""
+        return settings_digest(self.config, reads(module))
 
     def code(self, experiment: str) -> str:
         """Digest of the `safe.*` modules an experiment depends on.
 
-        Snakemake sees no change inside an imported package; this value lets it.
+        Snakemake does not see a change inside an imported package; this value shows it.
         """
         return self.code_of(module_name(experiment))
 

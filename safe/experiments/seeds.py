@@ -23,6 +23,7 @@ from safe.experiments.seeds_plan import ITEMS, chosen, parts, seed_of
 from safe.gates.schema import Metric
 from safe.gates.statistics import sd_interval
 
+READS = ("seed", "stage_a", "sweep", "seeds")
 METRICS: dict[str, dict[str, Any]] = {
     "audio_sd": {"unit": "fraction", "low": 0, "high": None},
     "vl_sd": {"unit": "fraction", "low": 0, "high": None},

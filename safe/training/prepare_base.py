@@ -14,6 +14,8 @@ from safe.models.base import load_vlm, resolve_device
 from safe.models.ear import load_ear
 from safe.models.weights import weight_digest
 
+READS = ("seed", "base", "threads")
+
 
 def prepare_base(config: RunConfig) -> None:
     """Train or find the base and the ear, and write results/RUN/base.json.
