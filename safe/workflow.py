@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,20 +38,16 @@ class Run:
 
     @property
     def part_threads(self) -> int:
-        """Of a training that runs beside others: a miniature takes one, and two run at a time."""
+        """Threads of a training that runs beside others: one for a miniature."""
         return 1 if self.config.scale == "miniature" else self.config.threads
 
-    def jobs(self, parts: Sequence[str]) -> list[list[str]]:
-        """An experiment's parts by job: each its own, but for a miniature's.
+    def jobs(self, parts: Sequence[str], size: int) -> list[list[str]]:
+        """An experiment's parts by job: groups of about `size` for a miniature, else single parts.
 
-        There a process takes as long to start as a part to train; two of them, which is what runs
-        at a time, go through all parts. They are dealt out to and fro, so that parts that come
-        dearest first make jobs of like length.
+        A miniature's part is short, and a process takes seconds to start. Groups depend on the
+        parts alone, not on `--cores`: on another number of cores nothing runs again.
         """
-        if self.config.scale != "miniature":
-            return [[part] for part in parts]
-        hands = [[p for n, p in enumerate(parts) if n % 4 in turn] for turn in ((0, 3), (1, 2))]
-        return [hand for hand in hands if hand]
+        return deal(parts, size if self.config.scale == "miniature" else 1)
 
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:
@@ -166,6 +163,18 @@ class Run:
         os.ftruncate(held, 0)
         os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
         return held
+
+
+def deal(parts: Sequence[str], size: int) -> list[list[str]]:
+    """`parts`, the longest first, in as few groups of at most `size` as hold them.
+
+    They are dealt to the groups forwards and backwards in turn, so that groups take equally long.
+    """
+    groups: list[list[str]] = [[] for _ in range(math.ceil(len(parts) / size))]
+    for number, part in enumerate(parts):
+        turn, place = divmod(number, len(groups))
+        groups[place if turn % 2 == 0 else -1 - place].append(part)
+    return groups
 
 
 def _read_or_none(path: Path) -> Any:

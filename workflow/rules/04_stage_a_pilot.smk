@@ -30,7 +30,7 @@ rule pilot_04:
         "safe part 04_stage_a_pilot {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-for number, names in enumerate(RUN.jobs(ABLATION_04)):
+for number, names in enumerate(RUN.jobs(ABLATION_04, size=5)):
 
     rule:
         name:

@@ -1,6 +1,6 @@
 from safe.experiments.curriculum_script import PARTS as PARTS_08
 
-for number, names in enumerate(RUN.jobs(PARTS_08)):
+for number, names in enumerate(RUN.jobs(PARTS_08, size=2)):
 
     rule:
         name:

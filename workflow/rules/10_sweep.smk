@@ -5,7 +5,7 @@ ROUNDS_10 = sweep_plan.rounds(RUN.config.sweep)
 # In successive halving a round needs all of the round before it: only then is it known which
 # combinations go on.
 for turn, round_10 in enumerate(ROUNDS_10):
-    for number, names in enumerate(RUN.jobs(round_10)):
+    for number, names in enumerate(RUN.jobs(round_10, size=7)):
 
         rule:
             name:

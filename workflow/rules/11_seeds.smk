@@ -3,7 +3,7 @@ from safe.experiments import seeds_plan
 PARTS_11 = seeds_plan.parts(RUN.config)
 
 
-for number, names in enumerate(RUN.jobs(PARTS_11)):
+for number, names in enumerate(RUN.jobs(PARTS_11, size=1)):
 
     rule:
         name:
