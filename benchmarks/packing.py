@@ -2,9 +2,10 @@
 
     python benchmarks/packing.py
 
-`MEASURED` is of a run on two cores (2026-11-23), whose experiments had two jobs each. A part's share follows from them and from what a job costs to start:
-one seed of 11 took 61 s and two took 112 s, so a start takes 10 s and a seed 51 s. Cores that share
-memory bandwidth are not modelled, nor are judge and gate (seconds each).
+`MEASURED` is of a run on two cores (2026-11-23), whose experiments had two jobs each. The seconds
+of a part follow from those that a job takes to start: one seed of 11 took 61 s and two took 112 s,
+so a start takes 10 s and a seed 51 s. Cores that share memory bandwidth are not modelled, nor are
+judge and gate (seconds each).
 """
 
 from __future__ import annotations
