@@ -19,8 +19,10 @@ RUN_CONFIG = RUN.write_config()
 # a training frees the next one takes again: glibc's malloc keeps it, up to these many bytes, which
 # saves a page fault each (benchmarks/malloc.py). NumPy's BLAS multiplies matrices of one sound:
 # beside another job its threads would mostly wait for one another (benchmarks/blas_threads.py).
+# Python keeps its bytecode, even where the caller's environment says not to, as that of many images
+# of containers does: without it each job compiles some 3,000 modules (benchmarks/imports.py).
 shell.prefix(
-    "set -euo pipefail; export TQDM_MININTERVAL=2 OPENBLAS_NUM_THREADS=1 "
+    "set -euo pipefail; export PYTHONDONTWRITEBYTECODE= TQDM_MININTERVAL=2 OPENBLAS_NUM_THREADS=1 "
     "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824; "
 )
 

@@ -100,7 +100,7 @@ def train_miniature(
     """Train the miniature of a run's config from scratch, evaluate it and write its card."""
     from safe.config import load_run_config
     from safe.data.prepare import prepare_data as prepare
-    from safe.training.base.released import WEIGHTS
+    from safe.training.base import WEIGHTS
     from safe.training.base.train import train_miniature as train
 
     run = load_run_config(config)

@@ -10,7 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from safe.errors import SafeError
+
 PACKAGE = Path(__file__).resolve().parent
+# Values of the config, defaults included, are in the digests of the sections that a rule reads.
+# Were the models of these sections counted as code, a new section would rerun everything.
+NOT_COUNTED = "safe.config"
+# Derived from the place of a node, or read by type checkers alone.
+IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 
 def digest_bytes(data: bytes) -> str:
@@ -44,40 +51,101 @@ def _module_file(module: str) -> Path | None:
     return path / "__init__.py" if (path / "__init__.py").is_file() else None
 
 
-@cache
-def _imports(module: str) -> frozenset[str]:
-    """The `safe.*` modules that `module` imports, anywhere in its text (static)."""
+def _counts(module: str) -> bool:
+    return module != NOT_COUNTED and not module.startswith(f"{NOT_COUNTED}.")
+
+
+def parse_module(module: str) -> ast.Module | None:
+    """The syntax tree of a `safe.*` module; None where there is no such module.
+
+    Raises:
+        SafeError: its file is not valid Python.
+    """
     file = _module_file(module)
     if file is None:
-        return frozenset()
+        return None
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise SafeError(
+            f"not valid Python: {error.msg}",
+            where=file,
+            line=error.lineno,
+            mend="correct the syntax at that line",
+        ) from None
+
+
+@cache
+def _scan(module: str) -> tuple[frozenset[str], str | None]:
+    """(the `safe.*` modules that `module` imports anywhere in its text, digest of its code)."""
+    tree = parse_module(module)
+    if tree is None:
+        return frozenset(), None
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {a.name for a in node.names if a.name.startswith("safe.")}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "safe":
             assert node.module is not None
             found.add(node.module)
             found |= {f"{node.module}.{a.name}" for a in node.names}
-    return frozenset(m for m in found if _module_file(m) is not None)
+    known = frozenset(m for m in found if _counts(m) and _module_file(m) is not None)
+    return known, digest_bytes(_canonical(tree).encode())
 
 
 def code_modules(module: str) -> list[str]:
-    """`module` and every `safe.*` module it reaches through imports, sorted."""
+    """`module` and every `safe.*` module it reaches through imports, sorted.
+
+    `safe.config` and its modules are not followed.
+    """
     seen: set[str] = set()
     todo = [module]
     while todo:
         name = todo.pop()
         if name not in seen:
             seen.add(name)
-            todo.extend(_imports(name))
+            todo.extend(_scan(name)[0])
     return sorted(seen)
 
 
+def _is_bare_string(node: Any) -> bool:
+    """A docstring, or a string that is a statement elsewhere: neither does anything."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _canonical(value: Any) -> str:
+    """A syntax tree as text, without docstrings, positions and empty fields.
+
+    Unlike `ast.dump`, the text does not change when a newer Python adds an optional field.
+    """
+    if isinstance(value, ast.AST):
+        fields = [
+            f"{name}={_canonical(child)}"
+            for name in value._fields
+            if name not in IGNORED_FIELDS
+            and (child := getattr(value, name, None)) not in (None, [])
+        ]
+        return f"{type(value).__name__}({','.join(fields)})"
+    if isinstance(value, list):
+        return f"[{','.join(_canonical(item) for item in value if not _is_bare_string(item))}]"
+    return repr(value)
+
+
 def digest_code(module: str, within: tuple[str, ...] = ("safe",)) -> str:
-    """SHA-256 over the source of `module` and all `safe.*` modules it depends on.
+    """SHA-256 over the code of `module` and all `safe.*` modules it depends on.
+
+    Docstrings, comments and formatting do not count, nor do the modules of `safe.config`.
 
     Args:
         within: count only modules whose names begin with one of these.
+
+    Raises:
+        SafeError: one of the modules is not valid Python.
     """
-    files = [(n, _module_file(n)) for n in code_modules(module) if n.startswith(within)]
-    return digest_json([[name, digest_file(file)] for name, file in files if file])
+    names = [name for name in code_modules(module) if name.startswith(within)]
+    found = [(name, _scan(name)[1]) for name in names]
+    return digest_json([[name, digest] for name, digest in found if digest is not None])

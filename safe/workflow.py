@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from safe.config import RunConfig, parse_run_config
-from safe.digest import digest_code, digest_json
+from safe.digest import digest_code, digest_file
 from safe.errors import ConfigError, SafeError
 from safe.experiments.names import module_name
+from safe.experiments.reads import reads, settings_digest
 from safe.files import translate_os_error, write_json
 from safe.gates.catalogue import check_criteria
 from safe.gates.schema import CriteriaFile
+from safe.training.base import CARD, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,16 @@ class Run:
 
     @property
     def part_threads(self) -> int:
-        """Of a training that runs beside others: a miniature takes one, and two run at a time."""
+        """Threads of a training that runs beside others: one for a miniature."""
         return 1 if self.config.scale == "miniature" else self.config.threads
 
-    def jobs(self, parts: Sequence[str]) -> list[list[str]]:
-        """An experiment's parts by job: each its own, but for a miniature's.
+    def jobs(self, parts: Sequence[str], size: int) -> list[list[str]]:
+        """An experiment's parts by job: groups of about `size` for a miniature, else single parts.
 
-        There a process takes as long to start as a part to train; two of them, which is what runs
-        at a time, go through all parts. They are dealt out to and fro, so that parts that come
-        dearest first make jobs of like length.
+        A miniature's part is short, and a process takes seconds to start. Groups depend on the
+        parts alone, not on `--cores`: on another number of cores nothing runs again.
         """
-        if self.config.scale != "miniature":
-            return [[part] for part in parts]
-        hands = [[p for n, p in enumerate(parts) if n % 4 in turn] for turn in ((0, 3), (1, 2))]
-        return [hand for hand in hands if hand]
+        return deal(parts, size if self.config.scale == "miniature" else 1)
 
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:
@@ -106,15 +105,43 @@ class Run:
         """
         return [self.path(name, "measurement.json") for name in self.criteria[experiment].needs]
 
-    def settings(self, *keys: str) -> str:
-        """Digest of some sections of the config: a rule's params, so that an edit re-runs it."""
-        values = self.config.model_dump(mode="json")
-        return digest_json({key: values[key] for key in keys})
+    def settings(self, experiment: str) -> str:
+        """Digest of the config sections that measuring an experiment reads.
+
+        As one of a rule's params it makes the rule run again after an edit.
+        """
+        return self.settings_of(module_name(experiment))
+
+    def settings_of(self, module: str) -> str:
+        """The same for any `safe.*` module that declares `READS`."""
+        return settings_digest(self.config, reads(module))
+
+    @property
+    def weights(self) -> str | None:
+        """Digest of the card of the released base; None where the base is given.
+
+        A rule's params, so that other weights rerun it.
+
+        Raises:
+            ConfigError: the miniature has no card.
+        """
+        name = self.config.base.miniature
+        if name is None:
+            return None
+        card = WEIGHTS / name / CARD
+        if not card.is_file():
+            raise ConfigError(
+                "the released miniature has no card",
+                where=card,
+                key="base.miniature",
+                mend="restore the folder with `git checkout`, or run `make miniature`",
+            )
+        return digest_file(card)
 
     def code(self, experiment: str) -> str:
         """Digest of the `safe.*` modules an experiment depends on.
 
-        Snakemake sees no change inside an imported package; this value lets it.
+        Snakemake does not see a change inside an imported package; this value shows it.
         """
         return self.code_of(module_name(experiment))
 
@@ -188,6 +215,18 @@ class Run:
         os.ftruncate(held, 0)
         os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
         return held
+
+
+def deal(parts: Sequence[str], size: int) -> list[list[str]]:
+    """`parts`, the longest first, in as few groups of at most `size` as hold them.
+
+    They are dealt to the groups forwards and backwards in turn, so that groups take equally long.
+    """
+    groups: list[list[str]] = [[] for _ in range(math.ceil(len(parts) / size))]
+    for number, part in enumerate(parts):
+        turn, place = divmod(number, len(groups))
+        groups[place if turn % 2 == 0 else -1 - place].append(part)
+    return groups
 
 
 def _read_or_none(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """Digests: content decides, order of keys does not, and imports are followed."""
 
+import ast
 import hashlib
 from pathlib import Path
 
@@ -7,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe.digest import code_modules, digest_code, digest_file, digest_json, digest_tree
+from safe.digest import (
+    _canonical,
+    code_modules,
+    digest_code,
+    digest_file,
+    digest_json,
+    digest_tree,
+)
+from safe.errors import SafeError
 
 JSON = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5)
 
@@ -37,6 +46,29 @@ def test_file_and_tree(tmp_path: Path) -> None:
 
 def test_code_digest_follows_imports_and_stays_off_the_rest() -> None:
     modules = code_modules("safe.workflow")
-    assert {"safe.workflow", "safe.config", "safe.errors", "safe.gates.schema"} <= set(modules)
+    assert {"safe.workflow", "safe.errors", "safe.gates.schema"} <= set(modules)
     assert "safe.cli" not in modules
-    assert digest_code("safe.errors") != digest_code("safe.config")
+    assert not [name for name in modules if name.startswith("safe.config")]
+    assert digest_code("safe.errors") != digest_code("safe.files")
+
+
+CODE = "def f(a, b=2):\n    return a * b\n"
+SAME = '"""Doc."""\n# Comment.\ndef f(\n    a, b=2,\n):\n    """Doc."""\n    return (a * b)  # c\n'
+
+
+def test_prose_and_formatting_leave_the_code_digest_as_it_is() -> None:
+    assert _canonical(ast.parse(SAME)) == _canonical(ast.parse(CODE))
+
+
+@pytest.mark.parametrize(("old", "new"), [("2", "3"), ("2", "True"), ("* b", "* 'b'")])
+def test_other_code_has_another_digest(old: str, new: str) -> None:
+    assert _canonical(ast.parse(CODE.replace(old, new))) != _canonical(ast.parse(CODE))
+
+
+def test_a_syntax_error_names_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("a = 1\nb = (\n")
+    monkeypatch.setattr("safe.digest.PACKAGE", tmp_path)
+    with pytest.raises(SafeError, match=r"broken\.py:2: not valid Python"):
+        digest_code("safe.broken")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 
 from safe.config import RetentionConfig, load_run_config
 from safe.errors import ConfigError
-from safe.workflow import Run
+from safe.workflow import Run, deal
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,13 +51,46 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
     os.close(run.hold())
 
 
-def test_a_miniatures_parts_share_two_jobs_and_others_have_their_own(tmp_path):
+def test_a_miniatures_parts_share_jobs_and_others_have_their_own() -> None:
     names = ["a", "b", "c", "d", "e"]
     config = load_run_config(ROOT / "config" / "config.yaml")
-    assert Run(config, ROOT).jobs(names) == [["a", "d", "e"], ["b", "c"]]
-    assert Run(config, ROOT).jobs(["a"]) == [["a"]]
+    assert Run(config, ROOT).jobs(names, size=3) == [["a", "d", "e"], ["b", "c"]]
+    assert Run(config, ROOT).jobs(names, size=1) == [[name] for name in names]
     full = config.model_copy(update={"scale": "full"})
-    assert Run(full, ROOT).jobs(names) == [["a"], ["b"], ["c"], ["d"], ["e"]]
+    assert Run(full, ROOT).jobs(names, size=3) == [[name] for name in names]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 27])
+def test_groups_hold_each_part_once_and_differ_by_one_part_at_most(count: int, size: int) -> None:
+    parts = [str(number) for number in range(count)]
+    groups = deal(parts, size)
+    assert sorted(part for group in groups for part in group) == sorted(parts)
+    lengths = {len(group) for group in groups}
+    assert max(lengths, default=0) <= size
+    assert max(lengths, default=0) - min(lengths, default=0) <= 1
+
+
+def test_jobs_do_not_depend_on_the_number_of_cores() -> None:
+    """Only 06, which measures time, asks how many there are: as threads, which rerun nothing."""
+    files = [ROOT / "Snakefile", ROOT / "safe" / "workflow.py"]
+    files += sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    asking = [f.name for f in files if re.search(r"workflow\.cores|cpu_count", f.read_text())]
+    assert asking == ["06_efficiency.smk"]
+
+
+def test_more_cores_make_the_default_run_faster() -> None:
+    spec = importlib.util.spec_from_file_location("packing", ROOT / "benchmarks" / "packing.py")
+    assert spec is not None
+    assert spec.loader is not None
+    packing = importlib.util.module_from_spec(spec)
+    sys.modules["packing"] = packing  # its dataclass looks itself up
+    spec.loader.exec_module(packing)
+    before, now = packing.MEASURED, packing.grouped(packing.MEASURED)
+    assert packing.makespan(now, 2) < 1.03 * packing.makespan(before, 2)
+    assert packing.makespan(now, 4) < 0.96 * packing.makespan(before, 4)
+    assert packing.makespan(now, 8) < 0.9 * packing.makespan(before, 8)
+    assert packing.makespan(now, 1) == pytest.approx(sum(map(sum, now.values())))
 
 
 def test_launch_waits_for_the_required_and_shows_the_optional() -> None:

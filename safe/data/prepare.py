@@ -20,6 +20,8 @@ from safe.digest import digest_json
 from safe.errors import DataError
 from safe.files import write_json
 
+READS = ("seed", "world", "datasets")
+
 
 def ensure_world(world: WorldConfig) -> None:
     """Write the world unless its folder already holds exactly this one."""

@@ -38,6 +38,7 @@ from safe.training.features import picture
 from safe.training.losses import answer_cross_entropy
 from safe.training.opened import OpenedBase, open_base, open_plain_vlm, use_threads
 
+READS = ("seed", "adapter", "parity", "device")
 METRICS = {
     "trainable_count": {"unit": "parameters", "low": 0, "high": None},
     "trainable_count_full": {"unit": "parameters", "low": 0, "high": None},

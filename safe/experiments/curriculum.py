@@ -27,6 +27,7 @@ from safe.experiments.parts import read_part
 from safe.gates.schema import Metric
 from safe.training.curriculum_log import read_log
 
+READS = ("curriculum",)
 METRICS: dict[str, dict[str, Any]] = {
     "no_crash": {"unit": "count", "low": 0, "high": None},
     "transitions": {"unit": "count", "low": 0, "high": None},

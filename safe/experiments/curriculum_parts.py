@@ -25,6 +25,7 @@ from safe.errors import ConfigError
 from safe.experiments.context import Context
 from safe.experiments.curriculum_script import LOG, PARTS, PLAN
 
+READS = ("seed", "adapter", "stage_a", "pilot", "curriculum", "device")
 CHILD = """
 import sys
 from pathlib import Path

@@ -17,6 +17,7 @@ from safe.gates.schema import Metric
 if TYPE_CHECKING:
     import duckdb
 
+READS = ("seed", "datasets", "preflight", "curriculum")
 METRICS = {
     "no_leakage": {"unit": "count", "low": 0, "high": None},
     "files_load": {"unit": "fraction", "low": 0, "high": 1},

@@ -34,6 +34,7 @@ from safe.training.opened import open_base, use_threads
 from safe.training.stage_a import StageA, select_stage_a
 from safe.training.teacher import Teacher
 
+READS = ("seed", "adapter", "stage_a", "pilot", "profile", "device")
 METRICS: dict[str, dict[str, Any]] = {
     "headroom": {"unit": "fraction", "low": None, "high": 1},
     "audio_latency": {"unit": "ratio", "low": None, "high": None},

@@ -26,6 +26,7 @@ from safe.models.gate_file import load_gate
 from safe.models.gating import POLICIES, UncertaintyGate
 from safe.training.opened import open_base, use_threads
 
+READS = ("seed", "adapter", "gating", "evaluation", "device")
 METRICS: dict[str, dict[str, Any]] = {
     "baseline_matches": {"unit": "ratio", "low": 0, "high": None},
     "metrics_stable": {"unit": "count", "low": 0, "high": None},

@@ -29,6 +29,7 @@ from safe.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
 from safe.training.offered import HEARING, met_in
 from safe.training.opened import open_base, use_threads
 
+READS = ("seed", "adapter", "gating", "device")
 METRICS: dict[str, dict[str, Any]] = {
     "skip_rate": {"unit": "fraction", "low": 0, "high": 1},
     "audio_drop": {"unit": "fraction", "low": -1, "high": 1},

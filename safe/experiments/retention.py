@@ -22,6 +22,7 @@ from safe.gates.statistics import paired_difference, ratio_bootstrap
 from safe.models.full_size import PLAN_ADAPTER, build_full_size
 from safe.training.null_space import what_fits
 
+READS = ("seed", "stage_a", "retention")
 METRICS: dict[str, dict[str, Any]] = {
     "distillation": {"unit": "fraction", "low": None, "high": 1},
     "null_space": {"unit": "fraction", "low": -1, "high": 1},

@@ -30,6 +30,7 @@ from safe.training.held_out import audio_rows, spread, vl_rows
 from safe.training.stage_a import StageA, StageARun
 from safe.training.warm_start import warm_start
 
+READS = ("seed", "adapter", "stage_a", "pilot", "retention", "device")
 ADAPTER = Path("09_retention", "parts", START, "adapter")
 DRIFT, ITEMS = "drift.parquet", "items.parquet"
 

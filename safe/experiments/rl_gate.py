@@ -53,6 +53,7 @@ from safe.models.policy import (
 from safe.training.offered import HEARING, met_in
 from safe.training.opened import open_base, use_threads
 
+READS = ("seed", "adapter", "gating", "policy")
 METRICS: dict[str, dict[str, Any]] = {
     "skips": {"unit": "fraction", "low": 0, "high": 1},
     "audio_drop": {"unit": "fraction", "low": -1, "high": 1},

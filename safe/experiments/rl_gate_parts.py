@@ -32,6 +32,7 @@ from safe.training.nested import NestedStageA
 from safe.training.opened import open_base, use_threads
 from safe.training.warm_start import warm_start
 
+READS = ("seed", "adapter", "stage_a", "pilot", "policy", "device", "gating")
 PILOT = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
 ITEMS = "items.parquet"
 SPLITS = ("val", "test")  # a policy is trained on the first and reported on the other

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from safe.config import RunConfig
-from safe.digest import digest_code, digest_json
+from safe.digest import digest_code
 from safe.errors import ConfigError, EvidenceError
 from safe.experiments.context import Context
 from safe.experiments.names import module_name
+from safe.experiments.reads import experiment_digest
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.ledger import decision_parent
@@ -112,7 +113,7 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
         metrics=metrics,
         digests={
             "code": digest_code(name),
-            "config": digest_json(config.model_dump(mode="json")),
+            "config": experiment_digest(config, experiment),
             "criteria": criteria_digest(criteria),
             **context.digests,
         },

@@ -24,6 +24,7 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import SeedComponents, sd_interval, seed_components
 from safe.gates.wording import number
 
+READS = ("seed", "stage_a", "sweep", "seeds")
 METRICS: dict[str, dict[str, Any]] = {
     "audio_sd": {"unit": "fraction", "low": 0, "high": None},
     "vl_sd": {"unit": "fraction", "low": 0, "high": None},

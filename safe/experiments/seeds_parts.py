@@ -29,6 +29,8 @@ from safe.training.forced import forced
 from safe.training.held_out import audio_rows, spread, vl_rows
 from safe.training.stage_a import StageA
 
+READS = ("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device")
+
 
 def prepare(context: Context, wanted: Sequence[str]) -> SeedsBench:
     """What all parts share.

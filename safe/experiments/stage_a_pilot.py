@@ -26,6 +26,7 @@ from safe.gates.statistics import ratio_bootstrap
 from safe.models.full_size import build_full_size, count_answer
 from safe.training.opened import open_base, use_threads
 
+READS = ("seed", "adapter", "stage_a", "pilot", "profile", "device")
 METRICS = {
     "vl_drop": {"unit": "fraction", "low": -1, "high": 1},
     "vl_drop_on": {"unit": "fraction", "low": -1, "high": 1},

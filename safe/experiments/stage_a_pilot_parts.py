@@ -32,6 +32,7 @@ from safe.training.held_out import audio_rows, swap_sounds, vl_rows
 from safe.training.peak_memory import peak_memory, reset_peak_memory
 from safe.training.stage_a import StageA, StageARun
 
+READS = ("seed", "adapter", "stage_a", "pilot", "device")
 ARMS = ("distilled", "undistilled")
 CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its gate ON
 

@@ -20,6 +20,7 @@ from safe.experiments.sweep_plan import CHOSEN_ON, CONFIRMED_ON, cells, let_thro
 from safe.experiments.targets import TARGET_GAIN
 from safe.gates.schema import Metric
 
+READS = ("seed", "stage_a", "pilot", "sweep")
 METRICS: dict[str, dict[str, Any]] = {
     "selected": {"unit": "count", "low": 0, "high": None},
     "stable_curves": {"unit": "fraction", "low": 0, "high": 1},

@@ -38,6 +38,7 @@ from safe.training.held_out import SPLITS, audio_rows, spread, vl_rows
 from safe.training.stage_a import StageA
 from safe.training.tracking import close
 
+READS = ("seed", "adapter", "stage_a", "pilot", "sweep", "device")
 STATE = "trained.state"  # a checkpoint that outlives its job, for the next rung
 
 

@@ -30,6 +30,7 @@ from safe.training.opened import open_base, use_threads
 from safe.training.overfit import Overfit, select_rows
 from safe.training.trainer import StepRecord
 
+READS = ("seed", "adapter", "tiny_overfit", "device")
 METRICS = {
     "loss": {"unit": "nats", "low": 0, "high": None},
     "audio_accuracy": {"unit": "fraction", "low": 0, "high": 1},

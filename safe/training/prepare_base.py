@@ -16,6 +16,7 @@ from safe.models.weights import weight_digest
 
 MODELS = ("vlm", "ear")
 PER_TYPE = 50  # questions of each type: the card has the full evaluation
+READS = ("seed", "base", "device")
 
 
 def prepare_base(config: RunConfig) -> None:

@@ -18,6 +18,8 @@ from safe.training.opened import open_base, use_threads
 from safe.training.stage_a import select_stage_a
 from safe.training.teacher import Teacher
 
+READS = ("seed", "adapter", "stage_a", "pilot", "device")
+
 
 def prepare_features(config: RunConfig) -> Path:
     """Fill the cache with the features of all rows that Stage A trains on or is measured on.

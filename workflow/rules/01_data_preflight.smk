@@ -13,7 +13,7 @@ rule measure_01:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "datasets", "preflight", "curriculum"),
+        settings=RUN.settings("01_data_preflight"),
         code=RUN.code("01_data_preflight"),
     shell:
         "safe measure 01_data_preflight --config {params.config:q} 2>&1 | tee {log:q}"

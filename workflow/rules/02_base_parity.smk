@@ -15,7 +15,7 @@ rule measure_02:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "parity", "device"),
+        settings=RUN.settings("02_base_parity"),
         code=RUN.code("02_base_parity"),
     shell:
         "safe measure 02_base_parity --config {params.config:q} 2>&1 | tee {log:q}"

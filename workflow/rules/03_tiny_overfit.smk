@@ -15,7 +15,7 @@ rule measure_03:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "tiny_overfit", "device"),
+        settings=RUN.settings("03_tiny_overfit"),
         code=RUN.code("03_tiny_overfit"),
     shell:
         "safe measure 03_tiny_overfit --config {params.config:q} 2>&1 | tee {log:q}"

@@ -24,13 +24,13 @@ rule pilot_04:
     threads: RUN.part_threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "device"),
+        settings=RUN.settings_of("safe.experiments.stage_a_pilot_parts"),
         code=RUN.code_of("safe.experiments.stage_a_pilot_parts"),
     shell:
         "safe part 04_stage_a_pilot {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-for number, names in enumerate(RUN.jobs(ABLATION_04)):
+for number, names in enumerate(RUN.jobs(ABLATION_04, size=5)):
 
     rule:
         name:
@@ -51,7 +51,7 @@ for number, names in enumerate(RUN.jobs(ABLATION_04)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "device"),
+            settings=RUN.settings_of("safe.experiments.stage_a_pilot_parts"),
             code=RUN.code_of("safe.experiments.stage_a_pilot_parts"),
         shell:
             "safe part 04_stage_a_pilot {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
@@ -74,7 +74,7 @@ rule measure_04:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "profile", "device"),
+        settings=RUN.settings("04_stage_a_pilot"),
         code=RUN.code("04_stage_a_pilot"),
     shell:
         "safe measure 04_stage_a_pilot --config {params.config:q} 2>&1 | tee {log:q}"

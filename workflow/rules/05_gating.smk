@@ -15,7 +15,7 @@ rule measure_05:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "gating", "device"),
+        settings=RUN.settings("05_gating"),
         code=RUN.code("05_gating"),
     shell:
         "safe measure 05_gating --config {params.config:q} 2>&1 | tee {log:q}"

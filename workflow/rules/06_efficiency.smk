@@ -15,7 +15,7 @@ rule measure_06:
     threads: workflow.cores
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "profile", "device"),
+        settings=RUN.settings("06_efficiency"),
         code=RUN.code("06_efficiency"),
     shell:
         "safe measure 06_efficiency --config {params.config:q} 2>&1 | tee {log:q}"

@@ -16,7 +16,7 @@ rule measure_07:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "gating", "evaluation", "device"),
+        settings=RUN.settings("07_evaluation_harness"),
         code=RUN.code("07_evaluation_harness"),
     shell:
         "safe measure 07_evaluation_harness --config {params.config:q} 2>&1 | tee {log:q}"

@@ -1,6 +1,6 @@
 from safe.experiments.curriculum_script import PARTS as PARTS_08
 
-for number, names in enumerate(RUN.jobs(PARTS_08)):
+for number, names in enumerate(RUN.jobs(PARTS_08, size=2)):
 
     rule:
         name:
@@ -21,7 +21,7 @@ for number, names in enumerate(RUN.jobs(PARTS_08)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
+            settings=RUN.settings_of("safe.experiments.curriculum_parts"),
             code=RUN.code_of("safe.experiments.curriculum_parts"),
         shell:
             "safe part 08_curriculum {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
@@ -42,7 +42,7 @@ rule measure_08:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("curriculum"),
+        settings=RUN.settings("08_curriculum"),
         code=RUN.code("08_curriculum"),
     shell:
         "safe measure 08_curriculum --config {params.config:q} 2>&1 | tee {log:q}"

@@ -20,13 +20,13 @@ rule start_09:
     threads: RUN.part_threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "retention", "device"),
+        settings=RUN.settings_of("safe.experiments.retention_parts"),
         code=RUN.code_of("safe.experiments.retention_parts"),
     shell:
         "safe part 09_retention start --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-for number, names in enumerate(RUN.jobs(PARTS_09)):
+for number, names in enumerate(RUN.jobs(PARTS_09, size=3)):
 
     rule:
         name:
@@ -48,7 +48,7 @@ for number, names in enumerate(RUN.jobs(PARTS_09)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "retention", "device"),
+            settings=RUN.settings_of("safe.experiments.retention_parts"),
             code=RUN.code_of("safe.experiments.retention_parts"),
         shell:
             "safe part 09_retention {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
@@ -69,7 +69,7 @@ rule measure_09:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("stage_a", "retention"),
+        settings=RUN.settings("09_retention"),
         code=RUN.code("09_retention"),
     shell:
         "safe measure 09_retention --config {params.config:q} 2>&1 | tee {log:q}"

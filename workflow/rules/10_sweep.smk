@@ -5,7 +5,7 @@ ROUNDS_10 = sweep_plan.rounds(RUN.config.sweep)
 # In successive halving a round needs all of the round before it: only then is it known which
 # combinations go on.
 for turn, round_10 in enumerate(ROUNDS_10):
-    for number, names in enumerate(RUN.jobs(round_10)):
+    for number, names in enumerate(RUN.jobs(round_10, size=7)):
 
         rule:
             name:
@@ -31,7 +31,7 @@ for turn, round_10 in enumerate(ROUNDS_10):
             params:
                 names=names,
                 config=RUN_CONFIG,
-                settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
+                settings=RUN.settings_of("safe.experiments.sweep_parts"),
                 code=RUN.code_of("safe.experiments.sweep_parts"),
             shell:
                 "safe part 10_sweep {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
@@ -55,7 +55,7 @@ rule measure_10:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "stage_a", "pilot", "sweep"),
+        settings=RUN.settings("10_sweep"),
         code=RUN.code("10_sweep"),
     shell:
         "safe measure 10_sweep --config {params.config:q} 2>&1 | tee {log:q}"

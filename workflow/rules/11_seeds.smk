@@ -3,7 +3,7 @@ from safe.experiments import seeds_plan
 PARTS_11 = seeds_plan.parts(RUN.config)
 
 
-for number, names in enumerate(RUN.jobs(PARTS_11)):
+for number, names in enumerate(RUN.jobs(PARTS_11, size=1)):
 
     rule:
         name:
@@ -24,7 +24,7 @@ for number, names in enumerate(RUN.jobs(PARTS_11)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"),
+            settings=RUN.settings_of("safe.experiments.seeds_parts"),
             code=RUN.code_of("safe.experiments.seeds_parts"),
         shell:
             "safe part 11_seeds {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
@@ -45,7 +45,7 @@ rule measure_11:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "stage_a", "sweep", "seeds"),
+        settings=RUN.settings("11_seeds"),
         code=RUN.code("11_seeds"),
     shell:
         "safe measure 11_seeds --config {params.config:q} 2>&1 | tee {log:q}"

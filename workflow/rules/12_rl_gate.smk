@@ -21,7 +21,7 @@ rule parts_12:
     threads: RUN.part_threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "policy", "device"),
+        settings=RUN.settings_of("safe.experiments.rl_gate_parts"),
         code=RUN.code_of("safe.experiments.rl_gate_parts"),
     shell:
         "safe part 12_rl_gate {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
@@ -40,7 +40,7 @@ rule outcomes_12:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "adapter", "stage_a", "pilot", "gating", "policy", "device"),
+        settings=RUN.settings_of("safe.experiments.rl_gate_parts"),
         code=RUN.code_of("safe.experiments.rl_gate_parts"),
     shell:
         "safe part 12_rl_gate outcomes --config {params.config:q} 2>&1 | tee {log:q}"
@@ -61,7 +61,7 @@ rule measure_12:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "gating", "policy"),
+        settings=RUN.settings("12_rl_gate"),
         code=RUN.code("12_rl_gate"),
     shell:
         "safe measure 12_rl_gate --config {params.config:q} 2>&1 | tee {log:q}"

@@ -15,7 +15,7 @@ rule prepare_data:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "world", "datasets"),
+        settings=RUN.settings_of("safe.data.prepare"),
         code=RUN.code_of("safe.data.prepare"),
     shell:
         "safe prepare-data --config {params.config:q} 2>&1 | tee {log:q}"
@@ -36,7 +36,8 @@ rule prepare_base:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings("seed", "base", "threads"),
+        settings=RUN.settings_of("safe.training.prepare_base"),
+        weights=RUN.weights,
         code=RUN.code_of("safe.training.prepare_base"),
     shell:
         "safe prepare-base --config {params.config:q} 2>&1 | tee {log:q}"

@@ -16,10 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safe.config import RunConfig
 from safe.digest import digest_file, digest_json
 from safe.errors import ModelError
+from safe.training.base import CARD, WEIGHTS
 from safe.training.base.recipe import RECIPES, Recipe
 
-WEIGHTS = Path(__file__).parent / "weights"
-CARD = "card.json"
 MODELS = ("vlm", "ear")
 HINT = "restore the folder with `git checkout`, or train it again with `make miniature`"
 

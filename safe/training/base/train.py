@@ -18,13 +18,13 @@ from safe.errors import ModelError, SafeError
 from safe.files import write_json
 from safe.models.base import load_vlm
 from safe.models.ear import load_ear
+from safe.training.base import CARD
 from safe.training.base.chains import DONE, finished, train_hearing, train_vlm
 from safe.training.base.digits import DigitsMaterial
 from safe.training.base.evaluate import evaluate, faults
 from safe.training.base.material import Material
 from safe.training.base.recipe import RECIPES, Recipe
 from safe.training.base.released import (
-    CARD,
     MODELS,
     Card,
     file_digests,

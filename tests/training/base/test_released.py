@@ -11,16 +11,10 @@ from safe.config import RunConfig
 from safe.errors import ModelError
 from safe.models.base import load_vlm
 from safe.models.ear import load_ear
+from safe.training.base import CARD, WEIGHTS
 from safe.training.base.evaluate import faults
 from safe.training.base.recipe import RECIPES
-from safe.training.base.released import (
-    CARD,
-    WEIGHTS,
-    file_digests,
-    open_released,
-    read_card,
-    recipe_digest,
-)
+from safe.training.base.released import file_digests, open_released, read_card, recipe_digest
 
 NAMES = ("world", "digits")
 

@@ -1,0 +1,98 @@
+"""Seconds to import what each rule starts, against plain torch, transformers and peft.
+
+    python benchmarks/imports.py [--repeats 5] [--no-bytecode]
+
+Each import runs in a fresh Python. CPU seconds are given, start of Python included, the least of
+several: another job on the machine changes them less than the time on the clock. Bytecode is kept
+in a temporary folder, as a run keeps it beside the packages; with `--no-bytecode` each process
+compiles all sources, as under PYTHONDONTWRITEBYTECODE=1 in a fresh installation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+PLAIN = "torch, transformers, peft"
+# What is started -> the modules it imports; of rules that start alike, one.
+STARTS = {
+    "plain torch, transformers, peft": PLAIN,
+    "plain torch": "torch",
+    "judge, gate": "safe.gates.run, safe.gates.token",
+    "report": "safe.report.page",
+    "Snakefile": "safe.workflow",
+    "prepare_data": "safe.data.prepare",
+    "prepare_base": "safe.training.prepare_base",
+    "prepare_features": "safe.training.prepare_features",
+    "measure_01": "safe.experiments.data_preflight",
+    "measure_02": "safe.experiments.base_parity",
+    "measure_03": "safe.experiments.tiny_overfit",
+    "parts of 04": "safe.experiments.stage_a_pilot_parts",
+    "measure_04": "safe.experiments.stage_a_pilot",
+    "measure_05": "safe.experiments.gating",
+    "measure_06": "safe.experiments.efficiency",
+    "measure_07": "safe.experiments.evaluation_harness",
+    "parts of 08": "safe.experiments.curriculum_parts",
+    "measure_08": "safe.experiments.curriculum",
+    "parts of 09": "safe.experiments.retention_parts",
+    "measure_09": "safe.experiments.retention",
+    "parts of 10": "safe.experiments.sweep_parts",
+    "measure_10": "safe.experiments.sweep",
+    "parts of 11": "safe.experiments.seeds_parts",
+    "measure_11": "safe.experiments.seeds",
+    "parts of 12": "safe.experiments.rl_gate_parts",
+    "measure_12": "safe.experiments.rl_gate",
+}
+CODE = "import time, sys\n{}\nprint(time.process_time(), len(sys.modules), 'torch' in sys.modules)"
+
+
+def measure(modules: str, repeats: int, environment: dict[str, str]) -> tuple[float, int, bool]:
+    """(least CPU seconds, modules loaded, whether torch is among them)."""
+    seconds, loaded, torch = [], 0, False
+    for _ in range(repeats):
+        done = subprocess.run(
+            [sys.executable, "-c", CODE.format(f"import {modules}")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        spent, count, has_torch = done.stdout.split()
+        seconds.append(float(spent))
+        loaded, torch = int(count), has_torch == "True"
+    return min(seconds), loaded, torch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-bytecode", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=list(STARTS), help="some of the rows")
+    given = parser.parse_args()
+    starts = {k: v for k, v in STARTS.items() if not given.only or k in given.only} | {
+        "plain torch, transformers, peft": PLAIN
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+        if given.no_bytecode:
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        else:
+            for modules in starts.values():  # compiles
+                measure(modules, 1, environment)
+        plain = measure(PLAIN, given.repeats, environment)[0]
+        print("| what starts | CPU seconds | of plain | modules | torch |")
+        print("|---|---|---|---|---|")
+        for name, modules in starts.items():
+            seconds, count, torch = measure(modules, given.repeats, environment)
+            print(
+                f"| {name} | {seconds:.2f} | {seconds / plain:.2f} | {count} "
+                f"| {'yes' if torch else 'no'} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
