@@ -106,7 +106,7 @@ def run_config(folder: Path, datasets: list[DatasetConfig], **more: Any) -> RunC
         "results": folder / "results",
         "cache": folder / "cache",
         "datasets": datasets,
-        "base": BaseConfig(train="world"),
+        "base": BaseConfig(miniature="world"),
         "preflight": PreflightConfig(recall_copies=4, batches=20),
         "curriculum": CurriculumConfig(batch_size=10, stages=[stage]),
     }

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from safe.gates.schema import Decision
-from safe.training.base.evaluate import MIN_VL_ACCURACY, MIN_ZERO_SHOT
+from safe.training.base.evaluate import faults
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent  # the rules call `safe` from there
@@ -204,22 +204,24 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> Dag:
     return dag
 
 
-@pytest.fixture(scope="session")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Dag:
-    """The run on real recordings and real handwriting."""
+def with_recordings(dag: Dag) -> Dag:
+    """Let the digits' config read the recordings; skip where they are absent."""
     recordings = ROOT.parent / "shared" / "data" / "fsdd"
     if not recordings.is_dir():
         pytest.skip("the recordings of spoken digits (shared/data/fsdd) are not here")
-    dag = Dag.create(
-        tmp_path_factory.mktemp("dag") / "digits",
-        run_name="av_digits",
-        configfile="config/av_digits.yaml",
-    )
     config = dag.folder / "config" / "av_digits.yaml"
     text = config.read_text()
     assert "root: ../shared/data/fsdd" in text
     config.write_text(text.replace("../shared/data/fsdd", str(recordings)))
-    done = dag.run()
+    return dag
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Dag:
+    """The run on real recordings and real handwriting."""
+    folder = tmp_path_factory.mktemp("dag") / "digits"
+    dag = Dag.create(folder, run_name="av_digits", configfile="config/av_digits.yaml")
+    done = with_recordings(dag).run()
     assert done.returncode == 0, done.stdout[-5000:]
     return dag
 
@@ -240,11 +242,4 @@ def assert_it_went_to_launch(dag: Dag) -> None:
 
 def assert_it_is_a_base(dag: Dag) -> None:
     """The base sees, and has not heard."""
-    held_out = dag.json("base.json")["held_out"]
-    assert held_out["vl"]
-    assert held_out["audio"]
-    for kind, row in held_out["vl"].items():
-        assert row["accuracy"] >= MIN_VL_ACCURACY, kind
-    for kind, row in held_out["audio"].items():
-        assert row["ci"][0] <= row["prior"] + 0.05, kind
-    assert held_out["clap_zero_shot"]["accuracy"] >= MIN_ZERO_SHOT
+    assert faults(dag.json("base.json")["held_out"]) == []

@@ -45,7 +45,7 @@ RECIPES: dict[str, Recipe] = {
         # With Adam's usual second-moment rate of 0.999 as many steps end at 0.95 to 1.0 in the
         # hardest kind of question, depending on the seed; with 0.95 at 0.98 or more.
         describing=Schedule(steps=1500, batch_size=64, lr=2e-3, beta2=0.95),
-        language=Schedule(steps=11000, batch_size=96, lr=1.5e-3, beta2=0.95),
+        language=Schedule(steps=14000, batch_size=96, lr=1.5e-3, beta2=0.95),
         # A probe told the first of several sounds in 0.65 of held-out clips after 800 steps with
         # 0.999, in 0.90 with 0.95; it trains beside the rest, which takes longer than 1600 steps.
         hearing=Schedule(steps=8000, batch_size=64, lr=3e-3, beta2=0.95),

@@ -5,6 +5,7 @@ They are drawn from a seed of their own, so none of them is a file of the run's 
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,10 @@ TWICE = ("exists_color", "seen_count", "verify_color")
 # and sound ("... with the left instrument?") are left for Stage A to find, and not every seed does.
 TOLD = 10
 CONCLUDED = 5  # descriptions of each video's sound, told in words
+# Answers that take a look-up in the picture and one in the sound. Told as often as the others,
+# "with" was answered right in 0.81 of held-out cases, "next_to" in 0.89, "which_order" in 0.94.
+LOOK_UPS = ("with", "next_to", "which_order")
+RETOLD = 4  # more times that each of these is asked, told in other words
 JPEG_QUALITY = (55, 98)
 
 
@@ -121,6 +126,8 @@ class WorldMaterial:
         asked: list[Asked] = []
         scenes: list[Scene] = []
         concluded: list[Asked] = []
+        retold: list[Asked] = []
+        retelling = np.random.default_rng([STREAM, self.seed, 3])
 
         def ask(picture: int, questions: Sequence[Question], told: str = "") -> None:
             asked.extend(Asked(picture, q.text, q.answer, q.name, q.task, told) for q in questions)
@@ -141,6 +148,11 @@ class WorldMaterial:
                     # base cannot learn to guess by that what it has not heard.
                     beside = picture if question.task == "av" else int(rng.integers(picture))
                     ask(beside, [question], told)
+                    if question.name in LOOK_UPS:
+                        retold += [
+                            dataclasses.replace(asked[-1], told=tell(sound, retelling))
+                            for _ in range(RETOLD)
+                        ]
                 seen = picture_questions(scene)
                 ask(picture, [seen[int(rng.integers(len(seen)))]], tell(sound, rng))
                 for _ in range(CONCLUDED):
@@ -161,7 +173,7 @@ class WorldMaterial:
             images.append(_through_jpeg(image, rng) if rng.random() < 0.7 else image)
             cells.append(_cells(scene))
             scenes.append(scene)
-        asked += [item for item in asked if item.kind in TWICE]
+        asked += [item for item in asked if item.kind in TWICE] + retold
         described = describe(scenes, len(GREYS), rng) + concluded
         return WorldSeen(images, torch.tensor(cells), shuffle_answers(asked, rng), described)
 
