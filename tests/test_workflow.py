@@ -15,6 +15,7 @@ import pytest
 from safe.config import RetentionConfig, load_run_config
 from safe.errors import ConfigError
 from safe.workflow import Run, deal
+from tests.gates.builders import BY_LUCK, assume_seed_spread
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,10 +108,11 @@ def default_run(results: Path, **changes: object) -> Run:
 
 
 def test_the_start_says_in_one_line_what_the_run_can_decide(tmp_path: Path) -> None:
-    line = default_run(tmp_path).power_line()
+    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+    line = default_run(tmp_path, criteria=criteria).power_line()
     assert "\n" not in line
     assert line.startswith("power: ")
-    assert "11.audio_sd passes by luck (62 %)" in line
+    assert "11.audio_sd passes by luck (" in line
     assert line.endswith(f"see `safe power {tmp_path}/default/config.json`")
 
 

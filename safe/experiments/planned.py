@@ -305,7 +305,7 @@ def _plan_dataset(config: RunConfig, dataset: DatasetConfig, found: Questions) -
         "gqa": world.images // 3,
         "music_avqa": world.videos,
     }.get(dataset.layout, 0)
-    sizes = split_sizes(count)
+    sizes = split_sizes(dataset.layout, count)
     shares = {"audiocaps": {"caption": 1.0}, "music_avqa": {}}.get(dataset.layout, {"vl": 1.0})
     if dataset.layout == "music_avqa":
         shares = _video_tasks(world.seed, world.videos)

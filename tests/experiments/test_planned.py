@@ -21,7 +21,15 @@ from safe.errors import ConfigError, DataError, EvidenceError
 from safe.experiments.planned import count_questions, planned_sizes, power_report
 from safe.gates.criteria import load_all
 from tests.data.world.conftest import SIZE
-from tests.gates.builders import CRITERIA, ROOT, criteria_of, metric, write_measurement
+from tests.gates.builders import (
+    BY_LUCK,
+    CRITERIA,
+    ROOT,
+    assume_seed_spread,
+    criteria_of,
+    metric,
+    write_measurement,
+)
 from tests.gates.builders import measurement as made
 from tests.tiny_data import dataset, run_config
 
@@ -64,13 +72,14 @@ def items(config: RunConfig, experiment: str, name: str) -> int | None:
 # The world's plan --------------------------------------------------------------------------------
 
 
-def test_the_default_run_has_the_questions_that_were_measured(tmp_path: Path) -> None:
-    """A finished default run stated n = 1,841 for 11's questions, 2,479 for 07's pictures."""
+def test_plan_of_an_earlier_default_run_has_the_questions_that_it_measured(tmp_path: Path) -> None:
+    """With 2,400 videos and 15 % of them in test, n was 1,841 of 11's questions in val and test."""
     config = default(results=tmp_path)
-    assert items(config, "11_seeds", "audio_sd") == pytest.approx(1841, rel=0.01)
-    assert items(config, "04_stage_a_pilot", "audio_gain") == pytest.approx(1841, rel=0.01)
-    consulted = items(config, "07_evaluation_harness", "false_consultation")
-    assert consulted == pytest.approx(2479, rel=0.01)
+    assert config.world is not None
+    earlier = config.model_copy(update={"world": config.world.model_copy(update={"videos": 2400})})
+    found = count_questions(earlier)
+    assert found is not None
+    assert found.total("seen", ["val"], ["audio", "av"]) == pytest.approx(1841, rel=0.01)
     seeds = planned_sizes(config)["11_seeds", "audio_sd"]
     assert (seeds.n, seeds.seeds, seeds.source) == (3, 3, "world plan")
 
@@ -151,17 +160,24 @@ def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
 # Reports -----------------------------------------------------------------------------------------
 
 
-def test_the_config_as_it_is_names_the_spread_over_seeds(tmp_path: Path) -> None:
+def test_default_config_decides_every_required_criterion_that_is_known(tmp_path: Path) -> None:
     report = power_report(default(results=tmp_path))
     by_id = {row.id: row for row in report.rows}
-    row = by_id["11.audio_sd"]
-    assert (row.verdict, row.items_needed) == ("by luck", "none")
-    assert row.probability == pytest.approx(0.62, abs=0.02)
-    assert row in report.open
+    assert report.open == []
+    assert by_id["11.audio_sd"].verdict == "decides"
     assert by_id["04.audio_gain"].verdict == "decides"
     assert by_id["04.vl_drop"].verdict == "exact"
     assert report.measured == []
     assert report.as_text().startswith(f"no earlier run in {tmp_path / 'default'}")
+
+
+def test_spread_that_was_measured_before_is_named(tmp_path: Path) -> None:
+    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+    report = power_report(default(results=tmp_path, criteria=criteria))
+    row = next(row for row in report.rows if row.id == "11.audio_sd")
+    assert report.open == [row]
+    assert (row.verdict, row.items_needed) == ("by luck", "none")
+    assert row.probability == pytest.approx(0.66, abs=0.03)
 
 
 def test_few_pairs_cannot_decide_a_rare_fault(tmp_path: Path) -> None:

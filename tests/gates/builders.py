@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.schema import (
@@ -192,3 +195,19 @@ def make_run(
             verdict=decision.verdict,
         )
     return folder
+
+
+def assume_seed_spread(folder: Path, *, item_sd: float, run_sd: float) -> Path:
+    """A copy of the criteria in which 11.audio_sd assumes another spread."""
+    shutil.copytree(CRITERIA, folder)
+    path = folder / "11_seeds.yaml"
+    values = yaml.safe_load(path.read_text())
+    found = next(c for c in values["criteria"] if c["id"] == "11.audio_sd")
+    found["power"] |= {"item_sd": item_sd, "run_sd": run_sd}
+    path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return folder
+
+
+# Measured on three seeds before the miniature's weights were released: 94.79, 95.71 and 95.60 % of
+# 1,841 questions.
+BY_LUCK = {"item_sd": 0.103, "run_sd": 0.0045}
