@@ -38,7 +38,6 @@ MECHANICS = {
     "02.no_overhead",
     "03.vl_unchanged",
     "04.latency_full",
-    "04.memory_fits",
     "05.vl_unchanged",
     "05.chosen_on_validation",
     "05.as_tabulated",
