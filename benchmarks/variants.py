@@ -81,7 +81,7 @@ def command(variant: Variant, config: Path, cores: int) -> list[str]:
 
 
 def run(variant: Variant, folder: Path, config: Path, cores: int) -> int:
-    """Run a variant to its end, whatever it decides; the exit status of `snakemake`."""
+    """Run a variant to its end, GO or NO-GO; returns the exit status of `snakemake`."""
     environment = os.environ | (AVX2 if variant.avx2 else {})
     if variant.threads > 1:
         plant = folder / "threads"
