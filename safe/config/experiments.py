@@ -114,7 +114,7 @@ class RetentionConfig(Strict):
     lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
     seeds: int = Field(default=3, ge=2)
     null_space: Positive = 256  # directions, in the variants that have it
-    fisher: float = Field(default=1000.0, gt=0)  # weight, in the variants that have it
+    fisher: float = Field(default=1000.0, ge=0)  # weight, in its variants; 0 leaves them out
     weights: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 1.0, 2.0], min_length=3)
     margin: Fraction = 0.03  # of audio accuracy: what a weight may cost against the best
     max_vl_drop: Fraction = 0.01  # what a weight must hold, by its bound

@@ -143,7 +143,7 @@ def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items)
             "drift": {name: row["drift"] for name, row in base.items()},
             "vl_accuracy": {name: row["vl_accuracy"] for name, row in base.items()},
             "audio_accuracy": {name: row["audio_accuracy"] for name, row in base.items()},
-            "variants": variants(),
+            "variants": variants(config),
         },
     )
 

@@ -1,9 +1,10 @@
 """The parts of experiment 09, and how each is trained. Needs no torch: the Snakefile asks it.
 
-`start` is Stage A, cut short. `none`, `distilled`, `null_space`, `fisher` and their combinations
-(joined by `-`) go on from it, alike but for what holds on to pictures; `lambda_0.5` and the like
-are distillation at other weights. A fresh adapter would not do: what it has its base hear is
-noise, pictures are lost before the first step, and there is nothing to hold on to.
+`start` is Stage A, cut short. `none`, `distilled`, `null_space`, `fisher` (unless its weight is 0)
+and their combinations (joined by `-`) go on from it, alike but for what holds on to pictures;
+`lambda_0.5` and the like are distillation at other weights. A fresh adapter would not do: what it
+has its base hear is noise, pictures are lost before the first step, and there is nothing to hold
+on to.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ START = "start"
 LAMBDA = re.compile(r"lambda_(\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
-def variants() -> list[str]:
+def variants(config: RunConfig) -> list[str]:
     """Every combination of the means, none of them first."""
-    chosen = (c for size in range(len(MEANS) + 1) for c in combinations(MEANS, size))
+    means = [mean for mean in MEANS if mean != "fisher" or config.retention.fisher > 0]
+    chosen = (c for size in range(len(means) + 1) for c in combinations(means, size))
     return ["-".join(c) or "none" for c in chosen]
 
 
@@ -36,7 +38,7 @@ def lambdas(config: RunConfig) -> dict[str, float]:
 
 def parts(config: RunConfig) -> list[str]:
     """All of the experiment's parts but `start`."""
-    return list(dict.fromkeys([*variants(), *lambdas(config)]))
+    return list(dict.fromkeys([*variants(config), *lambdas(config)]))
 
 
 def dearest_first(config: RunConfig) -> list[str]:

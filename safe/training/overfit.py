@@ -28,13 +28,16 @@ def pick(
     *,
     audible: bool,
 ) -> list[Sample]:
-    """Up to `wanted` random samples whose media can be used; one question per recording once.
+    """Up to `wanted` random samples whose media can be used.
+
+    A question about a recording, and about a recording and a picture, is taken once.
 
     Args:
         audible: their sounds are needed too.
     """
     order = [candidates[i] for i in rng.permutation(len(candidates))]
-    unique = list({(s.question, s.source): s for s in reversed(order)}.values())[::-1]
+    distinct = {(s.question, s.source, s.image_source): s for s in reversed(order)}
+    unique = list(distinct.values())[::-1]
     chosen: list[Sample] = []
     while unique and len(chosen) < wanted:
         batch, unique = unique[: wanted - len(chosen)], unique[wanted - len(chosen) :]

@@ -1,6 +1,5 @@
 import csv
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -87,9 +86,9 @@ def test_tokens_are_words_joined_by_single_spaces(caption):
     "text", ["a", "1", "1,", "a.", "n't", "-", "''", "a-", "?", "http://", "é'"]
 )
 def test_the_regular_expression_is_linear(text):
-    started = time.process_time()
-    caption_tokens.regex([text * (2_000_000 // len(text))])
-    assert time.process_time() - started < 10
+    """Two million characters: what takes their square would not end."""
+    (found,) = caption_tokens.regex([text * (2_000_000 // len(text))])
+    assert len(found) <= 4_000_000
 
 
 def test_without_java(monkeypatch):

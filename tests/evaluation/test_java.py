@@ -1,7 +1,6 @@
 """Java's place is taken by shell scripts that fail as Java may."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -50,14 +49,12 @@ def test_a_failure_says_what_java_said(fake):
 
 def test_what_takes_too_long_is_ended(fake):
     pids = fake("exec sleep 60")
-    started = time.monotonic()
     with pytest.raises(java.Unavailable, match=r"longer than 1 s"):
         java.run([], memory_mb=64, seconds=1)
     with java.session([], memory_mb=64, seconds=1) as (say, hear):
         say("a line")
         with pytest.raises(java.Unavailable, match=r"longer than 1 s"):
             hear()
-    assert time.monotonic() - started < 20
     assert gone(pids)
 
 

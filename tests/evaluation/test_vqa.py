@@ -1,7 +1,5 @@
 """VQA accuracy against a plain port of the official loop, and what decides scores."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,14 +97,8 @@ def test_other_than_ten_humans_are_refused(count):
         vqa.item_accuracy("yes", ["yes"] * count)
 
 
-def test_a_vast_answer_takes_time_in_proportion_and_is_not_held_on_to():
-    def seconds(size: int) -> float:
-        answer = "don't, stop! 1.5 " * (size // 17)
-        started = time.process_time()
-        vqa.item_accuracy(answer, ["yes"] * 9 + ["no"])
-        return time.process_time() - started
-
-    seconds(100_000)
+def test_a_vast_answer_is_judged_and_not_held_on_to():
+    """Ten million characters: what takes their square would not end."""
     before = vqa._remembered.cache_info().currsize
-    assert seconds(10_000_000) < 40 * max(seconds(1_000_000), 0.01)
+    assert vqa.item_accuracy("don't, stop! 1.5 " * 600_000, ["yes"] * 9 + ["no"]) == 0
     assert vqa._remembered.cache_info().currsize <= before + 2

@@ -70,7 +70,7 @@ def test_drift_is_measured_over_training(config):
 
 
 def test_parts_differ_in_what_holds_alone(config):
-    assert variants() == [
+    assert variants(config) == [
         "none", "distilled", "null_space", "fisher", "distilled-null_space", "distilled-fisher",
         "null_space-fisher", "distilled-null_space-fisher",
     ]  # fmt: skip
@@ -81,6 +81,13 @@ def test_parts_differ_in_what_holds_alone(config):
     assert (none.distillation, none.null_space, none.fisher) == (0.0, 0, 0.0)
     with pytest.raises(ConfigError, match="no part 'distilled-luck'"):
         plan(config, "distilled-luck")
+
+
+def test_without_a_weight_the_fisher_penalty_has_no_variant(config):
+    off = config.retention.model_copy(update={"fisher": 0.0})
+    without = config.model_copy(update={"retention": off})
+    assert variants(without) == ["none", "distilled", "null_space", "distilled-null_space"]
+    assert parts(without) == [*variants(without), "lambda_1", "lambda_10"]
 
 
 def test_jobs_are_of_like_length(config):

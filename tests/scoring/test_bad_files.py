@@ -1,7 +1,6 @@
 """What may come in a file from elsewhere: each ends in one error that names file and mend."""
 
 import json
-import time
 
 import pytest
 
@@ -87,9 +86,7 @@ def test_no_such_file_and_a_folder(tmp_path, annotations):
 
 def test_ten_megabytes_of_answer(tmp_path, annotations):
     results = results_file(tmp_path, {1: "yes, " * 2_000_000})
-    started = time.process_time()
     assert score_vqav2(annotations, results).figures["accuracy"].value == 0
-    assert time.process_time() - started < 20
 
 
 def test_an_error_does_not_recite_a_vast_value(tmp_path, annotations):
