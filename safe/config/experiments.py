@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -113,6 +113,8 @@ class RetentionConfig(Strict):
     batch_size: Positive = 64
     lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
     seeds: int = Field(default=3, ge=2)
+    # Of variants without distillation; None: as many. What they lose is partly chance.
+    undistilled_seeds: int | None = Field(default=None, ge=2)
     null_space: Positive = 256  # directions, in the variants that have it
     fisher: float = Field(default=1000.0, ge=0)  # weight, in its variants; 0 leaves them out
     weights: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 1.0, 2.0], min_length=3)
@@ -122,6 +124,15 @@ class RetentionConfig(Strict):
     drift_items: int = Field(default=400, ge=8)  # VL questions that drift is measured on
     vl_items: int = Field(default=800, ge=8)  # asked at the end
     audio_items: int = Field(default=500, ge=8)
+
+    @model_validator(mode="after")
+    def _every_distilled_seed_has_its_like(self) -> Self:
+        if self.undistilled_seeds is not None and self.undistilled_seeds < self.seeds:
+            raise ValueError(
+                f"undistilled_seeds {self.undistilled_seeds} is less than seeds {self.seeds}: "
+                "distillation is held against the same seed without it"
+            )
+        return self
 
 
 def _rising(values: list[float]) -> list[float]:

@@ -206,10 +206,11 @@ def _from_questions(config: RunConfig, found: Questions) -> dict[tuple[str, str]
     }
     result = {key: planned(n) for key, n in sizes.items()}
     result |= {
-        ("09_retention", name): planned(
-            retained * config.retention.seeds, seeds=config.retention.seeds
+        ("09_retention", name): planned(retained * count, seeds=count)
+        for name, count in (
+            ("null_space", config.retention.undistilled_seeds or config.retention.seeds),
+            ("null_space_distilled", config.retention.seeds),
         )
-        for name in ("null_space", "null_space_distilled")
     }
     result |= {
         ("11_seeds", name): Planned(

@@ -122,7 +122,7 @@ def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items)
     if why:
         return METERS.missing("distillation", why)
     by_seed: dict[int, tuple[float, Interval]] = {}
-    for seed in without.seeds:
+    for seed in held.seeds:
         one, other = held.of("vl", seed), without.of("vl", seed)
         try:
             by_seed[seed] = _reduction(one, other, config.seed)

@@ -19,7 +19,7 @@ from safe.config import StageAConfig
 from safe.digest import digest_file
 from safe.errors import TrainingError
 from safe.experiments.context import Context
-from safe.experiments.retention_plan import START, plan
+from safe.experiments.retention_plan import START, plan, seeds_of
 from safe.experiments.training_bench import Looks, TrainingBench
 from safe.files import atomic
 from safe.models.checkpoint import save_adapter
@@ -52,14 +52,13 @@ def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
     settings = plan(config, part)
     if part == START:
         return bench.start(settings, context.folder)
-    seeds = [config.seed + number for number in range(config.retention.seeds)]
     drift: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
     diverged: dict[str, str] = {}
     fit: dict[str, Any] = {}
     taken_out: dict[str, float | None] = {}
     penalty: dict[str, float] = {}  # the largest KL of a step, before its weight
-    for seed in seeds:
+    for seed in seeds_of(config, part):
         checkpoint = context.folder / f"seed_{seed}.pt"
         try:
             stage, seen, trained = bench.train(
@@ -81,7 +80,7 @@ def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
     return {
         "part": part,
         "settings": settings.model_dump(mode="json"),
-        "seeds": seeds,
+        "seeds": seeds_of(config, part),
         "diverged": diverged,
         "penalty": penalty,
         "null_space": {"memory": fit, "share_of_update_taken_out": taken_out},

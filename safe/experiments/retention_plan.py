@@ -46,9 +46,19 @@ def dearest_first(config: RunConfig) -> list[str]:
 
     def cost(part: str) -> int:
         settings = plan(config, part)
-        return (settings.null_space > 0) * 2 + (settings.fisher > 0) + (settings.distillation > 0)
+        extra = (settings.null_space > 0) * 2 + (settings.fisher > 0) + (settings.distillation > 0)
+        return (1 + extra) * len(seeds_of(config, part))
 
     return sorted(parts(config), key=cost, reverse=True)
+
+
+def seeds_of(config: RunConfig, part: str) -> list[int]:
+    """Seeds that a part is trained with, the run's own first."""
+    own = config.retention
+    count = own.seeds
+    if plan(config, part).distillation == 0:
+        count = own.undistilled_seeds or count
+    return [config.seed + number for number in range(count)]
 
 
 def plan(config: RunConfig, part: str) -> StageAConfig:

@@ -1,15 +1,25 @@
 """09 on a tiny run: what is lost without retention, and what each means keeps."""
 
+import dataclasses
 import json
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from safe.config import RetentionConfig
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.experiments import retention_parts
+from safe.experiments import retention, retention_parts
 from safe.experiments.context import Context
 from safe.experiments.retention import METRICS
-from safe.experiments.retention_plan import dearest_first, lambdas, parts, plan, variants
+from safe.experiments.retention_plan import (
+    dearest_first,
+    lambdas,
+    parts,
+    plan,
+    seeds_of,
+    variants,
+)
 from safe.training.stage_a import StageA
 from tests.judging import decide, run, verdicts
 
@@ -88,6 +98,36 @@ def test_without_a_weight_the_fisher_penalty_has_no_variant(config):
     without = config.model_copy(update={"retention": off})
     assert variants(without) == ["none", "distilled", "null_space", "distilled-null_space"]
     assert parts(without) == [*variants(without), "lambda_1", "lambda_10"]
+
+
+def test_more_seeds_where_nothing_is_distilled(config):
+    own = config.retention.model_copy(update={"undistilled_seeds": 4})
+    more = config.model_copy(update={"retention": own, "seed": 3})
+    for part in parts(more):
+        count = 2 if "distilled" in part or part.startswith("lambda_") else 4
+        assert seeds_of(more, part) == list(range(3, 3 + count))
+        assert seeds_of(config, part) == [0, 1]
+    with pytest.raises(ValidationError, match="undistilled_seeds"):
+        RetentionConfig(seeds=3, undistilled_seeds=2)
+
+
+def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatch):
+    """A seed that only trainings without distillation have says nothing of it."""
+    real = retention._read
+
+    def with_a_third_seed(context, name):
+        part = real(context, name)
+        if plan(config, name).distillation > 0:
+            return part
+        third = [row | {"seed": 2} for row in part.items if row["seed"] == 1]
+        result = {**part.result, "seeds": [0, 1, 2]}
+        return dataclasses.replace(part, result=result, items=[*part.items, *third])
+
+    monkeypatch.setattr(retention, "_read", with_a_third_seed)
+    before = {metric.name: metric for metric in measured[1]}
+    after = {m.name: m for m in run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]}
+    assert after["distillation"].value == before["distillation"].value
+    assert after["null_space"].n == before["null_space"].n * 3 / 2
 
 
 def test_jobs_are_of_like_length(config):
