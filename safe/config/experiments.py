@@ -188,7 +188,9 @@ class PolicyConfig(Strict):
     lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
     margin: Fraction = 0.03  # of accuracy: what one adapter for both lengths may cost
     audio_items: int = Field(default=500, ge=8)  # questions of validation that tell it
-    # alpha: reward lost by a second of answering. The plan sweeps it.
+    # alpha: reward lost by a second of answering. The plan sweeps it. In `listening`s the second is
+    # replaced by what hearing in full adds to an answer, so that a sweep fits every machine.
+    price_unit: Literal["second", "listening"] = "second"
     prices: Annotated[
         list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(_rising)
     ] = Field(default=[0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0])

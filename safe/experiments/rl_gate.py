@@ -32,6 +32,7 @@ from safe.experiments.rl_gate_learning import (
     in_full,
     outcomes_of,
     part,
+    prices_per_second,
     train,
     try_views,
     width_of,
@@ -82,16 +83,20 @@ def measure(context: Context) -> list[Metric]:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
         return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
     seconds = result["seconds"]
+    prices = prices_per_second(config, seconds)
+    if prices is None:
+        why = (
+            "hearing in full takes no longer than answering without the sound, and policy.prices "
+            "are in units of that difference"
+        )
+        return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
     parts = {
         view: part(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
     }
-    tried = try_views(config, parts)
+    tried = try_views(config, parts, prices)
     best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
     view, at = best.taught.view, best.taught.price
-    trained = [
-        best if price == at else train(config, parts[view], price, view)
-        for price in config.policy.prices
-    ]
+    trained = [best if price == at else train(config, parts[view], price, view) for price in prices]
     fuller = [in_full(config, parts[view], t) for t in trained]
     evaluations = _evaluations([*tried, *(t for t in trained if t is not best)], fuller)
     write_table(context, EVALUATIONS, evaluations)

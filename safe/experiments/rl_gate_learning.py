@@ -145,9 +145,23 @@ def train(config: RunConfig, parts: Parts, price: float, view: str) -> Trained:
     return _distilled(config, parts, Taught(price, view, policy, looks), every)
 
 
-def try_views(config: RunConfig, parts: Mapping[str, Parts]) -> list[Trained]:
+def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[float] | None:
+    """The prices of the sweep as reward lost by a second of answering.
+
+    Returns:
+        None where they are in units of listening and it takes no measurable time.
+    """
+    own = config.policy
+    if own.price_unit == "second":
+        return own.prices
+    listening = seconds["always on"] - seconds["always off"]
+    return [price / listening for price in own.prices] if listening > 0 else None
+
+
+def try_views(
+    config: RunConfig, parts: Mapping[str, Parts], prices: Sequence[float]
+) -> list[Trained]:
     """A policy for each view, at the price in the middle."""
-    prices = config.policy.prices
     return [train(config, rows, prices[len(prices) // 2], view) for view, rows in parts.items()]
 
 

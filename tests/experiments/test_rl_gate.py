@@ -118,6 +118,23 @@ def test_it_takes_the_view_that_earns_its_time(config, tmp_path, monkeypatch, vi
     assert load_policy(folder / POLICY).view == view
 
 
+def test_without_a_time_of_listening_there_is_no_price(config, tmp_path, monkeypatch):
+    real = rl_gate.read_outcomes
+
+    def told(context):
+        adapter, result, rows = real(context)
+        even = dict.fromkeys(result["seconds"], 0.01)
+        return adapter, result | {"seconds": even}, rows
+
+    monkeypatch.setattr(rl_gate, "read_outcomes", told)
+    folder = tmp_path / EXPERIMENT
+    folder.mkdir()
+    (folder / "parts").symlink_to(config.folder / EXPERIMENT / "parts")
+    found = run(changed(config, price_unit="listening"), EXPERIMENT, folder)[1]
+    assert {m.provenance for m in found} == {"unavailable"}
+    assert all("price" in m.reason for m in found)
+
+
 def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
     parts = config.folder / EXPERIMENT / "parts"
     context = Context(config=config, folder=parts.parent)
