@@ -26,7 +26,7 @@ rule start_09:
         "safe part 09_retention start --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-for number, names in enumerate(RUN.jobs(PARTS_09, size=3)):
+for number, names in enumerate(RUN.jobs(PARTS_09, size=2)):
 
     rule:
         name:
