@@ -80,18 +80,31 @@ def test_jobs_do_not_depend_on_the_number_of_cores() -> None:
     assert asking == ["06_efficiency.smk"]
 
 
-def test_more_cores_make_the_default_run_faster() -> None:
+def test_more_cores_make_a_run_faster(tmp_path: Path) -> None:
+    """By the seconds of a finished run, in which every job took ten."""
     spec = importlib.util.spec_from_file_location("packing", ROOT / "benchmarks" / "packing.py")
     assert spec is not None
     assert spec.loader is not None
     packing = importlib.util.module_from_spec(spec)
     sys.modules["packing"] = packing  # its dataclass looks itself up
     spec.loader.exec_module(packing)
-    before, now = packing.MEASURED, packing.grouped(packing.MEASURED)
-    assert packing.makespan(now, 2) < 1.03 * packing.makespan(before, 2)
-    assert packing.makespan(now, 4) < 0.96 * packing.makespan(before, 4)
-    assert packing.makespan(now, 8) < 0.9 * packing.makespan(before, 8)
-    assert packing.makespan(now, 1) == pytest.approx(sum(map(sum, now.values())))
+    (tmp_path / "benchmarks").mkdir()
+    jobs = [rule for rule in packing.RULES if rule not in ("pilot", "ablation")]
+    jobs = [rule for rule in jobs if not rule.startswith("parts_")]
+    jobs += [f"ablation_04_{n}" for n in range(2)] + ["pilot_04_a", "parts_12_a", "parts_12_b"]
+    grid = {"parts_08": 2, "parts_09": 3, "parts_10": 4, "parts_11": 3}
+    jobs += [f"{rule}_{n}" for rule, count in grid.items() for n in range(count)]
+    for job in jobs:
+        (tmp_path / "benchmarks" / f"{job}.tsv").write_text("s\th:m:s\n10.0\t0:00:10\n")
+    seconds = packing.read_seconds(tmp_path)
+    assert set(seconds) == set(packing.RULES)
+    assert packing.makespan(seconds, 1) == pytest.approx(10 * len(jobs))
+    times = [packing.makespan(seconds, cores) for cores in (1, 2, 4)]
+    assert times == sorted(times, reverse=True)
+    assert times[2] < times[0] * 0.8
+    (tmp_path / "benchmarks" / "measure_12.tsv").unlink()
+    with pytest.raises(SystemExit, match="measure_12"):
+        packing.read_seconds(tmp_path)
 
 
 def test_launch_waits_for_the_required_and_shows_the_optional() -> None:

@@ -75,6 +75,7 @@ def test_text_that_is_no_text():
 @given(st.text(max_size=60))
 @example("N'T")
 @example("x-n't")
+@example("0/")
 def test_tokens_are_words_joined_by_single_spaces(caption):
     (found,) = caption_tokens.regex([caption])
     assert found == " ".join(found.split())
