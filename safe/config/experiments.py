@@ -113,7 +113,7 @@ class RetentionConfig(Strict):
     batch_size: Positive = 64
     lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
     seeds: int = Field(default=3, ge=2)
-    # Of variants without distillation; None: as many. What they lose is partly chance.
+    # Of variants without distillation, whose loss varies most; None: as many as `seeds`.
     undistilled_seeds: int | None = Field(default=None, ge=2)
     null_space: Positive = 256  # directions, in the variants that have it
     fisher: float = Field(default=1000.0, ge=0)  # weight, in its variants; 0 leaves them out
@@ -126,11 +126,11 @@ class RetentionConfig(Strict):
     audio_items: int = Field(default=500, ge=8)
 
     @model_validator(mode="after")
-    def _every_distilled_seed_has_its_like(self) -> Self:
+    def _distilled_seeds_have_a_baseline(self) -> Self:
         if self.undistilled_seeds is not None and self.undistilled_seeds < self.seeds:
             raise ValueError(
                 f"undistilled_seeds {self.undistilled_seeds} is less than seeds {self.seeds}: "
-                "distillation is held against the same seed without it"
+                "distillation is compared with the same seed without it"
             )
         return self
 
@@ -188,8 +188,8 @@ class PolicyConfig(Strict):
     lr_factor: float = Field(default=0.5, gt=0)  # of stage_a's learning rates
     margin: Fraction = 0.03  # of accuracy: what one adapter for both lengths may cost
     audio_items: int = Field(default=500, ge=8)  # questions of validation that tell it
-    # alpha: reward lost by a second of answering. The plan sweeps it. In `listening`s the second is
-    # replaced by what hearing in full adds to an answer, so that a sweep fits every machine.
+    # alpha of the plan, which sweeps it: the reward lost per unit of answering time. The unit is a
+    # second, or the time that listening adds to an answer on this machine.
     price_unit: Literal["second", "listening"] = "second"
     prices: Annotated[
         list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(_rising)

@@ -96,8 +96,8 @@ _PARTED = {
     "gimme": "gim me",
     "wanna": "wan na",
 }
-# A number is taken whole or not at all: a look-ahead gives nothing back. `++` says the same, but
-# Python 3.11 up to 3.11.4 goes wrong with it (its issue 106052).
+# The look-ahead makes the number atomic. The possessive `++` would be shorter, but gives wrong
+# matches in Python 3.11.0 to 3.11.4 (CPython issue 106052).
 _TOKEN = re.compile(
     rf"""
     (?:https?://|www\.)\S+                              # addresses

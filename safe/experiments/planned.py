@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safe.config import DatasetConfig, RunConfig
 from safe.errors import ConfigError, DataError
+from safe.experiments.retention_plan import seeds_of
 from safe.experiments.sweep_plan import cells
 from safe.gates.catalogue import check_criteria
 from safe.gates.planning import Planned, PowerReport, assess_all, read_last
@@ -208,8 +209,8 @@ def _from_questions(config: RunConfig, found: Questions) -> dict[tuple[str, str]
     result |= {
         ("09_retention", name): planned(retained * count, seeds=count)
         for name, count in (
-            ("null_space", config.retention.undistilled_seeds or config.retention.seeds),
-            ("null_space_distilled", config.retention.seeds),
+            ("null_space", len(seeds_of(config, "null_space"))),
+            ("null_space_distilled", len(seeds_of(config, "distilled-null_space"))),
         )
     }
     result |= {

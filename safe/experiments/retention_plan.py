@@ -1,10 +1,10 @@
 """The parts of experiment 09, and how each is trained. Needs no torch: the Snakefile asks it.
 
-`start` is Stage A, cut short. `none`, `distilled`, `null_space`, `fisher` (unless its weight is 0)
-and their combinations (joined by `-`) go on from it, alike but for what holds on to pictures;
-`lambda_0.5` and the like are distillation at other weights. A fresh adapter would not do: what it
-has its base hear is noise, pictures are lost before the first step, and there is nothing to hold
-on to.
+`start` is a short Stage A. All other parts continue from its adapter and differ only in their
+retention method: `none`, `distilled`, `null_space`, `fisher` (unless its weight is 0), their
+combinations (joined by `-`), and `lambda_0.5` and the like, distillation with other weights. They
+do not start from a fresh adapter: its audio tokens are noise, which destroys the answers about
+pictures before the first step.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ START = "start"
 LAMBDA = re.compile(r"lambda_(\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
+def _means(config: RunConfig) -> list[str]:
+    return [mean for mean in MEANS if mean != "fisher" or config.retention.fisher > 0]
+
+
 def variants(config: RunConfig) -> list[str]:
     """Every combination of the means, none of them first."""
-    means = [mean for mean in MEANS if mean != "fisher" or config.retention.fisher > 0]
+    means = _means(config)
     chosen = (c for size in range(len(means) + 1) for c in combinations(means, size))
     return ["-".join(c) or "none" for c in chosen]
 
@@ -53,7 +57,7 @@ def dearest_first(config: RunConfig) -> list[str]:
 
 
 def seeds_of(config: RunConfig, part: str) -> list[int]:
-    """Seeds that a part is trained with, the run's own first."""
+    """Seeds that a part is trained with; the first is the seed of the run."""
     own = config.retention
     count = own.seeds
     if plan(config, part).distillation == 0:
@@ -82,7 +86,7 @@ def plan(config: RunConfig, part: str) -> StageAConfig:
     means = part.split("-")
     if found:
         values["distillation"] = float(found[1])
-    elif part != "none" and not set(means) <= set(MEANS):
+    elif part != "none" and not set(means) <= set(_means(config)):
         raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(parts(config))}")
     if "distilled" in means:
         if config.stage_a.distillation == 0:

@@ -86,8 +86,8 @@ def measure(context: Context) -> list[Metric]:
     prices = prices_per_second(config, seconds)
     if prices is None:
         why = (
-            "hearing in full takes no longer than answering without the sound, and policy.prices "
-            "are in units of that difference"
+            "an answer with the sound takes no longer than one without it, and policy.prices are "
+            "in units of that difference"
         )
         return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
     parts = {

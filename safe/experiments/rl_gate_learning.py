@@ -146,10 +146,13 @@ def train(config: RunConfig, parts: Parts, price: float, view: str) -> Trained:
 
 
 def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[float] | None:
-    """The prices of the sweep as reward lost by a second of answering.
+    """The prices of the sweep, as reward lost per second of answering.
+
+    Args:
+        seconds: measured time of an answer, by action.
 
     Returns:
-        None where they are in units of listening and it takes no measurable time.
+        None if the prices are in units of listening and listening takes no measurable time.
     """
     own = config.policy
     if own.price_unit == "second":

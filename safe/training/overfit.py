@@ -30,7 +30,7 @@ def pick(
 ) -> list[Sample]:
     """Up to `wanted` random samples whose media can be used.
 
-    A question about a recording, and about a recording and a picture, is taken once.
+    Samples with the same question, recording and picture count as one.
 
     Args:
         audible: their sounds are needed too.

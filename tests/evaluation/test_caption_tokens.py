@@ -87,9 +87,10 @@ def test_tokens_are_words_joined_by_single_spaces(caption):
     "text", ["a", "1", "1,", "a.", "n't", "-", "''", "a-", "?", "http://", "é'"]
 )
 def test_the_regular_expression_is_linear(text):
-    """Two million characters: what takes their square would not end."""
+    """With two million characters, quadratic time would not end."""
     (found,) = caption_tokens.regex([text * (2_000_000 // len(text))])
-    assert len(found) <= 4_000_000
+    (short,) = caption_tokens.regex([text * (2_000 // len(text))])
+    assert found[:1000] == short[:1000]
 
 
 def test_without_java(monkeypatch):

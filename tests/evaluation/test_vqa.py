@@ -98,7 +98,7 @@ def test_other_than_ten_humans_are_refused(count):
 
 
 def test_a_vast_answer_is_judged_and_not_held_on_to():
-    """Ten million characters: what takes their square would not end."""
+    """With ten million characters, quadratic time would not end."""
     before = vqa._remembered.cache_info().currsize
     assert vqa.item_accuracy("don't, stop! 1.5 " * 600_000, ["yes"] * 9 + ["no"]) == 0
     assert vqa._remembered.cache_info().currsize <= before + 2

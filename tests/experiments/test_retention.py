@@ -98,6 +98,8 @@ def test_without_a_weight_the_fisher_penalty_has_no_variant(config):
     without = config.model_copy(update={"retention": off})
     assert variants(without) == ["none", "distilled", "null_space", "distilled-null_space"]
     assert parts(without) == [*variants(without), "lambda_1", "lambda_10"]
+    with pytest.raises(ConfigError, match="no part 'null_space-fisher'"):
+        plan(without, "null_space-fisher")
 
 
 def test_more_seeds_where_nothing_is_distilled(config):
@@ -112,7 +114,7 @@ def test_more_seeds_where_nothing_is_distilled(config):
 
 
 def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatch):
-    """A seed that only trainings without distillation have says nothing of it."""
+    """A seed that has no distilled training does not change the metric."""
     real = retention._read
 
     def with_a_third_seed(context, name):
