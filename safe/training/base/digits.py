@@ -16,6 +16,7 @@ from safe.data.decode import load_audio
 from safe.data.layouts.digits import (
     QUESTIONS,
     WORDS,
+    hear_digit,
     list_recordings,
     read_digit,
     split_images,
@@ -34,7 +35,7 @@ QUIETEST_DB, LOUDEST_DB = -70.0, -35.0  # of the noise that training recordings 
 DIGITS = WORDS[:10]
 LONGEST = 4  # words: as many audio tokens as the run has
 # Questions about each picture and a recording told in words. Of a hundred sums, six a picture.
-TOLD = {"spoken": 1, "speaker": 1, "match": 2, "sum": 6}
+TOLD = {"spoken": 1, "speaker": 1, "over_five": 1, "over_seven": 1, "match": 2, "sum": 6}
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,7 @@ class DigitsMaterial:
                 asked += [Asked(picture, QUESTIONS[kind], answer, kind, "vl")] * 2
             nothing = int(rng.integers(len(GREYS)))
             recording = self.recordings[int(rng.integers(len(self.recordings)))]
-            for kind, answer in (
-                ("spoken", WORDS[recording.digit]),
-                ("speaker", recording.speaker),
-            ):
+            for kind, answer in hear_digit(recording.digit, recording.speaker).items():
                 asked.append(Asked(nothing, QUESTIONS[kind], answer, kind, "audio"))
             for kind, answer in (
                 ("match", str(rng.choice(["yes", "no"]))),
@@ -121,8 +119,7 @@ class DigitsMaterial:
             if kind == "match" and rng.random() < 0.5:
                 spoken = written
             answer = {
-                "spoken": WORDS[spoken],
-                "speaker": speaker,
+                **hear_digit(spoken, speaker),
                 "match": "yes" if spoken == written else "no",
                 "sum": WORDS[spoken + written],
             }[kind]

@@ -59,7 +59,7 @@ RECIPES: dict[str, Recipe] = {
         ear=EarShape(sampling_rate=8_000, seconds=1, window=256, hop=64),
         vision=Schedule(steps=3000, batch_size=96, lr=2e-3),
         qformer=Schedule(steps=400, batch_size=128, lr=3e-3),
-        language=Schedule(steps=3000, batch_size=96, lr=2e-3),
+        language=Schedule(steps=3600, batch_size=96, lr=2e-3),
         hearing=Schedule(steps=5000, batch_size=48, lr=3e-3, beta2=0.95),
         copies=6,
     ),

@@ -67,6 +67,11 @@ def test_answers_are_true(samples):
             assert WORDS.index(sample.answer) == total
         elif sample.question_type == "speaker":
             assert sample.source.split("_")[1] == sample.answer
+        elif sample.question_type.startswith("over_"):
+            limit = WORDS.index(sample.question_type.removeprefix("over_"))
+            assert (sample.answer == "yes") == (WORDS.index(labels["spoken"]) > limit)
+            assert sample.answer in ("yes", "no")
+            assert f"greater than {WORDS[limit]}?" in sample.question
         elif sample.question_type == "parity":
             assert (sample.answer == "odd") == (WORDS.index(labels["written"]) in (1, 3, 5, 7, 9))
             assert sample.answer in ("odd", "even")

@@ -70,6 +70,8 @@ def test_beside_a_recording_told_in_words_every_answer_is_true(seen):
             == {
                 "spoken": digit,
                 "speaker": speaker,
+                "over_five": "yes" if spoken in (6, 7, 8, 9) else "no",
+                "over_seven": "yes" if spoken in (8, 9) else "no",
                 "match": "yes" if spoken == written else "no",
                 "sum": WORDS[spoken + written],
             }[item.kind]
