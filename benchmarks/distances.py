@@ -6,7 +6,8 @@ Each run folder holds one finished run of the same config with another world see
 other numerics (threads, matrix kernels). The distance is the mean margin of the deciding value
 over its standard deviation. The standard deviation of a few seeds is skewed, so for a criterion in
 `SPREADS` the pooled standard deviation over runs is compared with the bound instead, and the
-probability to exceed it follows from the chi-squared distribution.
+probability to exceed it follows from the chi-squared distribution. What is made of measured times
+(`TIMES`) spreads by factors, so its distance is that of the logarithms.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from scipy.stats import chi2, norm
 
 NEEDED = 4.0  # standard deviations
 SPREADS = ("11.audio_sd", "11.vl_sd")
+TIMES = ("04.latency", "04.latency_acceptable", "06.audio_latency", "06.throughput")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ def distance_of(criterion: str, rows: Sequence[dict[str, Any]]) -> Distance:
         pooled = math.sqrt(mean(value**2 for value in values))
         fails = float(chi2.sf(freedom * (threshold / pooled) ** 2, freedom)) if pooled else 0.0
         distance = float(norm.isf(fails)) if fails else math.inf
+    elif criterion in TIMES and len(values) > 1:
+        logs = [math.log(value) for value in values]
+        room = abs(mean(logs) - math.log(usable[0]["threshold"]))
+        distance = math.copysign(room, mean(margins)) / (stdev(logs) or math.inf)
+        fails = float(norm.sf(distance))
     else:
         room = mean(margins)
         distance = room / spread if spread else math.copysign(math.inf, room or 1.0)
