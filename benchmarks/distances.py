@@ -5,9 +5,9 @@
 Each run folder holds one finished run of the same config with another world seed, run seed or
 other numerics (threads, matrix kernels). The distance is the mean margin of the deciding value
 over its standard deviation. The standard deviation of a few seeds is skewed, so for a criterion in
-`SPREADS` the pooled standard deviation over runs is compared with the bound instead; the probability
-to exceed it follows from the chi-squared distribution and may be 0.1 % at most. What is made of measured times
-(`TIMES`) spreads by factors, so its distance is that of the logarithms.
+`SPREADS` the pooled standard deviation over runs is compared with the bound instead; the
+probability to exceed it follows from the chi-squared distribution and may be 0.1 % at most. What is
+made of measured times (`TIMES`) spreads by factors, so its distance is that of the logarithms.
 """
 
 from __future__ import annotations
