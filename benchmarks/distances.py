@@ -89,14 +89,13 @@ def distance_of(criterion: str, rows: Sequence[dict[str, Any]]) -> Distance:
         pooled = math.sqrt(mean(value**2 for value in values))
         fails = float(chi2.sf(freedom * (threshold / pooled) ** 2, freedom)) if pooled else 0.0
         distance = float(norm.isf(fails)) if fails else math.inf
-    elif criterion in TIMES and len(values) > 1:
-        logs = [math.log(value) for value in values]
-        room = abs(mean(logs) - math.log(usable[0]["threshold"]))
-        distance = math.copysign(room, mean(margins)) / (stdev(logs) or math.inf)
-        fails = float(norm.sf(distance))
     else:
-        room = mean(margins)
-        distance = room / spread if spread else math.copysign(math.inf, room or 1.0)
+        room, scatter = mean(margins), spread
+        if criterion in TIMES:
+            logs = [math.log(value) for value in values]
+            beyond = abs(mean(logs) - math.log(usable[0]["threshold"]))
+            room, scatter = math.copysign(beyond, room), stdev(logs) if len(logs) > 1 else 0.0
+        distance = room / scatter if scatter else math.copysign(math.inf, room or 1.0)
         fails = float(norm.sf(distance))
     worst = min(range(len(usable)), key=margins.__getitem__, default=None)
     return Distance(

@@ -188,8 +188,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
     ) -> Sample:
         task: Task = "av" if kind in ("match", "sum") else "vl" if spoken is None else "audio"
         medium = ("parity", "size", "match", "speaker", "over_five", "over_seven")
-        hard: dict[str, Difficulty] = dict.fromkeys(medium, "medium")
-        hard["sum"] = "hard"
+        difficulties: dict[str, Difficulty] = {"sum": "hard", **dict.fromkeys(medium, "medium")}
         labels: dict[str, str] = {}
         events: tuple[Event, ...] = ()
         if spoken is not None:
@@ -215,7 +214,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
             if image is None
             else MediaRef((written / f"{image:04d}_{size}.png").absolute()),
             audio=None if spoken is None else MediaRef((folder / f"{spoken.stem}.wav").absolute()),
-            difficulty=hard.get(kind, "easy"),
+            difficulty=difficulties.get(kind, "easy"),
             events=events,
             labels=labels,
             image_source="" if spoken is None or image is None else f"digits:{image}",
