@@ -2,7 +2,7 @@
 import sys
 from pathlib import Path
 
-from safe.workflow import open_run
+from safe.pipeline.workflow import open_run
 
 # Only without --configfile: Snakemake would merge the two, and a dataset of one would
 # appear in the other.

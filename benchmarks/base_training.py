@@ -18,12 +18,12 @@ import torch
 from torch.optim import AdamW
 
 from safe.gates.statistics import ratio_bootstrap
-from safe.training.base import language
-from safe.training.base.architecture import build_vlm
-from safe.training.base.loop import Schedule
-from safe.training.base.recipe import RECIPES
-from safe.training.base.tokenizer import build_tokenizer
-from safe.training.base.world import WorldMaterial
+from safe.hearing.miniature.base import language
+from safe.hearing.miniature.base.architecture import build_vlm
+from safe.hearing.miniature.base.loop import Schedule
+from safe.hearing.miniature.base.recipe import RECIPES
+from safe.hearing.miniature.base.tokenizer import build_tokenizer
+from safe.hearing.miniature.base.world import WorldMaterial
 
 RECIPE = RECIPES["world"]
 

@@ -38,13 +38,13 @@ def train(steps: int) -> None:
     from stage_a_throughput import build, make_samples
 
     from safe.config import StageAConfig
-    from safe.models.safe_model import SafeModel
-    from safe.training.collate import TextEncoder
-    from safe.training.features import Features
-    from safe.training.feeding import Feeder
-    from safe.training.stage_a import StageA, StageARows
-    from safe.training.teacher import Teacher
-    from safe.training.trainer import Trainer, TrainSettings
+    from safe.hearing.models.safe_model import SafeModel
+    from safe.hearing.training.collate import TextEncoder
+    from safe.hearing.training.features import Features
+    from safe.hearing.training.feeding import Feeder
+    from safe.hearing.training.stage_a import StageA, StageARows
+    from safe.hearing.training.teacher import Teacher
+    from safe.hearing.training.trainer import Trainer, TrainSettings
 
     torch.set_num_threads(1)
     opened, adapter, seconds, side = build("mini", torch.device("cpu"))

@@ -4,8 +4,9 @@
 
 VQA: 50,000 generated questions with ten humans each, through the command, with starting Python and
 reading the files; against one plain loop after the official code on the same files
-(`tests/evaluation/plain_vqa.py`), which only reads and scores them. Both must find the same
-accuracy. The times alternate. Captions are measured too where `benchmarks/scoring_captions.py` is.
+(`tests/unit/hearing/evaluation/plain_vqa.py`), which only reads and scores them. Both must find
+the same accuracy. The times alternate. Captions are measured too where
+`benchmarks/scoring_captions.py` is.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def by_command(annotations: Path, results: Path) -> float:
 
 def by_plain_loop(annotations: Path, results: Path) -> float:
     """The same by the plain loop."""
-    from tests.evaluation.plain_vqa import accuracy
+    from tests.unit.hearing.evaluation.plain_vqa import accuracy
 
     rows = json.loads(annotations.read_text(encoding="utf-8"))["annotations"]
     given = {row["question_id"]: row["answer"] for row in json.loads(results.read_text())}

@@ -36,29 +36,29 @@ from transformers import (
 )
 
 from safe.config import AdapterConfig, LoraConfig, StageAConfig
-from safe.data.decode import load_audio
-from safe.data.sample import MediaRef, Sample
-from safe.evaluation.latency import wait
 from safe.gates.statistics import ratio_bootstrap
-from safe.models.base import quiet, resolve_device
-from safe.models.checkpoint import refs_of
-from safe.models.ear import Ear
-from safe.models.full_size import PLAN_ADAPTER, blip2_opt_2_7b_config, clap_htsat_config
-from safe.models.fusion import image_tokens
-from safe.models.safe_model import SafeModel
-from safe.training.base.architecture import build_ear, build_vlm
-from safe.training.base.recipe import RECIPES
-from safe.training.base.tokenizer import build_tokenizer
-from safe.training.collate import TextEncoder
-from safe.training.features import Features, picture
-from safe.training.feeding import Feeder
-from safe.training.losses import StageAObjective
-from safe.training.opened import OpenedBase
-from safe.training.schedule import warmup_cosine
-from safe.training.stage_a import StageA, StageARows
-from safe.training.teacher import Teacher
-from safe.training.tracking import open_accelerator
-from safe.training.trainer import Trainer, TrainingBatch, TrainSettings, parameter_groups
+from safe.hearing.data.decode import load_audio
+from safe.hearing.data.sample import MediaRef, Sample
+from safe.hearing.evaluation.latency import wait
+from safe.hearing.miniature.base.architecture import build_ear, build_vlm
+from safe.hearing.miniature.base.recipe import RECIPES
+from safe.hearing.miniature.base.tokenizer import build_tokenizer
+from safe.hearing.models.base import quiet, resolve_device
+from safe.hearing.models.checkpoint import refs_of
+from safe.hearing.models.ear import Ear
+from safe.hearing.models.full_size import PLAN_ADAPTER, blip2_opt_2_7b_config, clap_htsat_config
+from safe.hearing.models.fusion import image_tokens
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.collate import TextEncoder
+from safe.hearing.training.features import Features, picture
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.losses import StageAObjective
+from safe.hearing.training.opened import OpenedBase
+from safe.hearing.training.schedule import warmup_cosine
+from safe.hearing.training.stage_a import StageA, StageARows
+from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.tracking import open_accelerator
+from safe.hearing.training.trainer import Trainer, TrainingBatch, TrainSettings, parameter_groups
 
 SAME = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # losses of the first steps, nats
 CHECKED, WARM = 5, 3

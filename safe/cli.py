@@ -42,7 +42,7 @@ def world(
     fault: Annotated[list[str] | None, typer.Option(help="plant this fault; repeatable")] = None,
 ) -> None:
     """Write the miniature world in the public layouts: same seed, same bytes."""
-    from safe.data.world import write_world
+    from safe.hearing.miniature.world import write_world
 
     write_world(root, seed=seed, clips=clips, images=images, videos=videos, faults=fault or [])
 
@@ -57,7 +57,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Audit published annotation files alone: leakage, balance, repeated texts."""
-    from safe.experiments.annotation_audit import as_text, audit_annotations
+    from safe.hearing.experiments.annotation_audit import as_text, audit_annotations
 
     found = audit_annotations(
         layout, paths, criteria=criteria, split_unit=split_unit, reason=reason
@@ -74,7 +74,7 @@ def audit(
 def prepare_data(config: Config) -> None:
     """Generate the world if the run has one, read every dataset, write the manifest."""
     from safe.config import load_run_config
-    from safe.data.prepare import prepare_data as prepare
+    from safe.hearing.data.prepare import prepare_data as prepare
 
     prepare(load_run_config(config))
 
@@ -82,8 +82,8 @@ def prepare_data(config: Config) -> None:
 @app.command("prepare-base")
 def prepare_base(config: Config) -> None:
     """Open the run's frozen models, verify released ones, and write base.json."""
-    from safe.experiments.runner import check_upstream
-    from safe.training.prepare_base import prepare_base as prepare
+    from safe.hearing.training.prepare_base import prepare_base as prepare
+    from safe.pipeline.runner import check_upstream
 
     run = _with_data(config)
     check_upstream(run.folder, ["01_data_preflight"])
@@ -99,9 +99,9 @@ def train_miniature(
 ) -> None:
     """Train the miniature of a run's config from scratch, evaluate it and write its card."""
     from safe.config import load_run_config
-    from safe.data.prepare import prepare_data as prepare
-    from safe.training.base import WEIGHTS
-    from safe.training.base.train import train_miniature as train
+    from safe.hearing.data.prepare import prepare_data as prepare
+    from safe.hearing.miniature.base import WEIGHTS
+    from safe.hearing.miniature.base.train import train_miniature as train
 
     run = load_run_config(config)
     prepare(run)
@@ -113,7 +113,7 @@ def train_miniature(
 @app.command()
 def measure(experiment: str, config: Config) -> None:
     """Run one experiment and write its measurement.json."""
-    from safe.experiments.runner import run_experiment
+    from safe.pipeline.runner import run_experiment
 
     run_experiment(_with_data(config), experiment)
 
@@ -121,8 +121,8 @@ def measure(experiment: str, config: Config) -> None:
 @app.command()
 def part(experiment: str, names: list[str], config: Config) -> None:
     """Run parts of an experiment, such as cells of the ablation, one behind the other."""
-    from safe.experiments.runner import check_upstream, run_parts
     from safe.gates.criteria import load_criteria
+    from safe.pipeline.runner import check_upstream, run_parts
 
     run = _with_data(config)
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
@@ -133,8 +133,8 @@ def part(experiment: str, names: list[str], config: Config) -> None:
 @app.command("prepare-features")
 def prepare_features(config: Config) -> None:
     """Encode once what frozen models make of the rows to train and to measure on."""
-    from safe.experiments.runner import check_upstream
-    from safe.training.prepare_features import prepare_features as prepare
+    from safe.hearing.training.prepare_features import prepare_features as prepare
+    from safe.pipeline.runner import check_upstream
 
     run = _with_data(config)
     check_upstream(run.folder, ["03_tiny_overfit"])
@@ -295,7 +295,7 @@ def power(
 ) -> None:
     """Which criteria a run of this size can decide, before it is started."""
     from safe.config import load_run_config
-    from safe.experiments.planned import power_report
+    from safe.hearing.planned import power_report
 
     report = power_report(load_run_config(config), run)
     if as_json:
@@ -337,7 +337,7 @@ def main() -> None:
 def _with_data(config: Path) -> RunConfig:
     """The settings of a run, whose world lies where it was read from."""
     from safe.config import load_run_config
-    from safe.data.prepare import check_world
+    from safe.hearing.data.prepare import check_world
 
     run = load_run_config(config)
     check_world(run)

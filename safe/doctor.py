@@ -20,7 +20,7 @@ from safe.digest import PACKAGE
 from safe.errors import SafeError
 from safe.gates.catalogue import check_criteria
 from safe.gates.waivers import check_waivers, load_waivers
-from safe.training.trackers import PACKAGES, missing_packages
+from safe.hearing.training.trackers import PACKAGES, missing_packages
 
 State = Literal["ok", "warn", "fail"]
 DISK_GB = {"miniature": 2, "full": 60}  # models, features and results of one run
@@ -141,7 +141,7 @@ def _java() -> Check:
 
 def _spice() -> Check:
     try:
-        from safe.evaluation.caption_java import FETCH_SPICE, missing_spice_jars
+        from safe.hearing.evaluation.caption_java import FETCH_SPICE, missing_spice_jars
 
         missing = missing_spice_jars()
     except ImportError as error:

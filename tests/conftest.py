@@ -74,9 +74,9 @@ def curriculum_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 @pytest.fixture(scope="session")
 def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
     """All parts of 08 trained; whoever spoils them puts them right again."""
-    from safe.experiments.curriculum_script import PARTS
-    from safe.experiments.runner import run_part
     from safe.files import write_json
+    from safe.hearing.experiments.curriculum_script import PARTS
+    from safe.pipeline.runner import run_part
 
     write_json(curriculum_run.folder / "config.json", curriculum_run.model_dump(mode="json"))
     for part in PARTS:
@@ -87,9 +87,9 @@ def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
 @pytest.fixture(scope="session")
 def retained_run(curriculum_run: RunConfig) -> RunConfig:
     """All parts of 09 trained; whoever spoils them puts them right again."""
-    from safe.experiments import retention_parts
-    from safe.experiments.retention_plan import START, parts
-    from safe.experiments.runner import run_parts
+    from safe.hearing.experiments import retention_parts
+    from safe.hearing.experiments.retention_plan import START, parts
+    from safe.pipeline.runner import run_parts
     from tests.tiny_curriculum import forced
 
     with pytest.MonkeyPatch.context() as patch:
@@ -101,9 +101,9 @@ def retained_run(curriculum_run: RunConfig) -> RunConfig:
 @pytest.fixture(scope="session")
 def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """All cells of 10 trained; whoever spoils them puts them right again."""
-    from safe.experiments import sweep_parts
-    from safe.experiments.runner import run_parts
-    from safe.experiments.sweep_plan import rounds
+    from safe.hearing.experiments import sweep_parts
+    from safe.hearing.experiments.sweep_plan import rounds
+    from safe.pipeline.runner import run_parts
     from tests.tiny_curriculum import forced
     from tests.tiny_sweep import make_sweep_run
 
@@ -117,10 +117,10 @@ def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 @pytest.fixture(scope="session")
 def seeded_run(swept_run: RunConfig) -> RunConfig:
     """All seeds of 11 trained on what 10 took; whoever spoils them puts them right again."""
-    from safe.experiments import seeds_parts
-    from safe.experiments.runner import run_parts
-    from safe.experiments.seeds_plan import parts
     from safe.files import write_json
+    from safe.hearing.experiments import seeds_parts
+    from safe.hearing.experiments.seeds_plan import parts
+    from safe.pipeline.runner import run_parts
     from tests.judging import measurement_of, run
     from tests.tiny_curriculum import forced
 
@@ -136,8 +136,8 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
 @pytest.fixture(scope="session")
 def policy_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """Adapters and outcomes of 12; whoever spoils them puts them right again."""
-    from safe.experiments.rl_gate_plan import OUTCOMES, trainings
-    from safe.experiments.runner import run_parts
+    from safe.hearing.experiments.rl_gate_plan import OUTCOMES, trainings
+    from safe.pipeline.runner import run_parts
     from tests.tiny_policy import EXPERIMENT, make_policy_run, state_seconds
 
     config = make_policy_run(tmp_path_factory.mktemp("policy"))

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safe.config import RunConfig
-from safe.experiments.context import Context
-from safe.experiments.names import module_name
-from safe.experiments.runner import run_part
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
 from safe.gates.schema import Decision, Measurement, Metric
+from safe.pipeline.context import Context
+from safe.pipeline.names import module_name
+from safe.pipeline.runner import run_part
+from tests.paths import ROOT
 
-CRITERIA = Path(__file__).resolve().parents[1] / "config" / "criteria"
+CRITERIA = ROOT / "config" / "criteria"
 
 
 def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list[Metric]]:

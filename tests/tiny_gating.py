@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from safe.config import RunConfig, parse_run_config
-from safe.data.manifest import load_samples, write_manifest
-from safe.experiments.runner import run_part
+from safe.hearing.data.manifest import load_samples, write_manifest
+from safe.pipeline.runner import run_part
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "05_gating"

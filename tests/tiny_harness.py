@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from safe.config import RunConfig, parse_run_config
-from safe.experiments.context import Context
-from safe.experiments.evaluation_harness import GATING
-from safe.experiments.gating import measure
+from safe.hearing.experiments.evaluation_harness import GATING
+from safe.hearing.experiments.gating import measure
+from safe.pipeline.context import Context
 from tests.tiny_gating import make_gating_run
 
 EXPERIMENT = "07_evaluation_harness"
@@ -62,7 +62,7 @@ def changed(config: RunConfig, **evaluation: object) -> RunConfig:
 
 def with_threshold(config: RunConfig, threshold: float) -> None:
     """Write the same gate with another threshold."""
-    from safe.models.gate_file import load_gate, read_gate, save_gate
+    from safe.hearing.models.gate_file import load_gate, read_gate, save_gate
 
     path = config.folder / GATING / "gate.json"
     gate = dataclasses.replace(load_gate(path), threshold=threshold)

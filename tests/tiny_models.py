@@ -22,7 +22,7 @@ from transformers import (
     T5Config,
 )
 
-from safe.models.ear import Ear
+from safe.hearing.models.ear import Ear
 
 TEXT = (
     "question answer what colour is the sound do you hear how many are there a an of in "

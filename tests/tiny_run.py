@@ -10,17 +10,17 @@ import soundfile
 from PIL import Image
 
 from safe.config import RunConfig, parse_run_config
-from safe.data.manifest import write_manifest
-from safe.data.sample import MediaRef, Sample
-from safe.models.base import load_vlm
-from safe.models.ear import load_ear
-from safe.models.weights import weight_digest
+from safe.hearing.data.manifest import write_manifest
+from safe.hearing.data.sample import MediaRef, Sample
+from safe.hearing.models.base import load_vlm
+from safe.hearing.models.ear import load_ear
+from safe.hearing.models.weights import weight_digest
+from tests.paths import ROOT
 from tests.tiny_models import RATE, save_tiny, tiny_tone
 
 COLOURS = ("red", "green")
 RGB = ((220, 40, 40), (40, 200, 60))
 SOUNDS = ("bell", "drum", "siren", "rain")
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def _picture(path: Path, colour: int, rng: np.random.Generator) -> MediaRef:
@@ -104,7 +104,7 @@ def make_run(
             "seed": 0,
             "results": str(root / "results"),
             "cache": str(root / "cache"),
-            "criteria": str(REPOSITORY / "config" / "criteria"),
+            "criteria": str(ROOT / "config" / "criteria"),
             "device": "cpu",
             "threads": 1,
             "datasets": [

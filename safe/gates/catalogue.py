@@ -20,7 +20,7 @@ from safe.gates.criteria import line_of, load_all
 from safe.gates.launch import LAUNCH_ITEMS
 from safe.gates.schema import CriteriaFile, Criterion, Op
 
-EXPERIMENTS = PACKAGE / "experiments"  # 03_tiny_overfit is measured by tiny_overfit.py
+EXPERIMENTS = PACKAGE / "hearing" / "experiments"  # 03_tiny_overfit is measured by tiny_overfit.py
 RULES = PACKAGE.parent / "workflow" / "rules"
 
 # Where no module declares a range, the unit still bounds the value. A fraction may be a difference.

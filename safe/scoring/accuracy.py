@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from safe.errors import DataError
-from safe.evaluation import exact_match, vqa
+from safe.hearing.evaluation import exact_match, vqa
 from safe.scoring.questions import (
     Questions,
     gqa_questions,

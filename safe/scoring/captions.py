@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safe.errors import DataError
-from safe.evaluation.captions import METRICS, caption_scores, check_metrics
+from safe.hearing.evaluation.captions import METRICS, caption_scores, check_metrics
 from safe.scoring.caption_files import FORMATS, Captions, read_predictions, read_references
 from safe.scoring.report import Figure, Scored
 from safe.scoring.results import shown

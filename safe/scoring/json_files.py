@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safe.data.layouts.json_stream import stream_array, stream_object
 from safe.errors import DataError
+from safe.hearing.data.layouts.json_stream import stream_array, stream_object
 
 T = TypeVar("T")
 _BEGINS = {"[": "a list", "{": "an object"}

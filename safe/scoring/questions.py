@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safe.data.layouts.base import repeated_id
-from safe.data.layouts.music_avqa import TASKS
 from safe.errors import DataError
-from safe.evaluation.vqa import HUMANS
+from safe.hearing.data.layouts.base import repeated_id
+from safe.hearing.data.layouts.music_avqa import TASKS
+from safe.hearing.evaluation.vqa import HUMANS
 from safe.scoring.json_files import elements, members
 from safe.scoring.results import Id, need_of, number_id, shown
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safe.data.layouts.base import need
 from safe.errors import DataError
+from safe.hearing.data.layouts.base import need
 from safe.scoring.json_files import elements
 from safe.scoring.report import printable
 

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from safe.gates.schema import Decision
-from safe.training.base.evaluate import faults
+from safe.hearing.miniature.base.evaluate import faults
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent  # the rules call `safe` from there
 BUILT = sorted(p.stem for p in (ROOT / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
 OPTIONAL = "12_rl_gate"

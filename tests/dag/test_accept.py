@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safe.training.base.evaluate import faults
+from safe.hearing.miniature.base.evaluate import faults
 
 from .conftest import BIN, Dag, assert_it_is_a_base, assert_it_went_to_launch, with_recordings
 

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 PARAMS = """
 import json, re
 from pathlib import Path
 import safe
 from safe.config import load_run_config
-from safe.workflow import open_run
+from safe.pipeline.workflow import open_run
 
 PARAM = r"RUN[.]((?:code|settings)(?:_of)?)[(].([a-z0-9_.]+).[)]"
 root = Path.cwd()
@@ -99,7 +100,7 @@ def _add_a_section(tree: Path) -> None:
 
 
 def _add_an_experiment(tree: Path) -> None:
-    experiments, rules = tree / "safe" / "experiments", tree / "workflow" / "rules"
+    experiments, rules = tree / "safe" / "hearing" / "experiments", tree / "workflow" / "rules"
     shutil.copy(experiments / "sweep.py", experiments / "resweep.py")
     text = (rules / "10_sweep.smk").read_text()
     text = text.replace("10_sweep", "13_resweep").replace("measure_10", "measure_13")
@@ -119,10 +120,10 @@ def test_maintenance_changes_no_params(
 
 
 def test_a_number_in_the_code_changes_what_depends_on_it(tree: Path, before: Params) -> None:
-    _edit(tree / "safe" / "experiments" / "sweep_parts.py", "rung > 1", "rung > 2")
+    _edit(tree / "safe" / "hearing" / "experiments" / "sweep_parts.py", "rung > 1", "rung > 2")
     after = _params(tree)
     changed = {key for key in before if after[key] != before[key]}
-    assert changed == {"10_sweep.smk code_of safe.experiments.sweep_parts"}
+    assert changed == {"10_sweep.smk code_of safe.hearing.experiments.sweep_parts"}
 
 
 def test_a_default_changes_the_rules_that_read_its_section(tree: Path, before: Params) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.dag
 WHEN_MEASURING = "import sys\nif 'measure' in sys.orig_argv:\n"
 
 ADAPTER_STAYS_ON = """
-    from safe.models.safe_model import SafeModel
+    from safe.hearing.models.safe_model import SafeModel
     plain = SafeModel._run_base
     def leaky(self, batch, kwargs):
         out = plain(self, batch, kwargs)
@@ -28,7 +28,7 @@ ADAPTER_STAYS_ON = """
     SafeModel._run_base = leaky
 """
 BACKBONE_UNFROZEN = """
-    from safe.models.safe_model import SafeModel
+    from safe.hearing.models.safe_model import SafeModel
     made = SafeModel.__init__
     def thawed(self, *args, **kwargs):
         made(self, *args, **kwargs)
@@ -36,7 +36,7 @@ BACKBONE_UNFROZEN = """
     SafeModel.__init__ = thawed
 """
 DEAF = """
-    from safe.models.safe_model import SafeModel
+    from safe.hearing.models.safe_model import SafeModel
     heard = SafeModel.hear
     def deaf(self, audio, rows):
         return heard(self, audio, rows) * 0

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from safe.cli import app
 from safe.errors import ConfigError, DataError
-from safe.experiments.annotation_audit import as_text, audit_annotations, guess_split
+from safe.hearing.experiments.annotation_audit import as_text, audit_annotations, guess_split
 from tests import tiny_data
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 CRITERIA = ROOT / "config" / "criteria"
 SHARED = ROOT.parent / "shared" / "data"
 REASON = "published split by question, as the authors describe"

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from safe.config import CurriculumConfig
 from safe.errors import ConfigError, EvidenceError
-from safe.experiments import curriculum_parts, curriculum_rehearsal
-from safe.experiments.context import Context
-from safe.experiments.curriculum_script import PLAN, replay, script
-from safe.experiments.runner import run_part
-from safe.training.curriculum import Curriculum, EpochMetrics
-from safe.training.curriculum_log import read_log
+from safe.hearing.experiments import curriculum_parts, curriculum_rehearsal
+from safe.hearing.experiments.curriculum_script import PLAN, replay, script
+from safe.hearing.training.curriculum import Curriculum, EpochMetrics
+from safe.hearing.training.curriculum_log import read_log
+from safe.pipeline.context import Context
+from safe.pipeline.runner import run_part
 from tests.judging import decide, run, verdicts
 
 EXPERIMENT = "08_curriculum"

@@ -7,10 +7,10 @@ import pytest
 import soundfile
 
 from safe.config import PreflightConfig
-from safe.data.prepare import prepare_data
 from safe.errors import DataError
-from safe.experiments.context import Context
-from safe.experiments.data_preflight import METRICS, measure
+from safe.hearing.data.prepare import prepare_data
+from safe.hearing.experiments.data_preflight import METRICS, measure
+from safe.pipeline.context import Context
 from tests import tiny_data
 from tests.tiny_data import RATE, dataset, run_config, tone
 

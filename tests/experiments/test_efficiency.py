@@ -6,10 +6,10 @@ import pytest
 
 from safe.config import parse_run_config
 from safe.errors import ModelError
-from safe.experiments import efficiency
-from safe.experiments.efficiency import recommend
-from safe.experiments.runner import run_part
-from safe.models.safe_model import SafeModel
+from safe.hearing.experiments import efficiency
+from safe.hearing.experiments.efficiency import recommend
+from safe.hearing.models.safe_model import SafeModel
+from safe.pipeline.runner import run_part
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_run
 

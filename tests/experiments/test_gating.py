@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from safe.experiments import gating_cost
-from safe.experiments.evidence import Metrics
-from safe.experiments.gating import METRICS
-from safe.models.checkpoint import load_adapter
-from safe.models.gate_file import load_gate, read_gate
-from safe.training.opened import open_base
+from safe.hearing.experiments import gating_cost
+from safe.hearing.experiments.evidence import Metrics
+from safe.hearing.experiments.gating import METRICS
+from safe.hearing.models.checkpoint import load_adapter
+from safe.hearing.models.gate_file import load_gate, read_gate
+from safe.hearing.training.opened import open_base
 from tests.judging import decide, run, verdicts
 from tests.tiny_gating import AGAIN, EXPERIMENT, SHARED, VL, changed
 from tests.tiny_models import tiny_tone

@@ -10,17 +10,17 @@ from safe.digest import code_modules, parse_module
 
 HEAVY = {"torch", "torchvision", "transformers", "peft", "accelerate", "safetensors", "datasets"}
 LIGHT = [
-    "safe.experiments.runner",
-    "safe.experiments.curriculum",
-    "safe.experiments.sweep",
-    "safe.experiments.seeds",
+    "safe.pipeline.runner",
+    "safe.hearing.experiments.curriculum",
+    "safe.hearing.experiments.sweep",
+    "safe.hearing.experiments.seeds",
     "safe.gates.run",
     "safe.gates.token",
     "safe.gates.launching",
     "safe.gates.planning",
-    "safe.experiments.planned",
+    "safe.hearing.planned",
     "safe.report.page",
-    "safe.workflow",
+    "safe.pipeline.workflow",
 ]
 
 

@@ -9,10 +9,9 @@ from pydantic import ValidationError
 
 from safe.config import RetentionConfig
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.experiments import retention, retention_parts
-from safe.experiments.context import Context
-from safe.experiments.retention import METRICS
-from safe.experiments.retention_plan import (
+from safe.hearing.experiments import retention, retention_parts
+from safe.hearing.experiments.retention import METRICS
+from safe.hearing.experiments.retention_plan import (
     dearest_first,
     lambdas,
     parts,
@@ -20,7 +19,8 @@ from safe.experiments.retention_plan import (
     seeds_of,
     variants,
 )
-from safe.training.stage_a import StageA
+from safe.hearing.training.stage_a import StageA
+from safe.pipeline.context import Context
 from tests.judging import decide, run, verdicts
 
 EXPERIMENT = "09_retention"

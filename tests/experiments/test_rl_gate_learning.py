@@ -1,13 +1,14 @@
 """Which of the learned policies is taken: what validation can tell, and what it cannot."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from safe.config import PolicyConfig, load_run_config
-from safe.experiments.rl_gate_learning import (
+from safe.gates.schema import Interval
+from safe.gates.statistics import wilson
+from safe.hearing.experiments.rl_gate_learning import (
     FLOOR,
     Cost,
     Student,
@@ -19,11 +20,9 @@ from safe.experiments.rl_gate_learning import (
     prices_per_second,
     train,
 )
-from safe.gates.schema import Interval
-from safe.gates.statistics import wilson
-from safe.training.bandit import Evaluation, Outcomes, PolicyNet
+from safe.hearing.training.bandit import Evaluation, Outcomes, PolicyNet
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 ROWS = 800
 LIMIT = 0.02
 

@@ -9,10 +9,10 @@ import pytest
 
 from safe.config import SeedsConfig
 from safe.errors import ConfigError, EvidenceError
-from safe.experiments.runner import run_part
-from safe.experiments.seeds import METRICS
-from safe.experiments.seeds_plan import chosen, parts, seed_of
 from safe.files import write_json
+from safe.hearing.experiments.seeds import METRICS
+from safe.hearing.experiments.seeds_plan import chosen, parts, seed_of
+from safe.pipeline.runner import run_part
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_sweep import changed
 

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.experiments import sweep_parts
-from safe.experiments.runner import run_part, run_parts
-from safe.experiments.sweep import METRICS
-from safe.experiments.sweep_plan import cells, leg, let_through, part_name, rounds
-from safe.training.stage_a import StageA
+from safe.hearing.experiments import sweep_parts
+from safe.hearing.experiments.sweep import METRICS
+from safe.hearing.experiments.sweep_plan import cells, leg, let_through, part_name, rounds
+from safe.hearing.training.stage_a import StageA
+from safe.pipeline.runner import run_part, run_parts
 from tests.judging import decide, run, verdicts
 from tests.tiny_curriculum import forced
 from tests.tiny_sweep import changed

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safe.config import SweepConfig
 from safe.errors import ConfigError
-from safe.experiments.sweep_plan import (
+from safe.hearing.experiments.sweep_plan import (
     cells,
     leg,
     let_through,

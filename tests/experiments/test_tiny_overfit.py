@@ -5,19 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from safe.config import parse_run_config
-from safe.data.manifest import load_samples, write_manifest
 from safe.errors import DataError
-from safe.models.base import load_vlm
-from safe.models.checkpoint import load_adapter
-from safe.models.ear import load_ear
+from safe.hearing.data.manifest import load_samples, write_manifest
+from safe.hearing.models.base import load_vlm
+from safe.hearing.models.checkpoint import load_adapter
+from safe.hearing.models.ear import load_ear
 from tests.judging import decide, run, verdicts
+from tests.paths import ROOT
 from tests.tiny_run import make_learnable_run
 
 EXPERIMENT = "03_tiny_overfit"
@@ -84,7 +84,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from safe.config import load_run_config
-from safe.training.trainer import Trainer
+from safe.hearing.training.trainer import Trainer
 from tests.judging import run
 real = Trainer.step
 def dying(self, step):
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(config, measured, tmp_path):
     written.write_text(json.dumps(config.model_dump(mode="json")))
     died = subprocess.run(
         [sys.executable, "-c", KILLED, str(written), str(tmp_path / "03")],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "PYTHONPATH": "."},
         capture_output=True,
         check=False,
@@ -120,8 +120,8 @@ def test_features_are_shared_between_runs(config, measured, tmp_path, monkeypatc
     def nothing(*_):
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("safe.training.features.Features._see", nothing)
-    monkeypatch.setattr("safe.training.features.Features._hear", nothing)
+    monkeypatch.setattr("safe.hearing.training.features.Features._see", nothing)
+    monkeypatch.setattr("safe.hearing.training.features.Features._hear", nothing)
     values = config.model_dump(mode="json")
     values["tiny_overfit"]["steps"] = 1
     run(parse_run_config(values, "t"), EXPERIMENT, tmp_path / "03")

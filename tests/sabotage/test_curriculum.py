@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from safe.data.mixing import StageSampler
 from safe.files import write_json
-from safe.training.curriculum import Curriculum
-from safe.training.curriculum_log import Log
+from safe.hearing.data.mixing import StageSampler
+from safe.hearing.training.curriculum import Curriculum
+from safe.hearing.training.curriculum_log import Log
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 
 EXPERIMENT = "08_curriculum"

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from safe.evaluation import gate_curve
-from safe.experiments import gating_bench
-from safe.experiments.gating_bench import GateBench
-from safe.models.gating import (
+from safe.hearing.evaluation import gate_curve
+from safe.hearing.experiments import gating_bench
+from safe.hearing.experiments.gating_bench import GateBench
+from safe.hearing.models.gating import (
     POLICIES,
     EntropyGate,
     MarginGate,
     MaxProbabilityGate,
     UncertaintyGate,
 )
-from safe.models.safe_model import SafeModel
+from safe.hearing.models.safe_model import SafeModel
 from tests.judging import decide, run, verdicts
 from tests.tiny_gating import EXPERIMENT, changed
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from safe.evaluation import aggregate, vqa
-from safe.experiments.gating import GATE
-from safe.experiments.harness_bench import HarnessBench, Watched
-from safe.models.safe_model import SafeModel
-from safe.training import collate
+from safe.hearing.evaluation import aggregate, vqa
+from safe.hearing.experiments.gating import GATE
+from safe.hearing.experiments.harness_bench import HarnessBench, Watched
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training import collate
 from tests.judging import decide, run, verdicts
 from tests.tiny_harness import (
     EXPERIMENT,

@@ -7,11 +7,11 @@ import torch
 
 from safe.config import parse_run_config
 from safe.errors import TrainingError
-from safe.models.safe_model import SafeModel
-from safe.training import losses
-from safe.training.features import Features
-from safe.training.overfit import Overfit
-from safe.training.trainer import Trainer
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training import losses
+from safe.hearing.training.features import Features
+from safe.hearing.training.overfit import Overfit
+from safe.hearing.training.trainer import Trainer
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_learnable_run
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from safe.config import parse_run_config
-from safe.experiments import base_parity
-from safe.models import lora
-from safe.models.full_size import PLAN_ADAPTER, build_full_size
-from safe.models.safe_model import SafeModel
+from safe.hearing.experiments import base_parity
+from safe.hearing.models import lora
+from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
+from safe.hearing.models.safe_model import SafeModel
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_run
 

@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 
 from safe.config import DatasetConfig, RunConfig, WorldConfig
-from safe.data.audit import composition
-from safe.data.audit.base import connect
-from safe.data.mixing import StageSampler
-from safe.data.prepare import prepare_data
-from safe.experiments.context import Context
-from safe.experiments.data_preflight import audit_metrics, curriculum_metrics
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
 from safe.gates.schema import Decision, Judged, Measurement, Metric
-from safe.training import curriculum as machine
+from safe.hearing.data.audit import composition
+from safe.hearing.data.audit.base import connect
+from safe.hearing.data.mixing import StageSampler
+from safe.hearing.data.prepare import prepare_data
+from safe.hearing.experiments.data_preflight import audit_metrics, curriculum_metrics
+from safe.hearing.training import curriculum as machine
+from safe.pipeline.context import Context
+from tests.paths import ROOT
 from tests.tiny_data import run_config
 
-RULES = Path(__file__).parents[2] / "config" / "criteria" / "01_data_preflight.yaml"
+RULES = ROOT / "config" / "criteria" / "01_data_preflight.yaml"
 DATA = {
     "01.no_leakage",
     "01.files_load",

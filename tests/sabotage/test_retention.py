@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from safe.experiments import retention_parts
-from safe.experiments.retention_parts import ITEMS
-from safe.training import losses
-from safe.training.forced import Forced
-from safe.training.null_space import NullSpace
-from safe.training.stage_a import StageA
+from safe.hearing.experiments import retention_parts
+from safe.hearing.experiments.retention_parts import ITEMS
+from safe.hearing.training import losses
+from safe.hearing.training.forced import Forced
+from safe.hearing.training.null_space import NullSpace
+from safe.hearing.training.stage_a import StageA
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import forced
 

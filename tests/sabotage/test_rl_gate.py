@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 
-from safe.experiments import rl_gate, rl_gate_learning, rl_gate_parts
-from safe.models.policy import VIEWS
+from safe.hearing.experiments import rl_gate, rl_gate_learning, rl_gate_parts
+from safe.hearing.models.policy import VIEWS
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_policy import EXPERIMENT
 

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from safe.experiments import seeds_parts
-from safe.experiments.seeds_plan import parts
 from safe.files import write_json
-from safe.training.stage_a import StageA
+from safe.hearing.experiments import seeds_parts
+from safe.hearing.experiments.seeds_plan import parts
+from safe.hearing.training.stage_a import StageA
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import forced
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from safe.config import parse_run_config
-from safe.experiments import stage_a_bench, stage_a_pilot
-from safe.experiments.runner import run_parts
-from safe.models.safe_model import SafeModel
-from safe.training import collate, trainer
-from safe.training.features import Features
+from safe.hearing.experiments import stage_a_bench, stage_a_pilot
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training import collate, trainer
+from safe.hearing.training.features import Features
+from safe.pipeline.runner import run_parts
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_pilot_run
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safe.experiments import sweep_parts
-from safe.experiments.sweep_plan import cells
 from safe.files import write_json
-from safe.training.sampler import MixedBatches
+from safe.hearing.experiments import sweep_parts
+from safe.hearing.experiments.sweep_plan import cells
+from safe.hearing.training.sampler import MixedBatches
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import forced
 

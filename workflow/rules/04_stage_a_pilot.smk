@@ -24,8 +24,8 @@ rule pilot_04:
     threads: RUN.part_threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.experiments.stage_a_pilot_parts"),
-        code=RUN.code_of("safe.experiments.stage_a_pilot_parts"),
+        settings=RUN.settings_of("safe.hearing.experiments.stage_a_pilot_parts"),
+        code=RUN.code_of("safe.hearing.experiments.stage_a_pilot_parts"),
     shell:
         "safe part 04_stage_a_pilot {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
@@ -51,8 +51,8 @@ for number, names in enumerate(RUN.jobs(ABLATION_04, size=5)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings_of("safe.experiments.stage_a_pilot_parts"),
-            code=RUN.code_of("safe.experiments.stage_a_pilot_parts"),
+            settings=RUN.settings_of("safe.hearing.experiments.stage_a_pilot_parts"),
+            code=RUN.code_of("safe.hearing.experiments.stage_a_pilot_parts"),
         shell:
             "safe part 04_stage_a_pilot {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 

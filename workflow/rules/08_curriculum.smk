@@ -1,4 +1,4 @@
-from safe.experiments.curriculum_script import PARTS as PARTS_08
+from safe.hearing.experiments.curriculum_script import PARTS as PARTS_08
 
 for number, names in enumerate(RUN.jobs(PARTS_08, size=2)):
 
@@ -21,8 +21,8 @@ for number, names in enumerate(RUN.jobs(PARTS_08, size=2)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings_of("safe.experiments.curriculum_parts"),
-            code=RUN.code_of("safe.experiments.curriculum_parts"),
+            settings=RUN.settings_of("safe.hearing.experiments.curriculum_parts"),
+            code=RUN.code_of("safe.hearing.experiments.curriculum_parts"),
         shell:
             "safe part 08_curriculum {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 

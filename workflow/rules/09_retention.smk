@@ -1,4 +1,4 @@
-from safe.experiments import retention_plan
+from safe.hearing.experiments import retention_plan
 
 PARTS_09 = retention_plan.dearest_first(RUN.config)
 
@@ -20,8 +20,8 @@ rule start_09:
     threads: RUN.part_threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.experiments.retention_parts"),
-        code=RUN.code_of("safe.experiments.retention_parts"),
+        settings=RUN.settings_of("safe.hearing.experiments.retention_parts"),
+        code=RUN.code_of("safe.hearing.experiments.retention_parts"),
     shell:
         "safe part 09_retention start --config {params.config:q} 2>&1 | tee {log:q}"
 
@@ -48,8 +48,8 @@ for number, names in enumerate(RUN.jobs(PARTS_09, size=2)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings_of("safe.experiments.retention_parts"),
-            code=RUN.code_of("safe.experiments.retention_parts"),
+            settings=RUN.settings_of("safe.hearing.experiments.retention_parts"),
+            code=RUN.code_of("safe.hearing.experiments.retention_parts"),
         shell:
             "safe part 09_retention {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 

@@ -1,4 +1,4 @@
-from safe.experiments import sweep_plan
+from safe.hearing.experiments import sweep_plan
 
 ROUNDS_10 = sweep_plan.rounds(RUN.config.sweep)
 
@@ -31,8 +31,8 @@ for turn, round_10 in enumerate(ROUNDS_10):
             params:
                 names=names,
                 config=RUN_CONFIG,
-                settings=RUN.settings_of("safe.experiments.sweep_parts"),
-                code=RUN.code_of("safe.experiments.sweep_parts"),
+                settings=RUN.settings_of("safe.hearing.experiments.sweep_parts"),
+                code=RUN.code_of("safe.hearing.experiments.sweep_parts"),
             shell:
                 "safe part 10_sweep {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 

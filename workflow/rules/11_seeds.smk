@@ -1,4 +1,4 @@
-from safe.experiments import seeds_plan
+from safe.hearing.experiments import seeds_plan
 
 PARTS_11 = seeds_plan.parts(RUN.config)
 
@@ -24,8 +24,8 @@ for number, names in enumerate(RUN.jobs(PARTS_11, size=1)):
         params:
             names=names,
             config=RUN_CONFIG,
-            settings=RUN.settings_of("safe.experiments.seeds_parts"),
-            code=RUN.code_of("safe.experiments.seeds_parts"),
+            settings=RUN.settings_of("safe.hearing.experiments.seeds_parts"),
+            code=RUN.code_of("safe.hearing.experiments.seeds_parts"),
         shell:
             "safe part 11_seeds {params.names:q} --config {params.config:q} 2>&1 | tee {log:q}"
 

@@ -1,4 +1,4 @@
-from safe.experiments import rl_gate_plan
+from safe.hearing.experiments import rl_gate_plan
 
 PARTS_12 = rl_gate_plan.trainings(RUN.config)
 
@@ -21,8 +21,8 @@ rule parts_12:
     threads: RUN.part_threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.experiments.rl_gate_parts"),
-        code=RUN.code_of("safe.experiments.rl_gate_parts"),
+        settings=RUN.settings_of("safe.hearing.experiments.rl_gate_parts"),
+        code=RUN.code_of("safe.hearing.experiments.rl_gate_parts"),
     shell:
         "safe part 12_rl_gate {wildcards.part:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
@@ -40,8 +40,8 @@ rule outcomes_12:
         "../../environment.yml"
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.experiments.rl_gate_parts"),
-        code=RUN.code_of("safe.experiments.rl_gate_parts"),
+        settings=RUN.settings_of("safe.hearing.experiments.rl_gate_parts"),
+        code=RUN.code_of("safe.hearing.experiments.rl_gate_parts"),
     shell:
         "safe part 12_rl_gate outcomes --config {params.config:q} 2>&1 | tee {log:q}"
 

@@ -15,8 +15,8 @@ rule prepare_data:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.data.prepare"),
-        code=RUN.code_of("safe.data.prepare"),
+        settings=RUN.settings_of("safe.hearing.data.prepare"),
+        code=RUN.code_of("safe.hearing.data.prepare"),
     shell:
         "safe prepare-data --config {params.config:q} 2>&1 | tee {log:q}"
 
@@ -36,8 +36,8 @@ rule prepare_base:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.training.prepare_base"),
+        settings=RUN.settings_of("safe.hearing.training.prepare_base"),
         weights=RUN.weights,
-        code=RUN.code_of("safe.training.prepare_base"),
+        code=RUN.code_of("safe.hearing.training.prepare_base"),
     shell:
         "safe prepare-base --config {params.config:q} 2>&1 | tee {log:q}"

@@ -17,7 +17,7 @@ rule prepare_features:
     threads: RUN.config.threads
     params:
         config=RUN_CONFIG,
-        settings=RUN.settings_of("safe.training.prepare_features"),
-        code=RUN.code_of("safe.training.prepare_features"),
+        settings=RUN.settings_of("safe.hearing.training.prepare_features"),
+        code=RUN.code_of("safe.hearing.training.prepare_features"),
     shell:
         "safe prepare-features --config {params.config:q} 2>&1 | tee {log:q}"

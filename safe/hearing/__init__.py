@@ -1,0 +1,1 @@
+"""The pipeline `hearing`: audio for a frozen vision-language model."""

@@ -1,0 +1,98 @@
+"""AudioCaps: `{split}.csv` with `audiocap_id,youtube_id,start_time,caption`.
+
+Several rows of one clip (val and test have five) become one Sample whose `answers` are the
+references. The sound lies in `audio/{youtube_id}_{start}` as wav, flac, ogg or mp3.
+An extra column `difficulty` is honoured; without it the length of the captions decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+from safe.errors import DataError
+from safe.hearing.data.layouts.base import (
+    AUDIO_SUFFIXES,
+    ReadJob,
+    check_difficulty,
+    check_name,
+    majority,
+    repeated_id,
+)
+from safe.hearing.data.layouts.tables import read_table
+from safe.hearing.data.sample import Difficulty, MediaRef, Sample
+
+COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
+PROMPT = "What do you hear?"
+OPTIONS = {
+    "audio": "path of a clip's sound, from {youtube_id} and {start}; suffix optional",
+    "events": "AVE-style Annotations.txt whose VideoID is the youtube_id",
+    "prompt": f"question put for a caption (default: {PROMPT})",
+}
+
+
+@dataclass(slots=True)
+class _Clip:
+    first_id: str
+    captions: list[str] = field(default_factory=list)
+    difficulty: str = ""
+
+
+def _by_length(captions: list[str]) -> Difficulty:
+    """easy up to 7 words on average, medium up to 12 (AudioCaps' own mean is about 9)."""
+    words = sum(len(c.split()) for c in captions) / len(captions)
+    return "easy" if words <= 7 else "medium" if words <= 12 else "hard"
+
+
+def read(job: ReadJob) -> Iterator[Sample]:
+    """Samples in order of each clip's first row. Holds one split's captions in memory."""
+    path = job.annotation(f"{job.native}.csv")
+    clips: dict[tuple[str, int], _Clip] = {}
+    seen: set[str] = set()
+    for line, row in read_table(path, COLUMNS):
+        native = check_name(row["audiocap_id"].strip(), where=path, line=line, key="audiocap_id")
+        if native in seen:
+            raise repeated_id(native, path, line, "audiocap_id")
+        seen.add(native)
+        youtube = check_name(row["youtube_id"].strip(), where=path, line=line, key="youtube_id")
+        start, caption = row["start_time"].strip(), row["caption"].strip()
+        if not start.isdecimal():
+            raise DataError(
+                f"{start!r} is not a whole number of seconds",
+                where=path,
+                line=line,
+                key="start_time",
+                mend="correct the broken row",
+            )
+        if not caption:
+            raise DataError(
+                "the caption is empty",
+                where=path,
+                line=line,
+                key="caption",
+                mend="give the clip a caption or remove the row",
+            )
+        clip = clips.setdefault((youtube, int(start)), _Clip(native))
+        clip.captions.append(caption)
+        clip.difficulty = clip.difficulty or row.get("difficulty", "").strip()
+        if clip.difficulty:
+            check_difficulty(clip.difficulty, where=path, line=line)
+    pattern = job.option("audio", "audio/{youtube_id}_{start}")
+    prompt = job.option("prompt", PROMPT)
+    for (youtube, begin), clip in clips.items():
+        difficulty = cast(Difficulty, clip.difficulty) or _by_length(clip.captions)
+        yield Sample(
+            id=job.sample_id(clip.first_id),
+            dataset=job.config.name,
+            split=job.split,
+            task="caption",
+            question=prompt,
+            question_type="caption",
+            answers=tuple(clip.captions),
+            answer=majority(clip.captions),
+            source=f"youtube:{youtube}@{begin}",
+            audio=MediaRef(job.media(pattern, AUDIO_SUFFIXES, youtube_id=youtube, start=begin)),
+            difficulty=difficulty,
+            events=job.events_of(youtube),
+        )

@@ -1,0 +1,59 @@
+"""AVE's `Annotations.txt`: audio-visual events with their times in a clip.
+
+One header line, then `Category&VideoID&Quality&StartTime&EndTime`; times are seconds of the clip.
+Attached to samples of another layout by `options.events`. An optional sixth column `Modality`
+(audio, visual or both) says where the event can be perceived; AVE's own are all `both`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal, cast
+
+from safe.errors import DataError
+from safe.hearing.data.layouts.tables import read_table
+from safe.hearing.data.sample import Event
+
+Modality = Literal["audio", "visual", "both"]
+COLUMNS = ("Category", "VideoID", "Quality", "StartTime", "EndTime")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def read_events(path: Path) -> dict[str, list[Event]]:
+    """Events by VideoID, in order of time.
+
+    Raises:
+        DataError: no such file, a broken row, or times that are no interval.
+    """
+    events: dict[str, list[Event]] = {}
+    for line, row in read_table(path, COLUMNS, delimiter="&", quoted=False):
+        start, end = _seconds(row["StartTime"]), _seconds(row["EndTime"])
+        if not (math.isfinite(end) and 0 <= start < end):
+            raise DataError(
+                f"{row['StartTime']} to {row['EndTime']} is not an interval in seconds",
+                where=path,
+                line=line,
+                key="StartTime",
+                mend="StartTime and EndTime must be seconds with 0 <= start < end",
+            )
+        modality = row.get("Modality", "both")
+        if modality not in ("audio", "visual", "both"):
+            raise DataError(
+                f"unknown modality {modality!r}",
+                where=path,
+                line=line,
+                key="Modality",
+                mend="use audio, visual or both",
+            )
+        event = Event(row["Category"].strip(), start, end, cast(Modality, modality))
+        events.setdefault(row["VideoID"].strip(), []).append(event)
+    for found in events.values():
+        found.sort(key=lambda e: (e.start, e.end, e.label))
+    return events

@@ -1,0 +1,248 @@
+"""What every layout's reader is given, and the checks they share."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Any, Literal, Protocol, cast
+
+from safe.config import DatasetConfig
+from safe.errors import DataError
+from safe.hearing.data.sample import Difficulty, Event, Sample
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+DIFFICULTIES = ("easy", "medium", "hard")
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.+-]*\Z")
+_PART = re.compile(r"(?!\.\.?(?:/|\Z))[^/\x00]+(?:/(?!\.\.?(?:/|\Z))[^/\x00]+)*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something odd in what was published that reading survives; shown, never hidden."""
+
+    dataset: str
+    split: str
+    what: str
+    where: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class ReadJob:
+    """One split of one dataset being read.
+
+    Attributes:
+        config: the dataset's settings.
+        split: our name of the split; `native` is the dataset's own.
+        problems: what the reader noticed and survived.
+    """
+
+    config: DatasetConfig
+    split: Literal["train", "val", "test"]
+    native: str
+    problems: list[Problem]
+    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _events: dict[str, list[Event]] | None = None
+    _root: str = ""
+
+    def __post_init__(self) -> None:
+        self._root = str(self.config.root.absolute())
+
+    def annotation(self, default: str, key: str | None = None) -> Path:
+        """The split's annotation file: `annotations[key]` of the config, else `default`.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        key = key or self.split
+        path = self.config.annotations.get(key)
+        path = self.config.root / (default if path is None else path)
+        if not path.is_file():
+            raise DataError(
+                f"the annotation file of split {self.split!r} is missing",
+                where=path,
+                key=f"datasets.{self.config.name}.annotations.{key}",
+                mend="check `root` and `splits`, or name the file in `annotations`",
+            )
+        return path
+
+    def option(self, name: str, default: Any) -> Any:
+        """`options[name]`, of the type of `default`."""
+        value = self.config.options.get(name, default)
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        if default is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise DataError(
+                f"expected {type(default).__name__}, found {value!r}",
+                where=f"dataset {self.config.name}",
+                key=f"options.{name}",
+                mend="correct the value in the run config",
+            )
+        return value
+
+    def sample_id(self, native: str | int) -> str:
+        return f"{self.config.name}/{self.split}/{native}"
+
+    def note(self, what: str, where: Path, items: Iterable[str]) -> None:
+        """Record a problem with its count and first examples, when there is any item."""
+        items = list(items)
+        if items:
+            self.problems.append(
+                Problem(
+                    self.config.name, self.split, what, str(where), len(items), tuple(items[:5])
+                )
+            )
+
+    def media(self, pattern: str, suffixes: tuple[str, ...], **fields: object) -> Path:
+        """The media file that `pattern` names below the root.
+
+        A pattern without suffix takes the first of `suffixes` that exists; when none does, the
+        path with the first suffix is returned and the file is later counted as missing.
+        """
+        relative = fill_pattern(pattern, self.config.name, fields)
+        folder, _, name = os.path.join(self._root, relative).rpartition("/")
+        if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:
+            return Path(folder, name)
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._listed[folder] = frozenset()
+        names = self._listed[folder]
+        suffix = next((s for s in suffixes if name + s in names), suffixes[0])
+        return Path(f"{folder}/{name}{suffix}")
+
+    def events_of(self, key: str) -> tuple[Event, ...]:
+        """Events that the file of `options.events` gives for the media `key`."""
+        if self._events is None:
+            from safe.hearing.data.layouts.ave import read_events
+
+            name = self.option("events", "")
+            inside = self.config.root / name
+            self._events = read_events(inside if inside.is_file() else Path(name)) if name else {}
+        return tuple(self._events.get(key, ()))
+
+
+class Reader(Protocol):
+    """A layout: `OPTIONS` it understands and `read`."""
+
+    OPTIONS: dict[str, str]
+
+    def read(self, job: ReadJob) -> Iterator[Sample]: ...
+
+
+@cache
+def _fields_of(pattern: str) -> tuple[str, ...] | None:
+    """The replacement fields of a pattern, or None when it is no format string."""
+    try:
+        return tuple(n for _, n, _, _ in Formatter().parse(pattern) if n is not None)
+    except ValueError:
+        return None
+
+
+def fill_pattern(pattern: str, dataset: str, fields: dict[str, object]) -> str:
+    """`pattern.format(**fields)` with only plain fields, refused when it leaves the root."""
+    names = _fields_of(pattern)
+    unknown = [pattern] if names is None else [name for name in names if name not in fields]
+    try:
+        text = "" if unknown else pattern.format(**fields)
+    except (ValueError, IndexError, KeyError):
+        text = ""
+    if unknown or not _PART.match(text):
+        raise DataError(
+            f"the media pattern {pattern!r} cannot be used"
+            + (f": unknown field {unknown[0]!r}" if unknown else f": it gives {text!r}"),
+            where=f"dataset {dataset}",
+            key="options",
+            mend=f"use only {{{'}, {'.join(fields)}}} and a path below the dataset's root",
+        )
+    return text
+
+
+def check_name(value: object, *, where: Path, key: str, line: int | None = None) -> str:
+    """`value` as a part of a file name.
+
+    Raises:
+        DataError: empty, a path, or anything that could leave the dataset's folder.
+    """
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not _NAME.match(text) or ".." in text:
+        raise DataError(
+            f"the id {value!r} is not a plain name",
+            where=where,
+            line=line,
+            key=key,
+            mend="ids may hold letters, digits, `_`, `-`, `.` and `+`, and no path",
+        )
+    return text
+
+
+def check_difficulty(value: object, *, where: Path, line: int | None = None) -> Difficulty:
+    """A difficulty written by the dataset itself."""
+    if value not in DIFFICULTIES:
+        raise DataError(
+            f"unknown difficulty {value!r}",
+            where=where,
+            line=line,
+            key="difficulty",
+            mend=f"use one of {', '.join(DIFFICULTIES)}",
+        )
+    return cast(Difficulty, value)
+
+
+def need(row: Any, key: str, kind: type | tuple[type, ...], where: Path, line: int) -> Any:
+    """`row[key]` of type `kind`, or a DataError that names file, line and key."""
+    if not isinstance(row, dict) or key not in row:
+        raise DataError(
+            f"the key {key!r} is missing",
+            where=where,
+            line=line,
+            key=key,
+            mend="the file is not in the layout the dataset's authors publish, or is damaged",
+        )
+    value = row[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        names = kind.__name__ if isinstance(kind, type) else " or ".join(k.__name__ for k in kind)
+        raise DataError(
+            f"expected {names}, found {json.dumps(value)[:60]}",
+            where=where,
+            line=line,
+            key=key,
+            mend="correct the value at that line",
+        )
+    return value
+
+
+def repeated_id(native: object, where: Path, line: int, key: str) -> DataError:
+    return DataError(
+        f"the id {native} is used by two rows",
+        where=where,
+        line=line,
+        key=key,
+        mend="remove or renumber one of them; an id must name one row",
+    )
+
+
+def majority(answers: Sequence[str]) -> str:
+    """The most common answer; among equals the one given first."""
+    if len(answers) == 1:
+        return answers[0]
+    counts = Counter(answers)
+    return max(counts, key=counts.__getitem__)  # max keeps the first of equals
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"

@@ -1,0 +1,106 @@
+"""Which parameters train, which are frozen, and whether the frozen ones stayed what they were."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.models.weights import tensor_digests
+
+# What may train, by name within SafeModel; each pattern must have at least one parameter.
+DECLARED = {
+    "projector": r"projector\..+",
+    "LoRA A": r"adapted\..+\.lora_A\.default\.weight",
+    "LoRA B": r"adapted\..+\.lora_B\.default\.weight",
+}
+
+
+def frozen_tensors(model: SafeModel) -> dict[str, Tensor]:
+    """Parameters and saved buffers of the base and the ear, by name.
+
+    The LoRA twin is looked at too: a weight of the twin that is not the base's own tensor is
+    listed under its own name, so that a copy put in its place is seen.
+    """
+    found = {f"base.{n}": t for n, t in model.base.state_dict(keep_vars=True).items()}
+    found |= {f"ear.{n}": t for n, t in model.ear_model.state_dict(keep_vars=True).items()}
+    known = {id(t) for t in found.values()}
+    for name, weight in model.adapted.named_parameters():
+        if id(weight) not in known and not _declared(f"adapted.{name}"):
+            found[f"twin.{name}"] = weight
+    return found
+
+
+def _declared(name: str) -> str | None:
+    return next((kind for kind, p in DECLARED.items() if re.fullmatch(p, name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The verdict over the frozen tensors.
+
+    Attributes:
+        share: of the frozen elements that ask for no gradient and did not change; 1 if all.
+        tensors: how many tensors were looked at.
+        thawed, changed: names of the offenders.
+    """
+
+    share: float
+    tensors: int
+    thawed: list[str]
+    changed: list[str]
+
+
+def audit_frozen(model: SafeModel, step: Callable[[], None]) -> Frozen:
+    """Digest everything frozen, run a real training step, and look again."""
+    before = frozen_tensors(model)
+    digests = tensor_digests(before.items())
+    step()
+    after = frozen_tensors(model)
+    now = tensor_digests(after.items())
+    names = sorted({*before, *after})
+    thawed = [n for n in names if n in after and after[n].requires_grad]
+    changed = [n for n in names if digests.get(n) != now.get(n)]
+    sizes = {n: (after.get(n, before.get(n))).numel() for n in names}  # type: ignore[union-attr]
+    bad = sum(sizes[n] for n in {*thawed, *changed})
+    return Frozen(1 - bad / sum(sizes.values()), len(names), thawed, changed)
+
+
+def unexpected_trainable(model: SafeModel) -> list[str]:
+    """What is wrong with the set of trainable parameters, one line each; empty if nothing is."""
+    faults, seen = [], set()
+    for name, weight in model.named_parameters():
+        kind = _declared(name)
+        if kind is not None:
+            seen.add(kind)
+        if weight.requires_grad and kind is None:
+            faults.append(f"{name} trains and is not declared")
+        elif not weight.requires_grad and kind is not None:
+            faults.append(f"{name} is declared and frozen")
+    return faults + [f"no parameter of the {kind}" for kind in DECLARED if kind not in seen]
+
+
+def count(parameters: Mapping[str, nn.Parameter]) -> int:
+    """Scalars in the parameters."""
+    return sum(p.numel() for p in parameters.values())
+
+
+def parameter_table(model: SafeModel) -> list[dict[str, str | int]]:
+    """Trainable and frozen scalars by part of the model: `module, trainable, frozen`."""
+    table: dict[str, list[int]] = {}
+    for name, weight in model.named_parameters():
+        parts = name.split(".")
+        if parts[0] == "adapted":
+            group = "lora." + next((p for p in reversed(parts) if p.endswith("_proj")), parts[-3])
+        else:
+            group = ".".join(parts[:2] if parts[0] in ("base", "ear_model") else parts[:1])
+        table.setdefault(group, [0, 0])[0 if weight.requires_grad else 1] += weight.numel()
+    rows: list[dict[str, str | int]] = [
+        {"module": group, "trainable": trains, "frozen": rests}
+        for group, (trains, rests) in table.items()
+    ]
+    totals = [sum(c) for c in zip(*table.values(), strict=True)]
+    return [*rows, {"module": "total", "trainable": totals[0], "frozen": totals[1]}]

@@ -1,0 +1,128 @@
+"""What experiments share in stating what they saw: metrics, tables, plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from safe.files import atomic
+from safe.gates.schema import Interval, Metric
+from safe.gates.statistics import paired_difference
+from safe.pipeline.context import Context
+
+
+class Metrics:
+    """Makes the metrics that a module declares in its METRICS."""
+
+    def __init__(self, declared: Mapping[str, Mapping[str, Any]]) -> None:
+        self.declared = declared
+
+    def measured(
+        self,
+        name: str,
+        value: float,
+        n: int,
+        *,
+        ci: Interval | None = None,
+        per_item: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Metric:
+        """A number that was measured on `n` items."""
+        return Metric(
+            name=name,
+            value=value,
+            unit=str(self.declared[name]["unit"]),
+            n=n,
+            provenance="measured",
+            ci=ci,
+            per_item=per_item,
+            detail=dict(detail or {}),
+        )
+
+    def missing(self, name: str, why: str, n: int = 0) -> Metric:
+        """A number that could not be measured, and why."""
+        return Metric(
+            name=name,
+            value=None,
+            unit=str(self.declared[name]["unit"]),
+            n=n,
+            provenance="unavailable",
+            reason=why,
+        )
+
+    def difference(
+        self,
+        name: str,
+        ours: Sequence[bool],
+        theirs: Sequence[bool],
+        sources: Sequence[str],
+        *,
+        seed: int,
+        identical: bool = False,
+        per_item: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Metric:
+        """mean(ours - theirs) of right answers to the same items, resampled by source.
+
+        Args:
+            identical: the outputs themselves were compared and are equal bit for bit.
+        """
+        left, right = [float(o) for o in ours], [float(t) for t in theirs]
+        try:
+            interval = paired_difference(
+                left, right, seed=seed, clusters=sources, identical_outputs=identical
+            )
+        except ValueError as error:
+            return self.missing(name, str(error), len(left))
+        shares = {"accuracies": [sum(left) / len(left), sum(right) / len(right)]}
+        return self.measured(
+            name,
+            (sum(left) - sum(right)) / len(left),
+            len(left),
+            ci=interval,
+            per_item=per_item,
+            detail={**shares, **(detail or {})},
+        )
+
+
+def worst(found: Mapping[str, Metric]) -> Metric:
+    """The metric whose interval reaches highest, with all of them in its detail."""
+    for metric in found.values():
+        if metric.provenance != "measured":
+            return metric
+    bounds = {name: m.ci.high for name, m in found.items() if m.ci is not None}
+    name = max(bounds, key=lambda n: bounds[n])
+    highest = found[name]
+    detail = dict(highest.detail) | {"worst": name, "upper_bounds": bounds}
+    return highest.model_copy(update={"detail": detail})
+
+
+def write_table(context: Context, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a Parquet table into the experiment's folder, as evidence."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with atomic(context.folder / name) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+    context.evidence.append(name)
+
+
+def figure(width: float, height: float, columns: int = 1) -> Any:
+    """(figure, axes) of matplotlib, without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(1, columns, figsize=(width, height), layout="constrained")
+
+
+def save_figure(context: Context, drawn: Any, name: str) -> None:
+    """Write plots/NAME.png into the experiment's folder, and let go of the figure."""
+    from matplotlib import pyplot
+
+    path = f"plots/{name}.png"
+    with atomic(context.folder / path) as temporary:
+        drawn.savefig(temporary, dpi=120, format="png")
+    pyplot.close(drawn)
+    context.plots.append(path)

@@ -1,0 +1,71 @@
+"""What trainings on the same rows share: frozen models, their cached outputs, teacher and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any
+
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.collate import TextEncoder
+from safe.hearing.training.features import Features
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.stage_a import select_stage_a
+from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.trainer import StepRecord
+from safe.pipeline.context import Context
+
+
+class TrainingBench:
+    """Opened once for all parts of a job.
+
+    Args:
+        rows: of Stage A, at most; None: as many as the config says.
+    """
+
+    def __init__(self, context: Context, *, rows: int | None = None) -> None:
+        config = self.config = context.config
+        self.manifest = context.manifest
+        use_threads(config)
+        self.opened = open_base(config)
+        kind = self.opened.build(config, seed=config.seed).projector.input_kind
+        self.features = Features(self.opened, config.cache, kind)
+        self.encoder = TextEncoder(self.opened.vlm, self.opened.processor)
+        self.teacher = Teacher(self.features, self.encoder, config.cache)
+        own = config.stage_a.model_copy(update={} if rows is None else {"rows": rows})
+        self.rows = select_stage_a(
+            config.model_copy(update={"stage_a": own}), self.manifest, self.features, self.encoder
+        )
+
+    def feeder(self, model: SafeModel) -> Feeder:
+        """Rows into batches for `model`."""
+        return Feeder(model, self.features, self.encoder)
+
+
+class Looks:
+    """Looks at a model while it is trained, as it answers; a checkpoint keeps what was seen.
+
+    Args:
+        at: after how many steps.
+        look: number of steps taken -> what is noted.
+    """
+
+    def __init__(
+        self, model: SafeModel, at: Container[int], look: Callable[[int], dict[str, Any]]
+    ) -> None:
+        self.model, self.at, self.look = model, at, look
+        self.seen: list[dict[str, Any]] = []
+
+    def __call__(self, record: StepRecord) -> None:
+        if record.step + 1 in self.at:
+            self.model.eval()
+            self.seen.append(self.look(record.step + 1))
+            self.model.train()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"seen": self.seen}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.seen = [dict(row) for row in state["seen"]]

@@ -1,0 +1,1 @@
+"""The miniature: a generated world, released models, and how they are trained."""

@@ -1,0 +1,76 @@
+"""What a miniature is trained on: a protocol that the world and the digits fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import ClapFeatureExtractor
+
+from safe.hearing.data.sample import Sample
+from safe.hearing.miniature.base.ear import Hearing
+from safe.hearing.miniature.base.language import Asked
+from safe.hearing.miniature.base.vision import Augment
+
+CHUNK = 256
+
+
+class Seen(Protocol):
+    """Pictures, what stands in their cells, and questions about them."""
+
+    @property
+    def images(self) -> Sequence[Image.Image]: ...
+    @property
+    def cells(self) -> Tensor: ...
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+    @property
+    def asked(self) -> list[Asked]: ...
+    @property
+    def described(self) -> list[Asked]:
+        """Descriptions to read before the questions; may be empty."""
+
+
+class Material(Protocol):
+    """Pretraining data, the same for the same seed, of none of the run's val or test media."""
+
+    name: str
+    augment: Augment | None
+
+    def digest(self) -> str:
+        """Of everything the material is made of besides code: settings and files."""
+
+    def vlm_texts(self) -> list[str]:
+        """Every word the language model must know."""
+
+    def ear_texts(self) -> list[str]:
+        """Every word the ear's text tower must know."""
+
+    def seen(self) -> Seen: ...
+
+    def heard(self, extractor: ClapFeatureExtractor) -> Hearing: ...
+
+    def zero_shot(self, samples: Sequence[Sample]) -> tuple[list[str], list[tuple[Sample, int]]]:
+        """Class prompts, and the samples that have one of these classes, with its number."""
+
+
+def pixels_of(images: Sequence[Image.Image], image_processor) -> Tensor:  # type: ignore[no-untyped-def]
+    """(N, 3, H, W) float32, as the processor hands pictures to the model."""
+    parts = [
+        image_processor(list(images[at : at + CHUNK]), return_tensors="pt")["pixel_values"]
+        for at in range(0, len(images), CHUNK)
+    ]
+    return torch.cat(parts).float()
+
+
+def stack_waves(waves: Sequence[np.ndarray], samples: int) -> Tensor:
+    """(N, samples) float32: cut at the end, or filled with silence."""
+    stacked = torch.zeros(len(waves), samples)
+    for row, wave in zip(stacked, waves, strict=True):
+        kept = torch.from_numpy(np.asarray(wave[:samples], dtype=np.float32))
+        row[: len(kept)] = kept
+    return stacked

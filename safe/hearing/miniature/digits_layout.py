@@ -1,0 +1,242 @@
+"""Real recordings of spoken digits beside real handwriting.
+
+Recordings: `recordings/{digit}_{speaker}_{take}.wav` of the Free Spoken Digit Dataset; takes 0-4
+are its official test split, 5-9 are our val, the rest train. Handwriting: the 1,797 images of
+scikit-learn's `load_digits` (8 x 8, 0 to 16), dealt to the splits by a seeded shuffle within each
+digit, written once as PNG. No recording and no image is in two splits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe.errors import DataError
+from safe.files import atomic
+from safe.hearing.data.layouts.base import ReadJob
+from safe.hearing.data.sample import Difficulty, Event, MediaRef, Sample, Task
+
+OPTIONS = {
+    "images_dir": "folder the handwriting is written to as PNG (default cache/handwritten_digits)",
+    "seed": "seed of the split of images and of the pairs (default 0)",
+    "image_size": "side of the PNG in pixels (default 32)",
+    "pairs": "audio-visual questions of each kind and recording (default 1)",
+}
+# fmt: off
+WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+)
+# fmt: on
+QUESTIONS = {
+    "written": "What digit is written?",
+    "parity": "Is the written digit odd or even?",
+    "size": "Is the written digit greater than four?",
+    "spoken": "What digit is spoken?",
+    "speaker": "Who is speaking?",
+    "over_five": "Is the spoken digit greater than five?",
+    "over_seven": "Is the spoken digit greater than seven?",
+    "match": "Do the written and the spoken digit match?",
+    "sum": "What is the sum of the written and the spoken digit?",
+}
+SPLITS = ("train", "val", "test")
+SHARES = (0.7, 0.15)  # of the images for train and val; the rest is test
+_NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav\Z")
+
+
+class Recording(NamedTuple):
+    digit: int
+    speaker: str
+    take: int
+
+    @property
+    def stem(self) -> str:
+        return f"{self.digit}_{self.speaker}_{self.take}"
+
+    @property
+    def split(self) -> str:
+        return "test" if self.take < 5 else "val" if self.take < 10 else "train"
+
+
+def list_recordings(folder: Path) -> list[Recording]:
+    """Every recording of the folder, sorted.
+
+    Raises:
+        DataError: no such folder, or a wav file whose name is not of the dataset's form.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            "the folder of recordings is missing",
+            where=folder,
+            mend="git clone https://github.com/Jakobovski/free-spoken-digit-dataset there",
+        )
+    found = []
+    for path in folder.glob("*.wav"):
+        match = _NAME.match(path.name)
+        if match is None:
+            raise DataError(
+                f"the name {path.name!r} is not {{digit}}_{{speaker}}_{{take}}.wav",
+                where=folder,
+                mend="remove the file or give it a name of that form",
+            )
+        found.append(Recording(int(match[1]), match[2], int(match[3])))
+    return sorted(found)
+
+
+def split_images(targets: NDArray[np.int64], seed: int) -> dict[str, NDArray[np.int64]]:
+    """Indices of the images of each split: a seeded shuffle within each digit."""
+    parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in SPLITS}
+    rng = np.random.default_rng([seed, 1])
+    for digit in range(10):
+        order = rng.permutation(np.flatnonzero(targets == digit))
+        cuts = np.cumsum([round(share * len(order)) for share in SHARES])
+        for name, part in zip(SPLITS, np.split(order, cuts), strict=True):
+            parts[name].append(part)
+    return {name: np.sort(np.concatenate(p)) for name, p in parts.items()}
+
+
+def write_images(folder: Path, images: NDArray[np.float64], size: int) -> None:
+    """Write every image as `{index:04d}_{size}.png`; those already there are kept."""
+    from PIL import Image
+
+    for index, image in enumerate(images):
+        path = folder / f"{index:04d}_{size}.png"
+        if not path.exists():
+            grey = Image.fromarray(np.round(image * (255 / 16)).astype(np.uint8))
+            with atomic(path) as temporary:
+                grey.resize((size, size), Image.Resampling.BICUBIC).save(temporary, format="PNG")
+
+
+def read_digit(digit: int) -> dict[str, str]:
+    """Question kind -> answer of what is asked about a written digit alone."""
+    return {
+        "written": WORDS[digit],
+        "parity": "odd" if digit % 2 else "even",
+        "size": "yes" if digit > 4 else "no",
+    }
+
+
+def hear_digit(digit: int, speaker: str) -> dict[str, str]:
+    """Question kind -> answer of what is asked about a recording alone.
+
+    A guess is right in 10 to 80 % of the questions, depending on the kind: how much there is to
+    gain by listening differs.
+    """
+    return {
+        "spoken": WORDS[digit],
+        "speaker": speaker,
+        "over_five": "yes" if digit > 5 else "no",
+        "over_seven": "yes" if digit > 7 else "no",
+    }
+
+
+def _lengths(folder: Path, recordings: list[Recording]) -> dict[Recording, float]:
+    """Seconds of each recording by its header; one that has none is left to the media scan."""
+    import soundfile
+
+    lengths = {}
+    for recording in recordings:
+        try:
+            info = soundfile.info(folder / f"{recording.stem}.wav")
+        except (soundfile.LibsndfileError, RuntimeError):
+            continue
+        if info.duration > 0:
+            lengths[recording] = round(info.duration, 4)
+    return lengths
+
+
+def _sum_pairs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
+    """(spoken, written) with every sum equally often: the sum cannot be guessed from its prior."""
+    sums = rng.permutation(np.arange(count) % 19)
+    pairs = []
+    for total in sums:
+        low, high = max(0, total - 9), min(9, total)
+        spoken = int(rng.integers(low, high + 1))
+        pairs.append((spoken, int(total) - spoken))
+    return pairs
+
+
+def read(job: ReadJob) -> Iterator[Sample]:
+    """Questions about pictures (vl), recordings (audio) and pairs of them (av) of one split."""
+    from sklearn.datasets import load_digits
+
+    if job.native not in SPLITS:
+        raise DataError(
+            f"no split {job.native!r}",
+            where=f"dataset {job.config.name}",
+            key=f"splits.{job.split}",
+            mend=f"the digits have {', '.join(SPLITS)}",
+        )
+    folder = job.config.root / "recordings"
+    recordings = [r for r in list_recordings(folder) if r.split == job.native]
+    images, targets = load_digits(return_X_y=True)
+    seed, size = job.option("seed", 0), job.option("image_size", 32)
+    written = Path(job.option("images_dir", "cache/handwritten_digits"))
+    write_images(written, images.reshape(-1, 8, 8), size)
+    indices = split_images(targets, seed)[job.native]
+    lengths = _lengths(folder, recordings) if job.config.media else {}
+    rng = np.random.default_rng([seed, 2, SPLITS.index(job.native)])
+    by_digit = {d: rng.permutation(indices[targets[indices] == d]) for d in range(10)}
+
+    def make(
+        kind: str, number: int, answer: str, spoken: Recording | None, image: int | None
+    ) -> Sample:
+        task: Task = "av" if kind in ("match", "sum") else "vl" if spoken is None else "audio"
+        medium = ("parity", "size", "match", "speaker", "over_five", "over_seven")
+        difficulties: dict[str, Difficulty] = {"sum": "hard", **dict.fromkeys(medium, "medium")}
+        labels: dict[str, str] = {}
+        events: tuple[Event, ...] = ()
+        if spoken is not None:
+            labels |= {"spoken": WORDS[spoken.digit], "speaker": spoken.speaker}
+            if spoken in lengths:
+                # Its authors cut every recording to the utterance: the whole of it is the event.
+                events = (Event(labels["spoken"], 0.0, lengths[spoken], "audio"),)
+        if image is not None:
+            labels["written"] = WORDS[int(targets[image])]
+        return Sample(
+            # Numbered, not named after the digit: an id must not give the answer away. Named
+            # after the split, since an id must be of one split only.
+            id=job.sample_id(f"{kind}-{job.native}{number:05d}"),
+            dataset=job.config.name,
+            split=job.split,
+            task=task,
+            question=QUESTIONS[kind],
+            question_type=kind,
+            answers=(answer,),
+            answer=answer,
+            source=f"digits:{image}" if spoken is None else f"fsdd:{spoken.stem}",
+            image=None
+            if image is None
+            else MediaRef((written / f"{image:04d}_{size}.png").absolute()),
+            audio=None if spoken is None else MediaRef((folder / f"{spoken.stem}.wav").absolute()),
+            difficulty=difficulties.get(kind, "easy"),
+            events=events,
+            labels=labels,
+            image_source="" if spoken is None or image is None else f"digits:{image}",
+        )
+
+    for number, index in enumerate(indices):
+        for kind, answer in read_digit(int(targets[index])).items():
+            yield make(kind, number, answer, None, int(index))
+    for number, recording in enumerate(recordings):
+        for kind, answer in hear_digit(recording.digit, recording.speaker).items():
+            yield make(kind, number, answer, recording, None)
+    spoken_by_digit = {d: [r for r in recordings if r.digit == d] for d in range(10)}
+    if not all(spoken_by_digit.values()) or not all(len(v) for v in by_digit.values()):
+        return
+    count = job.option("pairs", 1) * len(recordings)
+    for number in range(count):
+        recording = recordings[number % len(recordings)]
+        same = bool(rng.integers(2))
+        other = (recording.digit + int(rng.integers(1, 10))) % 10
+        index = int(rng.choice(by_digit[recording.digit if same else other]))
+        yield make("match", number, "yes" if same else "no", recording, index)
+    for number, (digit, other) in enumerate(_sum_pairs(rng, count)):
+        recording = spoken_by_digit[digit][int(rng.integers(len(spoken_by_digit[digit])))]
+        index = int(rng.choice(by_digit[other]))
+        yield make("sum", number, WORDS[digit + other], recording, index)

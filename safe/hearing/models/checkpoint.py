@@ -1,0 +1,176 @@
+"""An adapter on disk: LoRA in PEFT's own format, the projector, and the base they belong to.
+
+FOLDER/lora/adapter_config.json, adapter_model.safetensors   opened by plain `peft`
+FOLDER/projector.safetensors
+FOLDER/safe.json                                              base and ear: id, revision, digest
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import Blip2ForConditionalGeneration
+
+from safe.config import AdapterConfig, Strict
+from safe.digest import digest_file
+from safe.errors import ModelError
+from safe.files import atomic, write_json
+from safe.hearing.models.ear import Ear
+from safe.hearing.models.safe_model import OnBadAudio, SafeModel
+from safe.hearing.models.weights import weight_digest
+
+LORA, PROJECTOR, RECORD = "lora", "projector.safetensors", "safe.json"
+LORA_WEIGHTS = f"{LORA}/adapter_model.safetensors"
+
+
+class ModelRef(Strict):
+    """A frozen model that an adapter belongs to."""
+
+    id: str
+    revision: str | None = None
+    digest: str  # safe.hearing.models.weights.weight_digest
+
+
+class AdapterRecord(Strict):
+    """`safe.json`."""
+
+    schema_version: int = 1
+    base: ModelRef
+    ear: ModelRef
+    adapter: AdapterConfig
+    files: dict[str, str]  # relative path -> SHA-256
+
+
+def refs_of(
+    model: SafeModel,
+    *,
+    base_id: str,
+    ear_id: str,
+    base_revision: str | None = None,
+    ear_revision: str | None = None,
+) -> tuple[ModelRef, ModelRef]:
+    """(base, ear) with the digests of their weights as they are now."""
+    return (
+        ModelRef(id=base_id, revision=base_revision, digest=weight_digest(model.base)),
+        ModelRef(id=ear_id, revision=ear_revision, digest=weight_digest(model.ear_model)),
+    )
+
+
+def save_adapter(model: SafeModel, folder: Path, *, base: ModelRef, ear: ModelRef) -> Path:
+    """Write the adapter whole or not at all; an adapter already at `folder` is replaced.
+
+    Raises:
+        SafeError: the disk is full or the folder may not be written to.
+    """
+    with atomic(folder) as temporary:
+        try:
+            temporary.mkdir()
+            model.adapted.peft_config["default"].base_model_name_or_path = base.id
+            model.adapted.save_pretrained(temporary / LORA, save_embedding_layers=False)
+            weights = {n: t.detach().cpu() for n, t in model.projector.state_dict().items()}
+            save_file({n: t.contiguous() for n, t in weights.items()}, temporary / PROJECTOR)
+            record = AdapterRecord(
+                base=base,
+                ear=ear,
+                adapter=model.config,
+                files={n: digest_file(temporary / n) for n in (LORA_WEIGHTS, PROJECTOR)},
+            )
+            write_json(temporary / RECORD, record.model_dump(mode="json"))
+            if folder.exists():
+                shutil.rmtree(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    return folder
+
+
+def read_record(folder: Path) -> AdapterRecord:
+    """`safe.json` of an adapter folder.
+
+    Raises:
+        ModelError: missing, no JSON, or with other fields.
+    """
+    path = folder / RECORD
+    try:
+        return AdapterRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ModelError("there is no adapter", where=path, mend="check the path") from None
+    except (OSError, ValueError, ValidationError) as error:
+        raise ModelError(
+            f"the adapter's record cannot be read: {error}", where=path, mend="save it again"
+        ) from None
+
+
+def _check_frozen(kind: str, wanted: ModelRef, found: str, where: Path) -> None:
+    if found != wanted.digest:
+        raise ModelError(
+            f"the adapter was trained on the {kind} {wanted.id!r} with weight digest "
+            f"{wanted.digest}, the one given has {found}",
+            where=where,
+            key=f"{kind}.digest",
+            mend=f"open {wanted.id!r}"
+            + (f" at revision {wanted.revision!r}" if wanted.revision else "")
+            + ", or train a new adapter on this one",
+        )
+
+
+def _read_tensors(folder: Path, name: str, digest: str | None) -> dict[str, torch.Tensor]:
+    path = folder / name
+    try:
+        if digest_file(path) != digest:
+            raise ModelError(
+                "the file is not the one that was saved: its digest differs",
+                where=path,
+                mend="restore the folder from its source, or train again",
+            )
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"cannot be read: {error}", where=path, mend="restore the folder, or train again"
+        ) from None
+
+
+def load_adapter(
+    folder: Path,
+    base: Blip2ForConditionalGeneration,
+    ear: Ear,
+    *,
+    on_bad_audio: OnBadAudio = "refuse",
+    digests: Mapping[str, str] | None = None,
+) -> SafeModel:
+    """Open an adapter on the base and ear it was trained with.
+
+    Args:
+        digests: `{"base": ..., "ear": ...}` where they were just computed; else they are computed
+            here, which for a base of billions of weights takes some seconds.
+
+    Raises:
+        ModelError: another base or ear (both digests are named), or files damaged or missing.
+    """
+    record = read_record(folder)
+    known: Mapping[str, Any] = digests or {}
+    where = folder / RECORD
+    _check_frozen("base", record.base, known.get("base") or weight_digest(base), where)
+    _check_frozen("ear", record.ear, known.get("ear") or weight_digest(ear.model), where)
+    lora = _read_tensors(folder, LORA_WEIGHTS, record.files.get(LORA_WEIGHTS))
+    projector = _read_tensors(folder, PROJECTOR, record.files.get(PROJECTOR))
+    model = SafeModel(base, ear, record.adapter, on_bad_audio=on_bad_audio)
+    try:
+        if set(lora) != set(get_peft_model_state_dict(model.adapted)):
+            raise RuntimeError("other LoRA layers than the record says")
+        set_peft_model_state_dict(model.adapted, lora)
+        model.projector.load_state_dict(projector)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights do not fit the record: {error}", where=folder, mend="save it again"
+        ) from None
+    return model

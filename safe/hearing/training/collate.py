@@ -1,0 +1,110 @@
+"""Samples as the language model reads them: prompts padded on the left, answers on the right.
+
+The layout is the processor's own: image placeholders, padding, prompt. Shape legend: B rows,
+L prompt positions, T answer positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Blip2ForConditionalGeneration, Blip2Processor
+
+from safe.errors import ModelError
+from safe.hearing.data.sample import Sample
+from safe.hearing.models.prompt import answer_text, build_prompt, clean_answer
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A sample to train or score on, and whose sound it hears.
+
+    Attributes:
+        sample: question, answer, image.
+        heard: the sample whose sound is played: itself, or another one for a VL row that is to
+            learn to disregard what it hears.
+        prompt, answer: token ids; the answer ends with the end token.
+    """
+
+    sample: Sample
+    heard: Sample
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+class TextEncoder:
+    """The base's tokenizer, its image placeholder and its end token."""
+
+    def __init__(self, vlm: Blip2ForConditionalGeneration, processor: Blip2Processor) -> None:
+        self.tokenizer: Any = processor.tokenizer
+        self.queries = int(vlm.config.num_query_tokens)
+        self.image_token = int(vlm.config.image_token_index)
+        self.pad = int(self.tokenizer.pad_token_id)
+        end = vlm.config.text_config.eos_token_id  # BLIP-2 OPT ends answers with a line break
+        if end is None:
+            end = self.tokenizer.eos_token_id
+        self.end = int(end[0] if isinstance(end, list) else end)
+        self.positions = getattr(vlm.config.text_config, "max_position_embeddings", None)
+        self._prompts: dict[str, tuple[int, ...]] = {}  # questions and answers come again and
+        self._answers: dict[str, tuple[int, ...]] = {}  # again, and each takes the tokenizer long
+
+    def row(self, sample: Sample, heard: Sample) -> Row:
+        """Tokenise the sample's question and training answer."""
+        prompt = self._prompts.get(sample.question)
+        if prompt is None:
+            prompt = tuple(self.tokenizer(build_prompt(sample.question))["input_ids"])
+            self._prompts[sample.question] = prompt
+        answer = self._answers.get(sample.answer)
+        if answer is None:
+            text = answer_text(sample.answer)
+            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            answer = self._answers[sample.answer] = (*tokens, self.end)
+        return Row(sample, heard, prompt, answer)
+
+    def prompts(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask`, (B, L)."""
+        longest = max(len(r.prompt) for r in rows)
+        image = [self.image_token] * self.queries
+        ids = [[*image, *[self.pad] * (longest - len(r.prompt)), *r.prompt] for r in rows]
+        mask = [
+            [1] * self.queries + [0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows
+        ]
+        return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+
+    def answers(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """`answer_ids` and `answer_mask`, (B, T)."""
+        longest = max(len(r.answer) for r in rows)
+        ids = [[*r.answer, *[self.pad] * (longest - len(r.answer))] for r in rows]
+        mask = [[1] * len(r.answer) + [0] * (longest - len(r.answer)) for r in rows]
+        return {"answer_ids": torch.tensor(ids), "answer_mask": torch.tensor(mask)}
+
+    def decode(self, sequences: Tensor, prompt_length: int) -> list[str]:
+        """The answers in generated sequences, whose first `prompt_length` tokens are the prompt."""
+        texts = self.tokenizer.batch_decode(sequences[:, prompt_length:], skip_special_tokens=True)
+        return [clean_answer(text) for text in texts]
+
+    def check_fits(self, rows: Sequence[Row], audio_tokens: int) -> None:
+        """Every row must fit the language model's positions together with its audio tokens.
+
+        Raises:
+            ModelError: naming the longest row.
+        """
+        if self.positions is None or not rows:
+            return
+        longest = max(rows, key=lambda r: r.length)
+        needed = self.queries + audio_tokens + longest.length
+        if needed > self.positions:
+            raise ModelError(
+                f"the row {longest.sample.id} needs {needed} positions, the language model has "
+                f"{self.positions}",
+                key="adapter.audio_tokens",
+                mend="use fewer audio tokens, or leave out questions this long",
+            )

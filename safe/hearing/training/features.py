@@ -1,0 +1,254 @@
+"""Frozen features of samples: what the base sees and the ear hears, encoded once and stored.
+
+A sample without a picture is shown a plain grey one, as BLIP-2 cannot be asked without; sounds
+that cannot be consulted are reported by sample, never stored as zeros.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from safe.digest import digest_code, digest_json
+from safe.errors import MediaError
+from safe.hearing.data.decode import load_audio, load_image
+from safe.hearing.data.feature_store import Array, FeatureStore, media_digest
+from safe.hearing.data.sample import MediaRef, Sample
+from safe.hearing.models.audio import waveform_fault
+from safe.hearing.models.fusion import image_tokens
+from safe.hearing.models.projector import InputKind
+from safe.hearing.training.opened import OpenedBase
+
+Encode = Callable[[Sequence[str], dict[str, Sample], dict[str, str]], Iterator[tuple[str, Array]]]
+BATCH = 64
+GREY = (127, 127, 127)
+PIXEL_BYTES = 2**28  # of processed pictures that are kept for the next time they are asked about
+
+
+def picture(sample: Sample) -> Image.Image:
+    """The sample's image as RGB, or a plain grey one where it has none.
+
+    Raises:
+        MediaError: the file cannot be decoded.
+    """
+    return Image.new("RGB", (64, 64), GREY) if sample.image is None else load_image(sample.image)
+
+
+class Features:
+    """Image tokens and ear features of samples, read from the store or encoded into it.
+
+    Args:
+        opened: the frozen models.
+        cache: the run's cache folder; stores lie in `cache/features`.
+        audio_kind: what the projector takes, one embedding or a sequence.
+
+    Attributes:
+        faults: sample id -> why its image or sound cannot be used.
+        computed: entries encoded by this object, by kind.
+    """
+
+    def __init__(self, opened: OpenedBase, cache: Path, audio_kind: InputKind = "embedding"):
+        self.opened, self.audio_kind = opened, audio_kind
+        self.faults: dict[str, str] = {}
+        self.computed = {"image": 0, "audio": 0}
+        self._keys: dict[tuple[str, str], str] = {}
+        self._pixels: OrderedDict[str, Tensor] = OrderedDict()  # least recently used first
+        config, ear = opened.vlm.config, opened.ear
+        libraries = [transformers.__version__, torch.__version__]
+        self._image_space = digest_json(
+            [
+                "image tokens",
+                opened.vlm_ref.digest,
+                str(opened.vlm.language_model.dtype),
+                opened.processor.image_processor.to_dict(),
+                digest_code("safe.hearing.models.fusion"),
+                *libraries,
+            ]
+        )
+        self._audio_space = digest_json(
+            [
+                audio_kind,
+                opened.ear_ref.digest,
+                ear.feature_extractor.to_dict(),
+                digest_code("safe.hearing.models.ear"),
+                digest_code("safe.hearing.data.decode"),
+                *libraries,
+            ]
+        )
+        root = cache / "features"
+        width = opened.vlm.get_input_embeddings().embedding_dim
+        self.images = FeatureStore(
+            root / f"image-{self._image_space[:16]}", (config.num_query_tokens, width)
+        )
+        shape: tuple[int, ...] = (ear.embedding_dim,)
+        if audio_kind == "sequence":
+            probe = np.sin(np.arange(ear.sampling_rate, dtype=np.float32))
+            shape = tuple(ear.sequence([probe]).shape[1:])
+        self.sounds = FeatureStore(root / f"{audio_kind}-{self._audio_space[:16]}", shape)
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    def _key(self, kind: str, ref: MediaRef | None) -> str:
+        space = self._image_space if kind == "image" else self._audio_space
+        return digest_json([space, "grey" if ref is None else media_digest(ref)])
+
+    def _remember(self, samples: Iterable[Sample], kind: str) -> dict[str, Sample]:
+        """key -> one sample that has it; samples whose file cannot be read become faults."""
+        found: dict[str, Sample] = {}
+        keys: dict[MediaRef | None, str] = {}  # many questions ask about one picture or sound
+        for sample in samples:
+            ref = sample.image if kind == "image" else sample.audio
+            if kind == "audio" and ref is None:
+                self.faults[sample.id] = "no audio"
+                continue
+            try:
+                key = keys[ref] if ref in keys else keys.setdefault(ref, self._key(kind, ref))
+            except MediaError as error:
+                self.faults[sample.id] = error.what
+                continue
+            self._keys[kind, sample.id] = key
+            found.setdefault(key, sample)
+        return found
+
+    # -- encoding ------------------------------------------------------------------------------
+
+    def ensure(self, seen: Sequence[Sample], heard: Sequence[Sample]) -> None:
+        """Encode what the stores lack.
+
+        Args:
+            seen: samples whose image tokens are wanted.
+            heard: samples whose sounds are wanted.
+        """
+        self._ensure("image", seen, self.images, self._see)
+        self._ensure("audio", heard, self.sounds, self._hear)
+
+    def _ensure(
+        self, kind: str, samples: Sequence[Sample], store: FeatureStore, encode: Encode
+    ) -> None:
+        by_key = self._remember(samples, kind)
+        bad: dict[str, str] = {}
+        self.computed[kind] += store.ensure(
+            list(by_key), lambda missing: encode(missing, by_key, bad)
+        )
+        for sample in samples:
+            key = self._keys.get((kind, sample.id))
+            if key in bad:
+                self.faults[sample.id] = bad[key]
+
+    def _see(
+        self, keys: Sequence[str], by_key: dict[str, Sample], bad: dict[str, str]
+    ) -> Iterator[tuple[str, Array]]:
+        def decoded() -> Iterator[tuple[str, Image.Image]]:
+            for key in tqdm(keys, "image features", unit="image"):
+                try:
+                    yield key, picture(by_key[key])
+                except MediaError as error:
+                    bad[key] = error.what
+
+        vlm = self.opened.vlm
+        for chunk in _chunks(decoded()):
+            pixels = self.opened.processor.image_processor(
+                [image for _, image in chunk], return_tensors="pt"
+            )["pixel_values"]
+            with torch.inference_mode():
+                tokens = image_tokens(vlm, pixels.to(vlm.device))
+            values = tokens.float().cpu().numpy()
+            yield from zip([key for key, _ in chunk], values, strict=True)
+
+    def _hear(
+        self, keys: Sequence[str], by_key: dict[str, Sample], bad: dict[str, str]
+    ) -> Iterator[tuple[str, Array]]:
+        ear = self.opened.ear
+
+        def decoded() -> Iterator[tuple[str, np.ndarray]]:
+            for key in tqdm(keys, "audio features", unit="clip"):
+                ref = by_key[key].audio
+                assert ref is not None
+                try:
+                    wave = load_audio(ref, ear.sampling_rate)
+                except MediaError as error:
+                    bad[key] = error.what
+                    continue
+                fault = waveform_fault(wave)
+                if fault is None:
+                    yield key, wave
+                else:
+                    bad[key] = fault
+
+        encode = ear.embed if self.audio_kind == "embedding" else ear.sequence
+        for chunk in _chunks(decoded()):
+            values = encode([wave for _, wave in chunk]).float().cpu().numpy()
+            yield from zip([key for key, _ in chunk], values, strict=True)
+
+    def image_key(self, sample: Sample) -> str:
+        """Names what the base sees of the sample: base, preprocessing and picture."""
+        return self._key("image", sample.image)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def usable(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Those without a fault."""
+        return [s for s in samples if s.id not in self.faults]
+
+    def image(self, samples: Sequence[Sample]) -> Tensor:
+        """(B, q, d), float32, of samples handed to `ensure`."""
+        return self._stack(self.images, "image", samples)
+
+    def audio(self, samples: Sequence[Sample]) -> Tensor:
+        """(B, E) or (B, S, C), float32, of samples handed to `ensure`."""
+        return self._stack(self.sounds, "audio", samples)
+
+    def pixels(self, samples: Sequence[Sample]) -> Tensor:
+        """(B, channels, height, width): the pictures as the base's processor makes them.
+
+        Experiments ask about one picture in many ways; it is decoded once, as long as it is among
+        the last `PIXEL_BYTES`.
+
+        Raises:
+            MediaError: a file cannot be decoded.
+        """
+        keys = [self.image_key(sample) for sample in samples]
+        missing = {k: s for k, s in zip(keys, samples, strict=True) if k not in self._pixels}
+        if missing:
+            made = self.opened.processor.image_processor(
+                [picture(sample) for sample in missing.values()], return_tensors="pt"
+            )["pixel_values"]
+            self._pixels.update({k: one.clone() for k, one in zip(missing, made, strict=True)})
+        for key in keys:
+            self._pixels.move_to_end(key)
+        found = torch.stack([self._pixels[key] for key in keys])
+        room = max(len(samples), PIXEL_BYTES // max(1, found[0].nbytes))
+        while len(self._pixels) > room:
+            self._pixels.popitem(last=False)
+        return found
+
+    def _stack(self, store: FeatureStore, kind: str, samples: Sequence[Sample]) -> Tensor:
+        values = []
+        for sample in samples:
+            value = store.read(self._keys[kind, sample.id])
+            if value is None:
+                raise MediaError(
+                    self.faults.get(sample.id, "its feature was lost while it was in use"),
+                    where=sample.id,
+                    mend="start again: what is missing is computed",
+                )
+            values.append(value)
+        return torch.from_numpy(np.stack(values))
+
+
+T = TypeVar("T")
+
+
+def _chunks(items: Iterator[T], size: int = BATCH) -> Iterator[list[T]]:
+    while chunk := list(islice(items, size)):
+        yield chunk

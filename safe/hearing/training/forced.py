@@ -1,0 +1,73 @@
+"""Held-out rows under teacher forcing: what would be answered, and how far from the base that is.
+
+Greedy decoding gives an answer if and only if each of its tokens is the likeliest behind those
+before it; so whether a row is answered right takes one forward pass and no generation. Where an
+answer can be tokenised in several ways, only the tokenizer's own counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from safe.hearing.evaluation.retention import answer_kl
+from safe.hearing.models.gating import Tokens
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.teacher import Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """One row.
+
+    Attributes:
+        right: greedy decoding would give the row's answer.
+        base_right: so would the base, with its gate OFF; None where no teacher was given.
+        drift: KL(base || SAFE) in nats per answer token; NaN where no teacher was given.
+    """
+
+    right: bool
+    base_right: bool | None = None
+    drift: float = float("nan")
+
+
+@torch.no_grad()
+def forced(
+    feeder: Feeder,
+    rows: Sequence[Row],
+    teacher: Teacher | None = None,
+    *,
+    tokens: int | None = None,
+) -> list[Forced]:
+    """Rows with the gate ON, in their order.
+
+    Args:
+        teacher: has been asked for the rows (`Teacher.ensure`).
+        tokens: audio tokens that they hear; None: all.
+    """
+    found = []
+    for batch in batches(rows):
+        inputs = feeder.scoring(batch)
+        if tokens is not None:
+            inputs["gate"] = Tokens((tokens,) * len(batch))
+        mask = inputs["answer_mask"].bool()
+        student = feeder.model.answer_logits(**inputs).float()  # (B, T, V)
+        right = _right(student, inputs["answer_ids"], mask)
+        if teacher is None:
+            found += [Forced(r) for r in right]
+            continue
+        base = torch.zeros_like(student)
+        base[mask] = teacher.logits(batch).float()  # row after row, as the mask is read
+        _, drift = answer_kl(base.cpu().numpy(), student.cpu().numpy(), mask.cpu().numpy())
+        by_base = _right(base, inputs["answer_ids"], mask)
+        found += [Forced(r, b, float(d)) for r, b, d in zip(right, by_base, drift, strict=True)]
+    return found
+
+
+def _right(logits_BTV: Tensor, wanted_BT: Tensor, mask_BT: Tensor) -> list[bool]:
+    found: list[bool] = ((logits_BTV.argmax(-1) == wanted_BT) | ~mask_BT).all(dim=1).tolist()
+    return found

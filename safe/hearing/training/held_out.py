@@ -1,0 +1,95 @@
+"""Rows that training never saw: what the pilot and those after it are measured on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from safe.config import RunConfig
+from safe.errors import DataError
+from safe.hearing.data.manifest import load_samples
+from safe.hearing.data.sample import Sample
+from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.features import Features
+from safe.hearing.training.near_silence import near_silence
+from safe.hearing.training.overfit import pick
+
+SPLITS = ("val", "test")
+
+
+def audio_rows(
+    config: RunConfig, manifest: Path, split: str, features: Features, encoder: TextEncoder
+) -> list[Row]:
+    """Questions of a split that need their sound, each hearing its own; media encoded."""
+    found = [s for task in ("audio", "av") for s in load_samples(manifest, split=split, task=task)]
+    rng = np.random.default_rng([config.seed, 5])
+    chosen = pick(found, config.pilot.audio_items, features, rng, audible=True)
+    return [encoder.row(s, s) for s in chosen]
+
+
+def vl_samples(config: RunConfig, manifest: Path) -> list[Sample]:
+    """Held-out VL questions, `pilot.vl_items` at most of each dataset, val and test alike."""
+    by_dataset: dict[str, list[Sample]] = {}
+    for split in SPLITS:
+        for sample in load_samples(manifest, split=split, task="vl"):
+            by_dataset.setdefault(sample.dataset, []).append(sample)
+    rng = np.random.default_rng([config.seed, 6])
+    return [
+        samples[i]
+        for _, samples in sorted(by_dataset.items())
+        for i in sorted(rng.permutation(len(samples))[: config.pilot.vl_items])
+    ]
+
+
+def vl_rows(
+    config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
+) -> list[Row]:
+    """Held-out VL questions, each hearing something that has nothing to do with it.
+
+    That is the clip of another held-out recording or, as often as in training, near-silence.
+    """
+    samples = vl_samples(config, manifest)
+    clips = {
+        s.source: s
+        for split in SPLITS
+        for task in ("audio", "av")
+        for s in load_samples(manifest, split=split, task=task)
+    }
+    offered = list(clips.values())[: config.pilot.vl_items]
+    faint = near_silence(config.cache, config.seed + 1)  # not those of training
+    features.ensure(samples, [*offered, *faint])
+    offered, faint = features.usable(offered), features.usable(faint)
+    rng = np.random.default_rng([config.seed, 7])
+    rows = []
+    for sample in features.usable(samples):
+        quiet = bool(faint) and rng.random() < config.stage_a.faint_noise
+        pool = faint if quiet else [s for s in offered if s.source != sample.source] or faint
+        rows.append(encoder.row(sample, pool[int(rng.integers(len(pool)))]))
+    return rows
+
+
+def swap_sounds(rows: Sequence[Row]) -> list[Row]:
+    """The same questions and pictures, each with the sound of the row half the list away."""
+    half = max(1, len(rows) // 2)
+    return [
+        dataclasses.replace(row, heard=rows[(i + half) % len(rows)].heard)
+        for i, row in enumerate(rows)
+    ]
+
+
+def spread(rows: Sequence[Row], wanted: int) -> list[Row]:
+    """At most `wanted` rows, from all over the list.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not rows:
+        raise DataError(
+            "there are no held-out rows to ask",
+            mend="give the run a validation split with audio and VL questions",
+        )
+    places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
+    return [rows[i] for i in places]

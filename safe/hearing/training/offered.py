@@ -1,0 +1,113 @@
+"""Every question of a split with a sound on offer: what a gate has to decide on.
+
+Questions that need their sound are offered it. Those about a picture are offered the clip of
+another recording, as if one happened to play: consulting it is never of use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safe.config import RunConfig
+from safe.errors import DataError
+from safe.hearing.data.manifest import iterate_samples, load_samples
+from safe.hearing.data.sample import Sample
+from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.features import Features
+
+HEARING, TASKS = ("audio", "av"), ("audio", "av", "vl")
+
+
+@dataclass(frozen=True)
+class Offered:
+    """Questions in random order, and how many were left out.
+
+    Attributes:
+        rows: `row.heard` has the sound that is on offer.
+        shared: left out because a source of theirs is one of `apart_from`.
+        unusable: left out because their picture or sound cannot be used.
+    """
+
+    rows: list[Row]
+    shared: int
+    unusable: int
+
+
+def sources_of(sample: Sample) -> set[str]:
+    """Keys of the recordings and pictures that a sample is made of."""
+    return {key for key in (sample.source, sample.image_source) if key}
+
+
+def split_sources(manifest: Path, split: str) -> set[str]:
+    """All sources of a split, of every task."""
+    return {key for s in iterate_samples(manifest, split=split) for key in sources_of(s)}
+
+
+def met_in(manifest: Path, split: str, listed: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Ids of listed questions that are in `split`, or made of a recording or picture of it.
+
+    Args:
+        listed: rows with `id`, `source`, `image_source` and `heard_source`.
+    """
+    ids = {s.id for s in iterate_samples(manifest, split=split)}
+    sources = split_sources(manifest, split)
+    used = ("source", "image_source", "heard_source")
+    return [
+        row["id"]
+        for row in listed
+        if row["id"] in ids or not sources.isdisjoint(map(row.get, used))
+    ]
+
+
+def offered_questions(
+    config: RunConfig,
+    manifest: Path,
+    split: str,
+    features: Features,
+    encoder: TextEncoder,
+    *,
+    apart_from: Set[str] = frozenset(),
+) -> Offered:
+    """The questions of tasks audio, av and vl, `gating.items` at most of each; media encoded.
+
+    Args:
+        apart_from: sources that neither question nor offered sound may come from. A dataset that
+            is split by question has recordings in several splits.
+
+    Raises:
+        DataError: there is nothing to offer, or no question about pictures alone.
+    """
+    rng = np.random.default_rng([config.seed, 8, ("train", "val", "test").index(split)])
+    by_task: dict[str, list[Sample]] = {}
+    shared = 0
+    for task in TASKS:
+        found = load_samples(manifest, split=split, task=task)
+        kept = [s for s in found if sources_of(s).isdisjoint(apart_from)]
+        shared += len(found) - len(kept)
+        order = rng.permutation(len(kept))[: config.gating.items]
+        by_task[task] = [kept[i] for i in sorted(order)]
+    hearing = [s for task in HEARING for s in by_task[task]]
+    features.ensure([*hearing, *by_task["vl"]], hearing)
+    usable, seeing = features.usable(hearing), features.usable(by_task["vl"])
+    for kind, samples in (("needs its sound", usable), ("is about a picture alone", seeing)):
+        if not samples:
+            raise DataError(
+                f"there is no question in split {split!r} that {kind} and can be used"
+                + (f" ({shared} share a source with another split)" if shared else ""),
+                where=manifest,
+                mend="see 01_data_preflight for files that do not load, and the datasets' splits",
+            )
+    clips = list({s.source: s for s in usable}.values())
+    rows = [encoder.row(s, s) for s in usable]
+    for sample in seeing:
+        mine = sources_of(sample)
+        others = [c for c in clips if mine.isdisjoint(sources_of(c))] or clips
+        rows.append(encoder.row(sample, others[int(rng.integers(len(others)))]))
+    encoder.check_fits(rows, config.adapter.audio_tokens)
+    left_out = len(hearing) + len(by_task["vl"]) - len(rows)
+    return Offered([rows[i] for i in rng.permutation(len(rows))], shared, left_out)

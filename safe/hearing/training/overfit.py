@@ -1,0 +1,122 @@
+"""Learning a few hundred rows by heart: which rows, what each hears, and the run itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from safe.config import RunConfig
+from safe.digest import digest_code, digest_json
+from safe.errors import DataError
+from safe.hearing.data.manifest import load_samples
+from safe.hearing.data.sample import Sample
+from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.features import Features
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.sampler import LengthBatches
+from safe.hearing.training.trainer import StepRecord, Trainer, TrainingBatch, TrainSettings
+
+
+def pick(
+    candidates: list[Sample],
+    wanted: int,
+    features: Features,
+    rng: np.random.Generator,
+    *,
+    audible: bool,
+) -> list[Sample]:
+    """Up to `wanted` random samples whose media can be used.
+
+    Samples with the same question, recording and picture count as one.
+
+    Args:
+        audible: their sounds are needed too.
+    """
+    order = [candidates[i] for i in rng.permutation(len(candidates))]
+    distinct = {(s.question, s.source, s.image_source): s for s in reversed(order)}
+    unique = list(distinct.values())[::-1]
+    chosen: list[Sample] = []
+    while unique and len(chosen) < wanted:
+        batch, unique = unique[: wanted - len(chosen)], unique[wanted - len(chosen) :]
+        features.ensure(batch, batch if audible else [])
+        chosen += features.usable(batch)
+    return chosen
+
+
+def select_rows(
+    config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
+) -> list[Row]:
+    """The mixed rows of the tiny split. Every row hears a sound, as the gate is always ON.
+
+    Rows that need their sound (tasks `audio` and `av`) hear it; VL rows hear that of a random
+    other row and must learn to answer from the picture all the same. Captions are left out.
+
+    Raises:
+        DataError: the run has no row that needs its sound.
+    """
+    settings, rng = config.tiny_overfit, np.random.default_rng(config.seed)
+    audio_rows = round(settings.rows * settings.audio_fraction)
+    by_task = {t: load_samples(manifest, split="train", task=t) for t in ("audio", "av", "vl")}
+    hearing = pick(by_task["audio"] + by_task["av"], audio_rows, features, rng, audible=True)
+    if not hearing:
+        raise DataError(
+            "there is no training row of task `audio` or `av` whose sound can be used",
+            where=manifest,
+            mend="see 01_data_preflight for the files that do not load",
+        )
+    seeing = pick(by_task["vl"], settings.rows - len(hearing), features, rng, audible=False)
+    donors = [hearing[i] for i in rng.integers(len(hearing), size=len(seeing))]
+    rows = [encoder.row(s, s) for s in hearing]
+    rows += [encoder.row(s, donor) for s, donor in zip(seeing, donors, strict=True)]
+    encoder.check_fits(rows, config.adapter.audio_tokens)
+    return rows
+
+
+@dataclass(frozen=True)
+class Overfit:
+    """Rows to be learned by heart, and the run that learns them."""
+
+    feeder: Feeder
+    rows: list[Row]
+
+    def fingerprint(self, config: RunConfig) -> str:
+        """Digest of all that decides how training ends."""
+        return digest_json(
+            [
+                self.feeder.features.opened.digests,
+                config.adapter.model_dump(mode="json"),
+                config.tiny_overfit.model_dump(mode="json"),
+                [config.seed, config.base.dtype, torch.get_num_threads()],
+                str(self.feeder.model.device),
+                [[r.sample.id, r.heard.id, r.prompt, r.answer] for r in self.rows],
+                digest_code("safe.hearing.training.trainer"),
+            ]
+        )
+
+    def train(self, config: RunConfig, checkpoint: Path | None) -> tuple[list[StepRecord], Trainer]:
+        """Train with the gate always ON; goes on from `checkpoint` where there is one."""
+        settings = config.tiny_overfit
+        trainer = Trainer(
+            self.feeder.model,
+            LengthBatches([r.length for r in self.rows], settings.batch_size, config.seed),
+            self._training_batch,
+            TrainSettings(
+                steps=settings.steps,
+                projector_lr=settings.projector_lr,
+                lora_lr=settings.lora_lr,
+                warmup=settings.warmup,
+                clip_norm=settings.clip_norm,
+                seed=config.seed,
+            ),
+            checkpoint=checkpoint,
+            fingerprint=self.fingerprint(config),
+        )
+        return trainer.run("tiny overfit"), trainer
+
+    def _training_batch(self, numbers: list[int], whole: list[int], step: int) -> TrainingBatch:
+        rows = [self.rows[n] for n in numbers]
+        tokens = sum(len(self.rows[n].answer) for n in whole)
+        return TrainingBatch(self.feeder.scoring(rows), [r.sample.id for r in rows], tokens)

@@ -1,0 +1,89 @@
+"""What holds on to pictures beside distillation: null-space projection and the Fisher penalty.
+
+Both are made from gradients of a few VL rows, which hear what is not theirs. The null space is
+made anew every `renew_every` steps, as directions turn while the adapter learns; the penalty's
+anchor is the adapter as it started, when it was nearest to the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from safe.config import StageAConfig
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.fisher import FisherPenalty
+from safe.hearing.training.null_space import NullSpace, what_fits
+from safe.hearing.training.vl_gradients import Of
+
+# (number of rows, seed of what they hear, of what) -> (n, P) gradients
+Gradients = Callable[[int, int, Of], Tensor]
+
+
+class Retention:
+    """The guards that a run's settings ask for; the trainer calls them around every update.
+
+    Args:
+        gradients: of VL rows, at the present weights.
+
+    Raises:
+        ConfigError: the null space does not fit into `null_space_gb`.
+    """
+
+    def __init__(self, model: SafeModel, settings: StageAConfig, gradients: Gradients) -> None:
+        self.settings, self.gradients = settings, gradients
+        weights = list(model.trainable().values())
+        self.null_space = NullSpace(weights) if settings.null_space else None
+        self.fisher = FisherPenalty(weights) if settings.fisher else None
+        self.taken_out: list[float] = []  # share of each update's norm
+        self.fit = what_fits(
+            sum(w.numel() for w in weights),
+            round(settings.null_space_gb * 2**30),
+            rows=settings.retention_rows,
+            directions=settings.null_space or 1,
+        )
+
+    @property
+    def mean_taken_out(self) -> float | None:
+        """Mean share of an update's norm that the projection took out; None without it."""
+        return sum(self.taken_out) / len(self.taken_out) if self.taken_out else None
+
+    def before_step(self, step: int) -> None:
+        """Make what is due anew, at the weights as they are."""
+        if self.fisher and step == 0:
+            self.fisher.anchor(self.gradients(self.fit.rows, 0, "log_probability"))
+        if self.null_space and step % self.settings.renew_every == 0:
+            margins = self.gradients(self.fit.rows, step, "margin")
+            self.null_space.renew(margins, self.fit.directions)
+
+    def penalty(self) -> Tensor | None:
+        """The Fisher penalty times its weight, to be added to the loss."""
+        return None if self.fisher is None else self.settings.fisher * self.fisher()
+
+    def before_update(self) -> None:
+        """Call it before the optimizer's step."""
+        if self.null_space:
+            self.null_space.before_update()
+
+    def after_update(self) -> None:
+        """Call it after the optimizer's step."""
+        if self.null_space:
+            self.taken_out.append(self.null_space.after_update())
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "null_space": self.null_space.state() if self.null_space else None,
+            "fisher": self.fisher.state() if self.fisher else None,
+            "taken_out": list(self.taken_out),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        if self.null_space:
+            self.null_space.resume(state["null_space"])
+        if self.fisher:
+            self.fisher.resume(state["fisher"])
+        self.taken_out = list(state["taken_out"])

@@ -1,0 +1,348 @@
+"""Stage A: rows that need their sound are learned, VL rows are kept as the base answers them.
+
+Everything frozen is encoded once and read from the cache: image tokens, sounds, and the teacher's
+states. A step runs the language model alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safe.config import RunConfig, StageAConfig
+from safe.digest import digest_code, digest_json
+from safe.errors import ConfigError, DataError
+from safe.hearing.data.manifest import load_samples
+from safe.hearing.data.sample import Sample
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.features import Features
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.losses import StageAObjective
+from safe.hearing.training.near_silence import near_silence
+from safe.hearing.training.overfit import pick
+from safe.hearing.training.retention import Retention
+from safe.hearing.training.sampler import LengthBatches, MixedBatches, padding_share
+from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.tracking import close, open_accelerator
+from safe.hearing.training.trainer import (
+    Batches,
+    Kept,
+    StepRecord,
+    Trainer,
+    TrainingBatch,
+    TrainSettings,
+)
+from safe.hearing.training.vl_gradients import Of, vl_gradients
+
+
+class Watch(Kept, Protocol):
+    """Looks on while a model is trained."""
+
+    def __call__(self, record: StepRecord) -> None: ...
+
+
+@dataclass(frozen=True)
+class StageARows:
+    """What Stage A trains on.
+
+    Attributes:
+        hearing: rows that need their sound, and hear it.
+        seeing: VL rows; what each hears is drawn anew for every batch.
+        clips: what VL rows may hear: sounds of the hearing rows, one a recording.
+        faint: near-silence, which they may hear too.
+    """
+
+    hearing: list[Row]
+    seeing: list[Row]
+    clips: list[Sample]
+    faint: list[Sample]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [*self.hearing, *self.seeing]
+
+
+def select_stage_a(
+    config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
+) -> StageARows:
+    """Training rows of the run, their media encoded.
+
+    Raises:
+        DataError: there is no row that needs its sound, or no VL row to keep.
+    """
+    settings, rng = config.stage_a, np.random.default_rng(config.seed)
+    wanted = round(settings.rows * settings.audio_fraction)
+    needing = [s for t in settings.tasks for s in load_samples(manifest, split="train", task=t)]
+    hearing = pick(needing, wanted, features, rng, audible=True)
+    plain = load_samples(manifest, split="train", task="vl")
+    seeing = pick(plain, settings.rows - wanted, features, rng, audible=False)
+    for found, kind in ((hearing, "that needs its sound"), (seeing, "of task `vl`")):
+        if not found and (kind != "of task `vl`" or settings.audio_fraction < 1):
+            raise DataError(
+                f"there is no training row {kind} whose media can be used",
+                where=manifest,
+                mend="see 01_data_preflight for the files that do not load, or add such data",
+            )
+    faint = near_silence(config.cache, config.seed)
+    features.ensure([], faint)
+    clips = list({s.source: s for s in hearing}.values())
+    rows = StageARows(
+        [encoder.row(s, s) for s in hearing],
+        [encoder.row(s, clips[0]) for s in seeing],
+        clips,
+        features.usable(faint),
+    )
+    encoder.check_fits(rows.rows, max(config.adapter.audio_tokens, *config.pilot.audio_tokens))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class StageARun:
+    """How a training run went.
+
+    Attributes:
+        history: one record a step.
+        seconds: of the loop in this process; samples_per_s: rows trained on in that time.
+        padding: share of positions that were padding.
+        resumed_at: step that a killed run went on from.
+    """
+
+    history: list[StepRecord]
+    seconds: float
+    samples_per_s: float
+    padding: float
+    resumed_at: int | None
+
+
+class StageA:
+    """A SafeModel in Stage A.
+
+    Args:
+        settings: of the loop; `distillation` 0 leaves the VL rows out, as nothing is learned from
+            them then.
+        seed: of the order of rows and of what VL rows hear.
+    """
+
+    def __init__(
+        self, feeder: Feeder, rows: StageARows, teacher: Teacher, settings: StageAConfig, seed: int
+    ) -> None:
+        self.feeder, self.data, self.teacher = feeder, rows, teacher
+        self.settings, self.seed = settings, seed
+        self.rows = rows.rows
+        self.lengths = [r.length for r in self.rows]
+        guarded = settings.null_space > 0 or settings.fisher > 0
+        self.retention = Retention(self.model, settings, self.gradients) if guarded else None
+        if settings.distillation > 0 or guarded:
+            teacher.ensure(rows.seeing)
+
+    @property
+    def model(self) -> SafeModel:
+        return self.feeder.model
+
+    def gradients(self, count: int, seed: int, of: Of) -> Tensor:
+        """(n, P): gradients of VL rows, at the present weights; the model's mode stays as it is."""
+        rng = np.random.default_rng([self.seed, 6, seed])
+        first, seeing = len(self.data.hearing), len(self.data.seeing)
+        numbers = [first + int(i) for i in rng.permutation(seeing)[:count]]
+        heard = self.heard(numbers, seed)
+        rows = [dataclasses.replace(self.rows[n], heard=heard[n]) for n in numbers]
+        weights = list(self.model.trainable().values())
+        return vl_gradients(self.feeder, self.teacher, rows, weights, of=of)
+
+    def batches(self) -> MixedBatches:
+        """The same share of hearing rows in every batch.
+
+        Raises:
+            ConfigError: a batch wants more rows of a kind than there are.
+        """
+        hearing = round(self.settings.batch_size * self.settings.audio_fraction)
+        shares = {
+            "audio": (self.data.hearing, hearing),
+            "VL": (self.data.seeing, self.settings.batch_size - hearing),
+        }
+        drawn = {}
+        for kind, (rows, share) in shares.items():
+            if kind == "VL" and self.settings.distillation == 0:
+                continue
+            if share > len(rows) or (kind == "audio" and share == 0):
+                raise ConfigError(
+                    f"a batch takes {share} {kind} rows and there are {len(rows)}",
+                    key="stage_a.batch_size",
+                    mend="change batch_size or audio_fraction, or add data",
+                )
+            if share:
+                lengths = [row.length for row in rows]
+                drawn[kind] = LengthBatches(lengths, share, self.seed, even=True)
+        return MixedBatches(drawn["audio"], drawn.get("VL"))
+
+    def heard(self, whole: Sequence[int], step: int) -> dict[int, Sample]:
+        """What rows of a step hear instead of their own sound; of Stage A: every VL row.
+
+        A pure function of seed and step, so that every process and every resumed run agree.
+        """
+        rng = np.random.default_rng([self.seed, 4, step])
+        first = len(self.data.hearing)
+        return {
+            number: self.irrelevant(number, rng, self.settings.faint_noise)
+            for number in whole
+            if number >= first
+        }
+
+    def irrelevant(self, number: int, rng: np.random.Generator, faint_share: float) -> Sample:
+        """A clip of something else than row `number`, or near-silence."""
+        faint = self.data.faint and rng.random() < faint_share
+        pool = self.data.faint if faint else self.data.clips
+        place = int(rng.integers(len(pool)))
+        if pool[place].source == self.rows[number].sample.source and len(pool) > 1:
+            place = (place + 1) % len(pool)  # its own sound would be relevant
+        return pool[place]
+
+    def make(self, numbers: list[int], whole: list[int], step: int) -> TrainingBatch:
+        """The micro-batch of the given rows."""
+        heard = self.heard(whole, step)
+        rows = [
+            dataclasses.replace(self.rows[n], heard=heard[n]) if n in heard else self.rows[n]
+            for n in numbers
+        ]
+        first = len(self.data.hearing)
+        kept = [row for n, row in zip(numbers, rows, strict=True) if n >= first]
+        return TrainingBatch(
+            self.feeder.scoring(rows),
+            [row.sample.id for row in rows],
+            tokens=sum(len(self.rows[n].answer) for n in whole if n < first),
+            hearing=torch.tensor([n < first for n in numbers], device=self.model.device),
+            teacher=self.teacher.logits(kept) if kept else None,
+            teacher_tokens=sum(len(self.rows[n].answer) for n in whole if n >= first),
+        )
+
+    def fingerprint(self) -> str:
+        """Digest of all that decides how training ends."""
+        model = self.model
+        return digest_json(
+            [
+                self.feeder.features.opened.digests,
+                model.config.model_dump(mode="json"),
+                self.settings.model_dump(mode="json"),
+                [self.seed, model.seed, str(model.device), torch.get_num_threads()],
+                [[r.sample.id, r.prompt, r.answer] for r in self.rows],
+                [s.id for s in (*self.data.clips, *self.data.faint)],
+                digest_code("safe.hearing.training.stage_a"),
+            ]
+        )
+
+    def trainer(
+        self,
+        config: RunConfig,
+        *,
+        checkpoint: Path | None = None,
+        folder: Path | None = None,
+        name: str = "stage a",
+        watch: Watch | None = None,
+    ) -> Trainer:
+        """The loop, ready to run; arguments as `train`."""
+        return self.open_loop(
+            config,
+            self.batches(),
+            StageAObjective(self.settings.distillation),
+            steps=self.settings.steps,
+            checkpoint=checkpoint,
+            folder=folder,
+            name=name,
+            guard=self.retention,
+            on_step=watch,
+            also={"watch": watch} if watch else None,
+        )
+
+    def open_loop(
+        self,
+        config: RunConfig,
+        batches: Batches,
+        objective: StageAObjective,
+        *,
+        steps: int,
+        checkpoint: Path | None,
+        folder: Path | None = None,
+        name: str = "",
+        **hooks: Any,
+    ) -> Trainer:
+        """A loop with the rates, precision and seed of this training.
+
+        Args:
+            hooks: what else `Trainer` takes; the others as in `train`.
+        """
+        settings, device = self.settings, self.model.device
+        bf16 = device.type == "cuda" and config.base.dtype == "bfloat16"
+        return Trainer(
+            self.model,
+            batches,
+            self.make,
+            TrainSettings(
+                steps=steps,
+                projector_lr=settings.projector_lr,
+                lora_lr=settings.lora_lr,
+                warmup=settings.warmup,
+                clip_norm=settings.clip_norm,
+                seed=self.seed,
+                weight_decay=settings.weight_decay,
+                accumulate=settings.accumulate,
+                checkpoint_every=settings.checkpoint_every,
+            ),
+            objective=objective,
+            accelerator=open_accelerator(
+                device,
+                mixed_precision="bf16" if bf16 else "no",
+                tracking=config.tracking,
+                folder=folder,
+                run_name=f"{config.run}-{name}".replace("/", "-"),
+                settings={**settings.model_dump(mode="json"), "seed": self.seed},
+            ),
+            checkpoint=checkpoint,
+            fingerprint=self.fingerprint(),
+            **hooks,
+        )
+
+    def train(
+        self,
+        config: RunConfig,
+        *,
+        checkpoint: Path | None,
+        folder: Path | None,
+        name: str,
+        watch: Watch | None = None,
+    ) -> StageARun:
+        """Train to the last step, from the checkpoint where there is one.
+
+        Args:
+            folder: where trackers keep their records; None tracks nothing.
+            name: of this training, for the progress bar and the trackers.
+            watch: is told of every step, and its state is part of the checkpoint.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite.
+        """
+        trainer = self.trainer(config, checkpoint=checkpoint, folder=folder, name=name, watch=watch)
+        started = time.perf_counter()
+        try:
+            history = trainer.run(name)
+        finally:
+            close(trainer.accelerator)
+        seconds = time.perf_counter() - started
+        drawn = self.batches()
+        epoch = [drawn.next() for _ in range(min(self.settings.steps, 200))]
+        steps = len(history) - (trainer.resumed_at or 0)
+        return StageARun(
+            history,
+            seconds,
+            steps * len(epoch[0]) / seconds,
+            padding_share(self.lengths, epoch),
+            trainer.resumed_at,
+        )

@@ -1,0 +1,371 @@
+"""The loop: projector and LoRA learn, all else is frozen; a killed run goes on.
+
+A checkpoint holds adapter, optimizer, place in the schedule and the sampler, random state and
+history. On one CPU a run that was killed and resumed ends bit for bit as one that was not.
+Accelerate carries devices, precision, processes and trackers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from safe.errors import ConfigError, TrainingError
+from safe.files import atomic
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.losses import Objective, cross_entropy
+from safe.hearing.training.schedule import warmup_cosine
+from safe.hearing.training.tracking import log_step, open_accelerator
+
+RECORDED = ("loss", "cross_entropy", "divergence")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How one run of the loop goes."""
+
+    steps: int
+    projector_lr: float
+    lora_lr: float
+    warmup: float
+    clip_norm: float
+    seed: int
+    weight_decay: float = 0.01
+    accumulate: int = 1
+    checkpoint_every: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """A micro-batch.
+
+    Attributes:
+        inputs: arguments of `SafeModel.score`.
+        ids: who is in it.
+        tokens: answer tokens that the cross-entropy of the whole optimizer step is over, so that
+            the parts of a step add up to it; None: those of this batch.
+        hearing: (B,) bool, rows that are to answer from what they hear.
+        teacher: (N, V), the base's logits at every answer token of the other rows, row after row.
+        teacher_tokens: as `tokens`, of the other rows.
+    """
+
+    inputs: dict[str, Any]
+    ids: Sequence[str]
+    tokens: int | None = None
+    hearing: Tensor | None = None
+    teacher: Tensor | None = None
+    teacher_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one optimizer step saw: nats per answer token; the gradient norm before clipping."""
+
+    step: int
+    loss: float
+    cross_entropy: float
+    divergence: float  # NaN where the objective has none
+    gradient_norm: float
+    rate: float  # of the learning rates
+
+
+class Kept(Protocol):
+    """What a checkpoint keeps beside the weights, as tensors and plain values."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def resume(self, state: dict[str, Any]) -> None: ...
+
+
+class Batches(Kept, Protocol):
+    """Which rows come next: `safe.hearing.training.sampler`."""
+
+    @property
+    def per_epoch(self) -> int: ...
+
+    def next(self) -> list[int]: ...
+
+
+class Guard(Kept, Protocol):
+    """What is done around every update: `safe.hearing.training.retention`."""
+
+    def before_step(self, step: int) -> None: ...
+
+    def penalty(self) -> Tensor | None: ...
+
+    def before_update(self) -> None: ...
+
+    def after_update(self) -> None: ...
+
+
+# (rows of this micro-batch, rows of the whole step, number of the step)
+Make = Callable[[list[int], list[int], int], TrainingBatch]
+
+
+class _Step(nn.Module):
+    """Model and objective as one module, which is what Accelerate wraps for several processes."""
+
+    def __init__(self, model: SafeModel, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        return dict(self.objective(self.model, batch))
+
+
+def parameter_groups(model: SafeModel, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Two groups, projector and LoRA, each with its own learning rate."""
+    groups: dict[str, list[Any]] = {"projector": [], "lora": []}
+    for name, weight in model.trainable().items():
+        groups["projector" if name.startswith("projector.") else "lora"].append(weight)
+    rates = {"projector": settings.projector_lr, "lora": settings.lora_lr}
+    return [{"params": groups[n], "lr": rates[n], "peak": rates[n], "name": n} for n in groups]
+
+
+class Trainer:
+    """One run of the loop over `batches`.
+
+    Args:
+        model: its trainable parameters are trained.
+        batches: which rows come next.
+        make: the micro-batch of the given row numbers.
+        objective: what is minimised.
+        guard: what is done around every update; None does nothing.
+        schedule: step -> factor of the learning rates; by default warm-up and a cosine.
+        also: name -> what else a checkpoint keeps.
+        on_step: is told of every step before it is saved.
+        accelerator: devices, precision, processes, trackers; by default the model's device alone.
+        checkpoint: file to save to and resume from; None keeps nothing.
+        fingerprint: digest of all that decides the outcome; a checkpoint of another is not used.
+    """
+
+    def __init__(
+        self,
+        model: SafeModel,
+        batches: Batches,
+        make: Make,
+        settings: TrainSettings,
+        *,
+        objective: Objective = cross_entropy,
+        guard: Guard | None = None,
+        schedule: Callable[[int], float] | None = None,
+        also: Mapping[str, Kept] | None = None,
+        on_step: Callable[[StepRecord], None] | None = None,
+        accelerator: Accelerator | None = None,
+        checkpoint: Path | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        self.model, self.batches, self.make, self.settings = model, batches, make, settings
+        self.checkpoint, self.fingerprint, self.guard = checkpoint, fingerprint, guard
+        self.schedule = schedule or (
+            lambda step: warmup_cosine(step, settings.steps, settings.warmup)
+        )
+        self.on_step = on_step
+        self._kept: dict[str, Kept] = {"sampler": batches, **(also or {})}
+        if guard:
+            self._kept["guard"] = guard
+        self.accelerator = accelerator or open_accelerator(model.device)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, settings),
+            weight_decay=settings.weight_decay,
+            fused=True,  # all weights at once: they are many and small
+        )
+        self._weights = list(model.trainable().values())  # finding them takes as long as a layer
+        self._module, self.optimizer = self.accelerator.prepare(_Step(model, objective), optimizer)
+        self.history: list[StepRecord] = []
+        self.resumed_at: int | None = None
+
+    def run(self, title: str = "training") -> list[StepRecord]:
+        """Train to the last step, from the checkpoint where there is one.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite; names step, rows and mend.
+        """
+        self.begin()
+        start, steps = len(self.history), self.settings.steps
+        hidden = not self.accelerator.is_main_process
+        with tqdm(total=steps, initial=start, desc=title, unit="step", disable=hidden) as bar:
+            for _ in range(start, steps):
+                self.advance(bar)
+        self.model.eval()
+        return self.history
+
+    def begin(self) -> None:
+        """Seed, go on from the checkpoint where there is one, and set the model to training."""
+        torch.manual_seed(self.settings.seed)
+        self._resume()
+        self.model.train()
+
+    def advance(self, bar: tqdm) -> StepRecord:
+        """Take the next step, record it, and save when it is time.
+
+        Raises:
+            TrainingError: as `step`.
+        """
+        record = self.step(len(self.history))
+        self.history.append(record)
+        bar.update()
+        bar.set_postfix(loss=f"{record.loss:.3f}", rate=f"{record.rate:.2f}", refresh=False)
+        self._log(record)
+        if self.on_step:
+            self.on_step(record)
+        done = len(self.history)
+        if done % self.settings.checkpoint_every == 0 or done == self.settings.steps:
+            self.save()
+        return record
+
+    # -- a step --------------------------------------------------------------------------------
+
+    def _parts(self, rows: list[int]) -> list[list[int]]:
+        """This process's micro-batches of a step's rows; rows of like length go to all alike."""
+        processes, micro = self.accelerator.num_processes, self.settings.accumulate
+        if len(rows) < processes * micro:
+            raise ConfigError(
+                f"a step of {len(rows)} rows cannot be dealt out to {processes} processes with "
+                f"{micro} micro-batches each",
+                key="accumulate",
+                mend="raise batch_size, or lower accumulate",
+            )
+        first = self.accelerator.process_index
+        return [rows[first + processes * m :: processes * micro] for m in range(micro)]
+
+    def step(self, step: int) -> StepRecord:
+        """Take optimizer step number `step`.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite; nothing was updated.
+        """
+        rate = self.schedule(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        if self.guard:
+            self.guard.before_step(step)
+        rows = self.batches.next()
+        parts = self._parts(rows)
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        ids: list[str] = []
+        for number, part in enumerate(parts):
+            batch = self.make(part, rows, step)
+            ids += batch.ids
+            last = number + 1 == len(parts)
+            with self._synchronised(last), self.accelerator.autocast():
+                terms = self._module(batch)
+                # Processes average their gradients; each has its share of the step's sum.
+                self.accelerator.backward(terms["loss"] * self.accelerator.num_processes)
+            for name in RECORDED:
+                if name in terms:
+                    sums[name] = sums.get(name, 0) + terms[name].detach()
+        penalty = self.guard.penalty() if self.guard else None
+        if penalty is not None:  # the same in every process, and not averaged by `backward`
+            penalty.backward()
+            sums["loss"] = sums["loss"] + penalty.detach() / self.accelerator.num_processes
+        norm = self.accelerator.clip_grad_norm_(self._weights, self.settings.clip_norm)
+        seen = torch.stack([*(sums[n].float() for n in sums), torch.as_tensor(norm).float()])
+        values = self._everywhere(seen)  # the one wait for the device in a step
+        found = dict(zip([*sums, "gradient"], values, strict=True))
+        for what in ("loss", "gradient"):
+            if not torch.isfinite(torch.tensor(found[what])):
+                self._not_finite(step, ids, what, found[what])
+        if self.guard:
+            self.guard.before_update()
+        self.optimizer.step()
+        if self.guard:
+            self.guard.after_update()
+        return StepRecord(
+            step,
+            found["loss"],
+            found.get("cross_entropy", float("nan")),
+            found.get("divergence", float("nan")),
+            found["gradient"],
+            rate,
+        )
+
+    def _synchronised(self, last: bool) -> Any:
+        return torch.enable_grad() if last else self.accelerator.no_sync(self._module)
+
+    def _everywhere(self, seen: Tensor) -> list[float]:
+        """Sums over processes; the norm is the same in all of them."""
+        if self.accelerator.num_processes > 1:
+            total = self.accelerator.reduce(seen, reduction="sum")
+            seen = torch.cat([total[:-1], seen[-1:]])
+        return [float(value) for value in seen.tolist()]
+
+    def _not_finite(self, step: int, ids: Sequence[str], what: str, value: float) -> None:
+        raise TrainingError(
+            f"the {what} is {value} at step {step}, in the batch of {', '.join(ids[:8])}"
+            + (", ..." if len(ids) > 8 else ""),
+            mend="lower the learning rates, lengthen the warm-up, or look at these rows; "
+            "training goes on from the last checkpoint",
+        )
+
+    def _log(self, record: StepRecord) -> None:
+        values = {
+            "train/loss": record.loss,
+            "train/cross_entropy": record.cross_entropy,
+            "train/divergence": record.divergence,
+            "train/gradient_norm": record.gradient_norm,
+            "train/projector_lr": self.settings.projector_lr * record.rate,
+            "train/lora_lr": self.settings.lora_lr * record.rate,
+        }
+        kept = {name: value for name, value in values.items() if value == value}
+        log_step(self.accelerator, kept, record.step)
+
+    # -- checkpoints ---------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        if self.checkpoint is None or not self.accelerator.is_main_process:
+            return
+        fields = StepRecord.__slots__
+        records = [[float(getattr(r, name)) for name in fields] for r in self.history]
+        state = {
+            "fingerprint": self.fingerprint,
+            "adapter": {n: p.detach() for n, p in self.model.trainable().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "kept": {name: kept.state() for name, kept in self._kept.items()},
+            "random": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
+            "history": torch.tensor(records, dtype=torch.float64),
+        }
+        with atomic(self.checkpoint) as temporary, temporary.open("wb") as handle:
+            torch.save(state, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def _resume(self) -> None:
+        path = self.checkpoint
+        if path is None or not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=self.model.device, weights_only=True)
+            fingerprint = state["fingerprint"]
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as e:
+            warnings.warn(f"{path}: not a checkpoint ({e}); training starts anew", stacklevel=3)
+            return
+        if fingerprint != self.fingerprint:
+            warnings.warn(
+                f"{path}: of other data, settings or models; training starts anew", stacklevel=3
+            )
+            return
+        with torch.no_grad():
+            for name, weight in self.model.trainable().items():
+                weight.copy_(state["adapter"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, kept in self._kept.items():
+            kept.resume(state["kept"][name])
+        cpu, *cuda = (generator.cpu() for generator in state["random"])
+        torch.set_rng_state(cpu)
+        if len(cuda) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cuda)
+        self.history = [StepRecord(int(r[0]), *r[1:]) for r in state["history"].tolist()]
+        self.resumed_at = len(self.history)

@@ -1,0 +1,36 @@
+"""A training that goes on from the pilot's adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from safe.hearing.models.checkpoint import load_adapter
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.opened import OpenedBase
+
+
+def warm_start(
+    folder: Path, opened: OpenedBase, *, seed: int, dropout: float | None = None
+) -> SafeModel:
+    """The adapter saved in `folder`, to be trained further.
+
+    Args:
+        dropout: of LoRA; None keeps the adapter's own.
+
+    Raises:
+        ModelError: there is no adapter, or it is of another base.
+    """
+    refs = {"base": opened.vlm_ref.digest, "ear": opened.ear_ref.digest}
+    saved = load_adapter(folder, opened.vlm, opened.ear, digests=refs)
+    lora = saved.config.lora
+    if dropout is not None:
+        lora = lora.model_copy(update={"dropout": dropout})
+    adapter = saved.config.model_copy(update={"lora": lora})
+    model = SafeModel(opened.vlm, opened.ear, adapter, seed=seed)
+    known = saved.trainable()
+    with torch.no_grad():
+        for name, weight in model.trainable().items():
+            weight.copy_(known[name])
+    return model

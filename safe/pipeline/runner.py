@@ -1,0 +1,177 @@
+"""`safe measure NN_name`: run an experiment's `measure` and write `measurement.json`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import resource
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from safe.config import RunConfig
+from safe.digest import digest_code
+from safe.errors import ConfigError, EvidenceError
+from safe.files import write_json
+from safe.gates.criteria import criteria_digest, load_criteria
+from safe.gates.ledger import decision_parent
+from safe.gates.schema import Measurement, Parent
+from safe.pipeline.context import Context
+from safe.pipeline.names import module_name
+from safe.pipeline.reads import experiment_digest
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "snakemake", "safe")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Packages, host, device, git commit and dirty flag."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "device": device,
+        **_git_state(),
+    }
+
+
+def _git_state() -> dict[str, Any]:
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+    }
+
+
+def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
+    """The decisions that something stands on, all of them GO.
+
+    Raises:
+        EvidenceError: one is missing, edited by hand, or NO-GO.
+    """
+    found = {name: decision_parent(folder, name) for name in needs}
+    for name, parent in found.items():
+        if parent.verdict != "GO":
+            raise EvidenceError(
+                f"{name} is NO-GO, and what stands on it does not run",
+                where=folder / name / "decision.json",
+                mend=f"`safe explain {name[:2]}` says which criterion, its value and its bound",
+            )
+    return found
+
+
+def run_experiment(config: RunConfig, experiment: str) -> Path:
+    """Measure one experiment.
+
+    Returns:
+        The path of measurement.json, written whole or not at all.
+
+    Raises:
+        ConfigError: no such experiment.
+    """
+    name = module_name(experiment)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            f"no experiment {experiment!r}", mend=f"there is no module {name}"
+        ) from None
+    criteria = load_criteria(config.criteria / f"{experiment}.yaml")
+    folder = config.folder / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    upstream = check_upstream(config.folder, criteria.needs)
+    context = Context(config=config, folder=folder)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    metrics = module.measure(context)
+    measurement = Measurement(
+        experiment=experiment,
+        run=config.run,
+        metrics=metrics,
+        digests={
+            "code": digest_code(name),
+            "config": experiment_digest(config, experiment),
+            "criteria": criteria_digest(criteria),
+            **context.digests,
+        },
+        upstream=upstream,
+        environment=environment(context.extra.get("device", "cpu")),
+        seeds={"run": config.seed, **context.extra.get("seeds", {})},
+        started=started.isoformat(timespec="seconds"),
+        duration_s=round(time.perf_counter() - clock, 3),
+        device_s=round(context.device_seconds, 3),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        plots=context.plots,
+        evidence=context.evidence,
+    )
+    path = folder / "measurement.json"
+    write_json(path, measurement.model_dump(mode="json"))
+    return path
+
+
+def run_part(config: RunConfig, experiment: str, part: str) -> Path:
+    """`run_parts` of one part."""
+    return run_parts(config, experiment, [part])[0]
+
+
+def run_parts(config: RunConfig, experiment: str, parts: Sequence[str]) -> list[Path]:
+    """Run parts of an experiment, such as cells of an ablation, one behind the other.
+
+    What they share is made once, by the module's `prepare`. Checkpoints stay until all of them are
+    there, so that a job that was killed trains nothing twice. Whether they may run is asked
+    before, by `check_upstream`.
+
+    Returns:
+        The paths NN_name/parts/PART/result.json, each written whole or not at all.
+
+    Raises:
+        ConfigError: the experiment has no such part.
+    """
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
+            raise ConfigError(f"{part!r} is no name of a part", mend="use letters, digits, _ and -")
+    name = f"{module_name(experiment)}_parts"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            f"experiment {experiment!r} has no parts", mend=f"there is no module {name}"
+        ) from None
+    folder = config.folder / experiment
+    bench = module.prepare(Context(config=config, folder=folder), parts)
+    written = []
+    for part in parts:
+        own = folder / "parts" / part
+        own.mkdir(parents=True, exist_ok=True)
+        result = module.run(Context(config=config, folder=own), part, bench)
+        written.append(own / "result.json")
+        write_json(written[-1], result)
+    for path in written:
+        for checkpoint in path.parent.glob("*.pt"):
+            checkpoint.unlink()
+    return written

@@ -1,0 +1,254 @@
+"""What the Snakefile needs to know of a run: paths, gates, and what makes a rule run again.
+
+Imports no torch: every `snakemake` call pays for this module.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safe.config import RunConfig, parse_run_config
+from safe.digest import digest_code, digest_file
+from safe.errors import ConfigError, SafeError
+from safe.files import translate_os_error, write_json
+from safe.gates.catalogue import check_criteria
+from safe.gates.schema import CriteriaFile
+from safe.hearing.miniature.base import CARD, WEIGHTS
+from safe.pipeline.names import module_name
+from safe.pipeline.reads import reads, settings_digest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the DAG."""
+
+    config: RunConfig
+    root: Path  # the folder of the Snakefile
+
+    @property
+    def folder(self) -> Path:
+        return self.config.folder
+
+    @property
+    def part_threads(self) -> int:
+        """Threads of a training that runs beside others: one for a miniature."""
+        return 1 if self.config.scale == "miniature" else self.config.threads
+
+    def jobs(self, parts: Sequence[str], size: int) -> list[list[str]]:
+        """An experiment's parts by job: groups of about `size` for a miniature, else single parts.
+
+        A miniature's part is short, and a process takes seconds to start. Groups depend on the
+        parts alone, not on `--cores`: on another number of cores nothing runs again.
+        """
+        return deal(parts, size if self.config.scale == "miniature" else 1)
+
+    @cached_property
+    def criteria(self) -> dict[str, CriteriaFile]:
+        """Experiment name -> its criteria, checked against what its module measures."""
+        return {c.experiment: c for c in check_criteria(self.config.criteria)}
+
+    @cached_property
+    def experiments(self) -> list[str]:
+        """The experiments that have a rule file, in order."""
+        files = sorted((self.root / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
+        return [file.stem for file in files]
+
+    @property
+    def required(self) -> list[str]:
+        """The experiments that must be GO before launch."""
+        return [e for e in self.experiments if not self.criteria[e].optional]
+
+    @property
+    def optional(self) -> list[str]:
+        """Those that are decided and shown, and do not keep from launching."""
+        return [e for e in self.experiments if self.criteria[e].optional]
+
+    def name(self, number: str) -> str:
+        """`"03"` -> `"03_tiny_overfit"`."""
+        return next(e for e in self.experiments if e.startswith(f"{number}_"))
+
+    def path(self, *parts: str) -> str:
+        """A path below results/RUN."""
+        return self.folder.joinpath(*parts).as_posix()
+
+    def go(self, experiment: str, made: str = "measurement.json") -> list[str]:
+        """What opens the way to `experiment`: see `token`. Wrap it in `ancient()`."""
+        needs = self.criteria[experiment].needs
+        return [self.token(name, self.path(experiment, made)) for name in needs]
+
+    def token(self, experiment: str, made: str) -> str:
+        """The gate token of `experiment`, for a rule whose result is `made`.
+
+        A NO-GO takes the token away, and a token that is made anew would have everything behind
+        it made anew, `ancient()` or not. So what has its result already leans on the decision
+        until the token is back. Nothing passes a closed gate by that: `safe` itself looks at the
+        verdict before it measures or trains (`safe.pipeline.runner.check_upstream`).
+        """
+        go, decision = self.path(experiment, "GO"), self.path(experiment, "decision.json")
+        waiting = Path(made).exists() and Path(decision).exists() and not Path(go).exists()
+        return decision if waiting else go
+
+    def parents(self, experiment: str) -> list[str]:
+        """The measurements that `experiment` stands on.
+
+        The token alone would not do: it must be ancient, so that judging again trains nothing
+        again; a new upstream measurement, though, makes what was built on the old one stale.
+        """
+        return [self.path(name, "measurement.json") for name in self.criteria[experiment].needs]
+
+    def settings(self, experiment: str) -> str:
+        """Digest of the config sections that measuring an experiment reads.
+
+        As one of a rule's params it makes the rule run again after an edit.
+        """
+        return self.settings_of(module_name(experiment))
+
+    def settings_of(self, module: str) -> str:
+        """The same for any `safe.*` module that declares `READS`."""
+        return settings_digest(self.config, reads(module))
+
+    @property
+    def weights(self) -> str | None:
+        """Digest of the card of the released base; None where the base is given.
+
+        A rule's params, so that other weights rerun it.
+
+        Raises:
+            ConfigError: the miniature has no card.
+        """
+        name = self.config.base.miniature
+        if name is None:
+            return None
+        card = WEIGHTS / name / CARD
+        if not card.is_file():
+            raise ConfigError(
+                "the released miniature has no card",
+                where=card,
+                key="base.miniature",
+                mend="restore the folder with `git checkout`, or run `make miniature`",
+            )
+        return digest_file(card)
+
+    def code(self, experiment: str) -> str:
+        """Digest of the `safe.*` modules an experiment depends on.
+
+        Snakemake does not see a change inside an imported package; this value shows it.
+        """
+        return self.code_of(module_name(experiment))
+
+    def code_of(self, module: str) -> str:
+        """The same for any `safe.*` module."""
+        return digest_code(module)
+
+    def write_config(self) -> str:
+        """Write results/RUN/config.json, touching it only when its content changes."""
+        path = self.folder / "config.json"
+        values = self.config.model_dump(mode="json")
+        text_is_same = path.is_file() and _read_or_none(path) == values
+        if not text_is_same:
+            write_json(path, values)
+        return path.as_posix()
+
+    def power_line(self) -> str:
+        """One line: how many criteria this run can decide, and which required ones it cannot.
+
+        What keeps the line from being computed is part of it and does not stop the run.
+
+        Raises:
+            ConfigError: the run is at full scale, a required criterion cannot be decided by any
+                outcome, and `allow_underpowered` is not set.
+        """
+        # Only the process that starts a run asks; every job would pay for the import.
+        from safe.gates.planning import summary
+        from safe.hearing.planned import power_report
+
+        try:
+            report = power_report(self.config)
+        except SafeError as error:
+            return f"power: not computed: {' '.join(str(error).split())}"
+        command = f"safe power {shlex.quote(self.path('config.json'))}"
+        config = self.config
+        if config.scale == "full" and report.undecidable and not config.allow_underpowered:
+            named = "; ".join(f"{row.id}: {row.reason}" for row in report.undecidable)
+            raise ConfigError(
+                f"required criteria that a run of this size cannot decide: {named}",
+                key="allow_underpowered",
+                mend=f"plan more items or seeds (`{command}`), or set allow_underpowered: true",
+            )
+        return f"{summary(report.rows)}; see `{command}`"
+
+    def hold(self) -> int:
+        """Keep a second `snakemake` off this run until the process ends, however it ends.
+
+        Snakemake's own lock outlives a process that was killed; the kernel drops this one, so the
+        next call goes on without help (the profiles therefore say `nolock`).
+
+        Returns:
+            The file descriptor that holds the lock.
+
+        Raises:
+            ConfigError: the run is held by a process that is alive.
+        """
+        path = self.folder / ".lock"
+        with translate_os_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(held, 32, 0).decode(errors="replace").strip()
+            os.close(held)
+            raise ConfigError(
+                f"this run is under way already, in process {holder}",
+                where=self.folder,
+                mend="wait for it, or give this one another name with `--config run=NAME`",
+            ) from None
+        os.ftruncate(held, 0)
+        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+        return held
+
+
+def deal(parts: Sequence[str], size: int) -> list[list[str]]:
+    """`parts`, the longest first, in as few groups of at most `size` as hold them.
+
+    They are dealt to the groups forwards and backwards in turn, so that groups take equally long.
+    """
+    groups: list[list[str]] = [[] for _ in range(math.ceil(len(parts) / size))]
+    for number, part in enumerate(parts):
+        turn, place = divmod(number, len(groups))
+        groups[place if turn % 2 == 0 else -1 - place].append(part)
+    return groups
+
+
+def _read_or_none(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # an unreadable copy is written anew
+
+
+def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
+    """Validate the config and the criteria before anything runs.
+
+    Raises:
+        ConfigError: naming file, key and mend.
+    """
+    run = Run(parse_run_config(dict(config), where), root)
+    known = set(run.criteria)
+    orphans = [e for e in run.experiments if e not in known]
+    if orphans:
+        raise ConfigError(
+            f"experiments without criteria: {', '.join(orphans)}",
+            where=run.config.criteria,
+            mend="add the criteria file; an experiment that nothing judges proves nothing",
+        )
+    return run

@@ -1,0 +1,21 @@
+"""A run whose three experiments are GO, made once and copied for each test."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.unit.gates.builders import make_run
+
+
+@pytest.fixture(scope="session")
+def _gone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("results") / "trial")
+
+
+@pytest.fixture
+def run(_gone: Path, tmp_path: Path) -> Path:
+    """results/RUN, freely changeable: 01, 02 and 03 measured, judged and GO."""
+    return Path(shutil.copytree(_gone, tmp_path / "results" / "trial"))

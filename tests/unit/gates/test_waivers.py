@@ -1,0 +1,91 @@
+"""The waivers file: dates as YAML writes them, and no exception for what does not exist."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from safe.errors import ConfigError
+from safe.gates.criteria import load_all
+from safe.gates.run import judge_experiment, open_gate_run
+from safe.gates.waivers import cause_of_death, check_waivers, load_waivers, relevant, waivers_digest
+from tests.unit.gates.builders import CRITERIA, ROOT
+
+ENTRY = """\
+- run: trial
+  experiment: 03_tiny_overfit
+  criterion: 03.loss
+  author: Ada Lovelace
+  reason: Accepted for this trial, with eyes open.
+  expires: 2027-01-31
+  evidence: {digest}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "waivers.yaml"
+    path.write_text(text.replace("{digest}", "a" * 64), encoding="utf-8")
+    return path
+
+
+def test_ours_is_empty_and_its_example_is_valid(tmp_path: Path) -> None:
+    ours = ROOT / "config" / "waivers.yaml"
+    assert load_waivers(ours) == []
+    lines = ours.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("# - run:"))
+    example = "\n".join(line[2:] for line in lines[start:] if line.startswith("# "))
+    check_waivers(load_waivers(written(tmp_path, example)), load_all(CRITERIA), ours)
+
+
+def test_a_waiver_is_read_with_its_date(tmp_path: Path) -> None:
+    [waiver] = load_waivers(written(tmp_path, ENTRY))
+    assert waiver.expires == "2027-01-31"
+    assert cause_of_death(waiver, "a" * 64, date(2027, 1, 31)) is None
+    assert "expired" in str(cause_of_death(waiver, "a" * 64, date(2027, 2, 1)))
+    assert "evidence" in str(cause_of_death(waiver, "b" * 64, date(2027, 1, 1)))
+    assert load_waivers(written(tmp_path, "# nothing\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("author: Ada Lovelace", "author: ''", "author"),
+        ("reason: Accepted for this trial, with eyes open.", "reason: ok", "reason"),
+        ("expires: 2027-01-31", "expires: soon", "YYYY-MM-DD"),
+        ("evidence: {digest}", "evidence: abc", "evidence"),
+        ("criterion:", "criterium:", "did you mean `criterion`?"),
+        ("- run: trial", "- trial", "YAML"),
+    ],
+)
+def test_a_fault_names_file_and_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in ENTRY
+    with pytest.raises(ConfigError, match=r"waivers\.yaml:") as caught:
+        load_waivers(written(tmp_path, ENTRY.replace(old, new)))
+    assert said in str(caught.value)
+
+
+def test_a_mapping_is_no_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a list"):
+        load_waivers(written(tmp_path, "run: x\n"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("03.loss", "03.los"), ("03_tiny_overfit", "03_tiny_overfits")]
+)
+def test_what_does_not_exist_cannot_be_waived(
+    run: Path, tmp_path: Path, old: str, new: str
+) -> None:
+    path = written(tmp_path, ENTRY.replace(old, new))
+    with pytest.raises(ConfigError, match=f"did you mean `{old}`"):
+        check_waivers(load_waivers(path), load_all(CRITERIA), path)
+    with pytest.raises(ConfigError, match=new):
+        judge_experiment(open_gate_run(run, waivers=path), "03_tiny_overfit")
+
+
+def test_waivers_of_other_runs_leave_the_digest_alone(tmp_path: Path) -> None:
+    mine = load_waivers(written(tmp_path, ENTRY))
+    both = load_waivers(written(tmp_path, ENTRY + ENTRY.replace("run: trial", "run: other")))
+    chosen = relevant(both, "trial", "03_tiny_overfit")
+    assert waivers_digest(chosen) == waivers_digest(mine)

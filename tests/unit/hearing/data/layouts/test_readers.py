@@ -1,0 +1,237 @@
+"""Each layout's reader, on small files of the published form and on broken ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from safe.errors import DataError
+from safe.hearing.data.layouts import read_dataset
+from safe.hearing.data.sample import Event
+from tests import tiny_data
+from tests.paths import SHARED
+from tests.tiny_data import dataset
+
+
+def read(config, problems=None):
+    return list(read_dataset(config, problems))
+
+
+# AudioCaps ---------------------------------------------------------------------------------------
+
+
+def test_captions_of_one_clip_are_references_of_one_item(tmp_path):
+    rows = [(1, "aaa", 10, "a dog barks"), (2, "bbb", 0, "rain"), (3, "aaa", 10, "barking dog")]
+    tiny_data.write_audiocaps(tmp_path, "train", rows)
+    first, second = read(dataset("audiocaps", tmp_path))
+    assert first.answers == ("a dog barks", "barking dog")
+    assert first.id == "audiocaps/train/1"
+    assert first.source == "youtube:aaa@10"
+    assert first.audio.path == tmp_path / "audio" / "aaa_10.wav"
+    assert (second.task, second.answers, second.image) == ("caption", ("rain",), None)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2,../../x,0,a", r"train\.csv:3 \[youtube_id\]: the id '\.\./\.\./x' is not a plain name"),
+        ("2,..,0,a", "not a plain name"),
+        ("1,bbb,0,a", r"train\.csv:3 \[audiocap_id\]: the id 1 is used by two rows"),
+        ("2,bbb,soon,a", r"train\.csv:3 \[start_time\]"),
+        ("2,bbb,0,", r"train\.csv:3 \[caption\]: the caption is empty"),
+        ("2,bbb", "2 fields where the header has 4"),
+    ],
+)
+def test_broken_audiocaps_rows_are_named(tmp_path, line, message):
+    header = "audiocap_id,youtube_id,start_time,caption"
+    (tmp_path / "train.csv").write_text(f"{header}\n1,aaa,0,a dog\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        read(dataset("audiocaps", tmp_path))
+
+
+def test_a_missing_folder_file_or_row_is_named(tmp_path):
+    with pytest.raises(DataError, match="the dataset folder is missing"):
+        read(dataset("audiocaps", tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="annotation file of split 'train' is missing"):
+        read(dataset("audiocaps", tmp_path))
+    (tmp_path / "train.csv").write_text("audiocap_id,youtube_id,start_time,caption\n")
+    with pytest.raises(DataError, match=r"split 'train' .* has no samples"):
+        read(dataset("audiocaps", tmp_path))
+
+
+def test_an_unknown_option_and_a_pattern_that_leaves_the_root_are_refused(tmp_path):
+    tiny_data.write_audiocaps(tmp_path, "train", [(1, "aaa", 0, "a")])
+    with pytest.raises(DataError, match="unknown option 'event'; did you mean 'events'"):
+        read(dataset("audiocaps", tmp_path, options={"event": "x"}))
+    for pattern in ("../{youtube_id}", "/{youtube_id}", "{nothing}", "{youtube_id.__class__}", "{"):
+        with pytest.raises(DataError, match="media pattern"):
+            read(dataset("audiocaps", tmp_path, options={"audio": pattern}))
+
+
+def test_the_limit_holds_for_each_split(tmp_path):
+    for split in ("train", "val"):
+        rows = [(i, f"{split}{i}", 0, "a") for i in range(5)]
+        tiny_data.write_audiocaps(tmp_path, split, rows, media=False)
+    config = dataset("audiocaps", tmp_path, splits={"train": "train", "val": "val"}, limit=2)
+    assert [s.split for s in read(config)] == ["train", "train", "val", "val"]
+
+
+def test_events_in_the_form_of_ave_are_attached(tmp_path):
+    tiny_data.write_audiocaps(tmp_path, "train", [(1, "aaa", 0, "a")], media=False)
+    events = tmp_path / "Annotations.txt"
+    events.write_text(
+        "Category&VideoID&Quality&StartTime&EndTime\nbell&aaa&good&3&5\nChurch bell&aaa&good&0&2\n"
+    )
+    (sample,) = read(dataset("audiocaps", tmp_path, options={"events": "Annotations.txt"}))
+    assert sample.events == (Event("Church bell", 0, 2, "both"), Event("bell", 3, 5, "both"))
+    events.write_text("Category&VideoID&Quality&StartTime&EndTime\nbell&aaa&good&5&3\n")
+    with pytest.raises(DataError, match=r"Annotations\.txt:2 .*not an interval"):
+        read(dataset("audiocaps", tmp_path, options={"events": "Annotations.txt"}))
+
+
+# VQA v2 ------------------------------------------------------------------------------------------
+
+
+def test_vqa_questions_meet_their_annotations_in_any_order(tmp_path):
+    rows = [(i, 100 + i, "what color is it", f"c{i}") for i in range(6)]
+    tiny_data.write_vqav2(tmp_path, "train", rows)
+    path = tmp_path / "v2_mscoco_train_annotations.json"
+    found = json.loads(path.read_text())
+    found["annotations"].reverse()
+    path.write_text(json.dumps(found))
+    samples = read(dataset("vqav2", tmp_path))
+    assert [s.answer for s in samples] == [f"c{i}" for i in range(6)]
+    assert samples[0].source == "coco:100"
+    assert samples[0].image.path.name == "COCO_train_000000000100.png"
+    assert len(samples[0].answers) == 10
+
+
+def test_vqa_faults_are_named(tmp_path):
+    tiny_data.write_vqav2(tmp_path, "train", [(1, 7, "is it", "yes"), (2, 7, "is it", "no")])
+    path = tmp_path / "v2_mscoco_train_annotations.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"annotations\.json:1: broken JSON.*cut off"):
+        read(dataset("vqav2", tmp_path))
+    path.write_text(whole.replace('"question_id": 2', '"question_id": 3'))
+    with pytest.raises(DataError, match="question 2 has no annotation"):
+        read(dataset("vqav2", tmp_path))
+    path.write_text(whole.replace('"answers"', '"replies"', 1))
+    with pytest.raises(DataError, match=r"\[answers\]: the key 'answers' is missing"):
+        read(dataset("vqav2", tmp_path))
+
+
+def test_real_vqa_annotations_are_read(tmp_path):
+    """100 real annotations with ten answers; the questions file is made up around them."""
+    folder = SHARED / "data" / "vqav2_samples"
+    path = folder / "v2_mscoco_val2014_annotations.json_samples.json"
+    if not path.is_file():
+        pytest.skip("the VQA v2 samples are not on this machine")
+    rows = json.loads(path.read_text())["annotations"]
+    questions = [
+        {"question_id": r["question_id"], "image_id": r["image_id"], "question": "What is it?"}
+        for r in rows
+    ]
+    (tmp_path / "q.json").write_text(json.dumps({"questions": questions}))
+    config = dataset(
+        "vqav2", tmp_path, splits={"val": "val2014"},
+        annotations={"val": path, "val_questions": "q.json"},
+    )  # fmt: skip
+    samples = read(config)
+    assert len(samples) == len(rows)
+    assert all(len(s.answers) == 10 for s in samples)
+    assert samples[0].answers == tuple(a["answer"] for a in rows[0]["answers"])
+
+
+# GQA ---------------------------------------------------------------------------------------------
+
+GQA_ROW = {
+    "imageId": "n161313",
+    "question": "Is it red?",
+    "answer": "yes",
+    "types": {"structural": "verify"},
+    "semantic": [{}, {}, {}],
+}
+
+
+def test_gqa_rows(tmp_path):
+    path = tmp_path / "train_balanced_questions.json"
+    path.write_text(json.dumps({"05515938": GQA_ROW}))
+    (sample,) = read(dataset("gqa", tmp_path))
+    assert (sample.id, sample.source) == ("gqa/train/05515938", "gqa:n161313")
+    assert (sample.question_type, sample.difficulty) == ("verify", "medium")
+    assert sample.image.path == tmp_path / "images" / "n161313.jpg"
+    path.write_text(json.dumps({"05515938": GQA_ROW | {"imageId": "../../x"}}))
+    with pytest.raises(DataError, match="not a plain name"):
+        read(dataset("gqa", tmp_path))
+    path.write_text(f'{{"1": {json.dumps(GQA_ROW)},\n"1": {json.dumps(GQA_ROW)}}}')
+    with pytest.raises(DataError, match=r"json:2 \[1\]: the id 1 is used by two rows"):
+        read(dataset("gqa", tmp_path))
+
+
+# MUSIC-AVQA --------------------------------------------------------------------------------------
+
+
+def avqa(number=1, **more):
+    row = {
+        "video_id": "00000028",
+        "question_id": number,
+        "type": '["Audio-Visual", "Existential"]',
+        "question_content": "Is the <Object> on the <LR> playing?",
+        "templ_values": '["flute", "left"]',
+        "question_deleted": 0,
+        "anser": "yes",
+    }
+    return row | more
+
+
+def write_avqa(root: Path, rows: list) -> None:
+    (root / "avqa-train.json").write_text(json.dumps(rows, indent=2))
+
+
+def test_slots_are_filled_in_order_and_tasks_follow_the_type(tmp_path):
+    write_avqa(
+        tmp_path,
+        [
+            avqa(1),
+            avqa(2, type='["Visual", "Counting"]'),
+            avqa(3, type='["Audio", "Comparative"]'),
+            avqa(4, question_deleted=1),
+        ],
+    )
+    problems = []
+    first, second, third = read(dataset("music_avqa", tmp_path), problems)
+    assert first.question == "Is the flute on the left playing?"
+    assert [s.task for s in (first, second, third)] == ["av", "vl", "audio"]
+    assert second.audio is None
+    assert first.image.path == first.audio.path == tmp_path / "videos" / "00000028.mp4"
+    assert first.image.frame == 1.0
+    assert first.source == "video:00000028"
+    assert [(p.count, p.what) for p in problems] == [(1, "rows marked question_deleted, left out")]
+
+
+def test_a_question_published_twice_with_two_answers_is_one_item_and_is_counted(tmp_path):
+    write_avqa(tmp_path, [avqa(1), avqa(1, anser="no")])
+    problems = []
+    (sample,) = read(dataset("music_avqa", tmp_path), problems)
+    assert sample.answers == ("yes", "no")
+    assert problems[0].count == 1
+    assert "question 1: yes / no" in problems[0].examples[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (avqa(1), "the id 1 is used by two rows"),
+        (avqa(1, video_id="00000029", anser="no"), "the id 1 is used by two rows"),
+        (avqa(2, templ_values='["flute"]'), r"\[templ_values\]: 1 values for 2 slots"),
+        (avqa(2, templ_values="flute"), "not a JSON list"),
+        (avqa(2, type='["Smell", "Counting"]'), r"\[type\]: unknown type"),
+        (avqa(2, video_id="../../x"), r"json:11 \[video_id\]: the id"),
+        ({k: v for k, v in avqa(2).items() if k != "anser"}, "the key 'anser' is missing"),
+    ],
+)
+def test_broken_avqa_rows_are_named(tmp_path, row, message):
+    write_avqa(tmp_path, [avqa(1), row])
+    with pytest.raises(DataError, match=message):
+        read(dataset("music_avqa", tmp_path))

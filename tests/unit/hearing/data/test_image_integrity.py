@@ -1,0 +1,82 @@
+"""Pictures that lie about their size are found; honest ones, of any kind, pass."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safe.errors import MediaError
+from safe.hearing.data.image_integrity import check_integrity
+from tests.tiny_data import picture
+
+
+def encoded(image, kind, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def claim(data: bytes, height: int) -> bytes:
+    """The picture with another height in its header, checksums put right."""
+    changed = bytearray(data)
+    if data.startswith(b"\x89PNG"):
+        changed[20:24] = struct.pack(">I", height)
+        changed[29:33] = struct.pack(">I", zlib.crc32(changed[12:29]))
+    else:
+        at = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
+        changed[at + 5 : at + 7] = struct.pack(">H", height)
+    return bytes(changed)
+
+
+sizes = st.tuples(st.integers(33, 160), st.integers(33, 160))
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, st.integers(0, 99), st.sampled_from(["RGB", "L"]), st.integers(30, 95), st.booleans())
+def test_honest_jpegs_pass_and_taller_claims_are_found(tmp_path_factory, size, seed, mode, q, prog):
+    image = picture(seed, 64).convert(mode).resize(size)
+    data = encoded(image, "JPEG", quality=q, progressive=prog)
+    path = tmp_path_factory.mktemp("i") / "a.jpg"
+    path.write_bytes(data)
+    check_integrity(path)
+    path.write_bytes(claim(data, size[1] * 3))
+    with pytest.raises(MediaError, match="lies about its size"):
+        check_integrity(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, st.integers(0, 99), st.sampled_from(["RGB", "L", "RGBA", "P", "1", "I;16"]))
+def test_honest_pngs_pass_and_any_other_height_is_found(tmp_path_factory, size, seed, mode):
+    image = picture(seed, 64).resize(size)
+    data = encoded(image.convert("I;16" if mode == "I;16" else mode), "PNG")
+    path = tmp_path_factory.mktemp("i") / "a.png"
+    path.write_bytes(data)
+    check_integrity(path)
+    for height in (size[1] + 1, size[1] - 1, size[1] * 9):
+        path.write_bytes(claim(data, height))
+        with pytest.raises(MediaError, match="lies about its size"):
+            check_integrity(path)
+
+
+def test_a_jpeg_that_hides_rows_is_found(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(claim(encoded(picture(3, 128), "JPEG"), 64))
+    with pytest.raises(MediaError, match="go on after row 64"):
+        check_integrity(path)
+
+
+def test_a_damaged_png_chunk_is_found(tmp_path):
+    data = bytearray(encoded(picture(3), "PNG"))
+    data[len(data) // 2] ^= 1
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="checksum"):
+        check_integrity(path)
+
+
+def test_other_formats_are_left_to_their_decoder(tmp_path):
+    picture(3).save(tmp_path / "a.bmp")
+    check_integrity(tmp_path / "a.bmp")

@@ -1,0 +1,286 @@
+"""A learned gate: what it looks at, what it decides, and its file."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safe.errors import ModelError
+from safe.hearing.models import safe_model
+from safe.hearing.models.gating import POLICIES
+from safe.hearing.models.looking import look_at
+from safe.hearing.models.policy import (
+    GLANCE,
+    LOOK,
+    QUESTION,
+    VIEWS,
+    LearnedGate,
+    PolicyRecord,
+    feature_names,
+    features_of,
+    load_policy,
+    save_policy,
+)
+from safe.hearing.models.preview import NAMES, preview
+from tests.tiny_models import RATE, tiny_tone
+
+BASE, ADAPTER, DATA = "a" * 64, "b" * 64, "c" * 64
+
+
+def make_gate(width: int, *, actions=(0, 1, 3), seed: int = 0, view: str = GLANCE) -> LearnedGate:
+    names = feature_names(width, view)
+    record = PolicyRecord(
+        actions=actions, features=names, price=0.5, base=BASE, adapter=ADAPTER, trained_on=DATA
+    )
+    rng = torch.Generator().manual_seed(seed)
+    return LearnedGate(
+        record,
+        torch.zeros(len(names), dtype=torch.float64),
+        torch.ones(len(names), dtype=torch.float64),
+        torch.randn(len(actions), len(names), generator=rng, dtype=torch.float64),
+        torch.zeros(len(actions), dtype=torch.float64),
+    )
+
+
+@pytest.fixture(scope="module")
+def safe(build_safe):
+    return build_safe()
+
+
+@pytest.fixture(scope="module")
+def width(safe):
+    return safe.base.get_input_embeddings().embedding_dim
+
+
+class Noting:
+    """Keeps what a gate is shown, and lets nobody consult."""
+
+    def __init__(self, *, without: tuple[str, ...] = ()):
+        self.without = without
+
+    def decide(self, request):
+        self.look, self.question = request.look(), request.question()
+        self.features = {v: features_of(request, v) for v in VIEWS if v not in self.without}
+        return torch.zeros(request.rows, dtype=torch.bool)
+
+
+def test_the_look_is_of_the_base_alone(safe, batch):
+    noting = Noting()
+    with torch.no_grad():
+        safe(**batch.inputs, gate=noting, audio=batch.audio)
+        plain = safe.base(**batch.inputs)
+        image = safe.base.get_image_features(batch.inputs["pixel_values"]).pooler_output
+    torch.testing.assert_close(noting.look.logits, plain.logits[:, -1])
+    torch.testing.assert_close(noting.look.image, image)
+    table = safe.base.get_input_embeddings()
+    token = safe.base.config.image_token_index
+    for row, (ids, mask) in enumerate(
+        zip(batch.inputs["input_ids"], batch.inputs["attention_mask"], strict=True)
+    ):
+        words = [i for i, m in zip(ids.tolist(), mask.tolist(), strict=True) if m and i != token]
+        wanted = table(torch.tensor(words)).mean(dim=0)
+        torch.testing.assert_close(noting.question[row], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_features_have_names(safe, batch, width):
+    noting = Noting()
+    with torch.no_grad():
+        safe(**batch.inputs, gate=noting, audio=batch.audio)
+    found, names = noting.features[GLANCE], feature_names(width)
+    assert found.shape == (6, len(names))
+    assert found.dtype == torch.float64
+    for kind, policy in POLICIES.items():
+        torch.testing.assert_close(found[:, names.index(kind)], policy.score(noting.look.logits))
+    glanced = preview(batch.audio, RATE)
+    np.testing.assert_allclose(found[:, names.index(NAMES[0]) :].numpy(), glanced)
+    at = names.index("image 0")
+    torch.testing.assert_close(found[:, at : at + width], noting.look.image.double().mean(dim=1))
+    torch.testing.assert_close(found[:, :width], noting.question.double())
+    for view in VIEWS:  # each has all that the one before has
+        assert feature_names(width, view) == names[: noting.features[view].shape[1]]
+        torch.testing.assert_close(
+            noting.features[view], found[:, : noting.features[view].shape[1]]
+        )
+
+
+def test_it_decides_by_the_largest_preference(safe, batch, width):
+    gate, noting = make_gate(width), Noting()
+    with torch.no_grad():
+        done = safe(**batch.inputs, gate=gate, audio=batch.audio)
+        safe(**batch.inputs, gate=noting, audio=batch.audio)
+    features = noting.features[GLANCE].numpy()
+    best = (features @ gate.weight.numpy().T).argmax(axis=1)
+    assert done.consultation.counts() == [gate.record.actions[i] for i in best]
+
+
+def test_of_equals_it_listens_least(width):
+    gate = make_gate(width)
+    same = LearnedGate(gate.record, gate.mean, gate.scale, gate.weight * 0, gate.bias)
+    assert same.preferences(torch.ones(4, len(gate.mean))).argmax(dim=1).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e30])
+def test_a_glance_is_what_it_says(scale):
+    wave = (np.linspace(0.1, 1, 1001) * scale * np.where(np.arange(1001) % 2, 1, -1)).astype("f4")
+    wide = wave.astype(np.float64)
+    halves = [10 * np.log10(np.mean(half**2)) for half in (wide[:501], wide[501:])]
+    wanted = (
+        10 * np.log10(np.mean(wide**2)),
+        20 * np.log10(np.abs(wide).max()),
+        1000 / (1001 / 1000) / 1000,
+        halves[1] - halves[0],
+    )
+    np.testing.assert_allclose(preview([wave], 1000), [wanted], rtol=1e-9)
+
+
+def test_features_of_another_width_are_refused(width):
+    with pytest.raises(ModelError, match="features and is given"):
+        make_gate(width).preferences(torch.ones(1, 3))
+
+
+def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
+    sounds = safe.ear.embed(batch.audio)
+    for audio in (None, sounds):
+        with pytest.raises(ModelError, match="no sound to glance at"):
+            safe(**batch.inputs, gate=make_gate(width), audio=audio)
+
+
+@pytest.mark.parametrize("view", [QUESTION, LOOK])
+def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view):
+    gate, noting = make_gate(width, view=view), Noting(without=(GLANCE,))
+    assert gate.view == view
+    sounds = safe.ear.embed(batch.audio)
+    with torch.no_grad():
+        done = safe(**batch.inputs, gate=gate, audio=sounds)
+        safe(**batch.inputs, gate=noting, audio=sounds)
+    best = (noting.features[view].numpy() @ gate.weight.numpy().T).argmax(axis=1)
+    assert done.consultation.counts() == [gate.record.actions[i] for i in best]
+
+
+def test_a_gate_that_reads_the_question_runs_no_base_of_its_own(safe, batch, width, monkeypatch):
+    looked = []
+    monkeypatch.setattr(safe_model, "look_at", lambda *a, **k: looked.append(1) or look_at(*a, **k))
+    with torch.no_grad():
+        for view in VIEWS:
+            safe(**batch.inputs, gate=make_gate(width, view=view), audio=batch.audio)
+            assert len(looked) == VIEWS.index(view)
+
+
+def test_preferences_are_those_of_normalised_features(width):
+    names = feature_names(width, QUESTION)
+    gate = make_gate(width, view=QUESTION)
+    rng = torch.Generator().manual_seed(3)
+    mean, features = (torch.randn(r, len(names), generator=rng).double() for r in (1, 5))
+    scale, bias = torch.rand(len(names), generator=rng).double() + 0.1, torch.arange(3).double()
+    whole = LearnedGate(gate.record, mean[0], scale, gate.weight, bias)
+    wanted = torch.nn.functional.linear((features - mean) / scale, gate.weight, bias)
+    torch.testing.assert_close(whole.preferences(features), wanted)
+
+
+# the file --------------------------------------------------------------------------------------
+
+
+def test_it_comes_back_as_it_was(tmp_path, width):
+    gate = make_gate(width)
+    path = save_policy(tmp_path / "policy.safetensors", gate)
+    found = load_policy(path, base=BASE, adapter=ADAPTER)
+    assert found.record == gate.record
+    for name in ("mean", "scale", "weight", "bias"):
+        assert torch.equal(getattr(found, name), getattr(gate, name))
+    assert path.stat().st_size < 20_000
+
+
+@pytest.mark.parametrize("what", ["base", "adapter"])
+def test_it_refuses_another_base_or_adapter(tmp_path, width, what):
+    path = save_policy(tmp_path / "policy.safetensors", make_gate(width))
+    with pytest.raises(ModelError, match=f"trained with the {what}"):
+        load_policy(path, **{what: "d" * 64})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weight": torch.zeros(2, 3, dtype=torch.float64)},
+        {"scale": torch.zeros(1, dtype=torch.float64)},
+        {"bias": torch.full((3,), float("nan"), dtype=torch.float64)},
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path, width, change):
+    gate = make_gate(width)
+    values = {n: getattr(gate, n) for n in ("mean", "scale", "weight", "bias")} | change
+    path = save_policy(tmp_path / "p.safetensors", LearnedGate(gate.record, **values))
+    with pytest.raises(ModelError, match="are not those of 3 actions"):
+        load_policy(path)
+
+
+def test_features_of_no_view_are_refused(tmp_path, width):
+    gate = make_gate(width)
+    turned = gate.record.model_copy(update={"features": gate.record.features[::-1]})
+    other = LearnedGate(turned, gate.mean, gate.scale, gate.weight, gate.bias)
+    path = save_policy(tmp_path / "p.safetensors", other)
+    with pytest.raises(ModelError, match="of no view"):
+        load_policy(path)
+    with pytest.raises(ModelError, match="of no view"):
+        other.view  # noqa: B018
+
+
+@pytest.mark.parametrize("actions", [(1, 2, 3), (0, 3, 1)])
+def test_the_first_action_skips_and_the_others_rise(tmp_path, width, actions):
+    path = save_policy(tmp_path / "p.safetensors", make_gate(width, actions=actions))
+    with pytest.raises(ModelError, match="the first to skip"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x00" * 64, b"\xff" * 16])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"p\.safetensors"):
+        load_policy(path)
+
+
+def test_a_missing_file_and_one_without_a_record_are_named(tmp_path):
+    from safetensors.torch import save_file
+
+    with pytest.raises(ModelError, match="there is no policy"):
+        load_policy(tmp_path / "none.safetensors")
+    save_file({"mean": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="not a policy"):
+        load_policy(tmp_path / "other.safetensors")
+
+
+# the glance ------------------------------------------------------------------------------------
+
+
+def test_a_tone_is_as_loud_as_it_is():
+    time = np.arange(RATE) / RATE
+    tone = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    [[loud, peak, crossings, change]] = preview([tone], RATE)
+    assert loud == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.01)
+    assert peak == pytest.approx(20 * np.log10(0.5), abs=0.01)
+    assert crossings == pytest.approx(0.88, abs=0.01)  # twice a period
+    assert change == pytest.approx(0, abs=0.1)
+
+
+def test_a_sound_that_fades_and_silence():
+    tone = tiny_tone(300).astype(np.float32)
+    faded = tone.copy()
+    faded[len(tone) // 2 :] *= 0.1
+    assert preview([faded], RATE)[0, 3] == pytest.approx(-20, abs=0.5)
+    assert preview([np.zeros(100, dtype=np.float32)], RATE)[0, 0] == pytest.approx(-120)
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 1), st.integers(0, 5))
+def test_louder_by_a_factor_is_more_by_its_decibels(factor, seed):
+    wave = np.random.default_rng(seed).uniform(-1, 1, 500)
+    one, other = preview([wave, wave * factor], RATE)
+    assert other[0] - one[0] == pytest.approx(20 * np.log10(factor), abs=1e-6)
+    assert other[2] == one[2]
+
+
+@pytest.mark.parametrize("wave", [None, np.zeros(0), np.zeros((2, 9)), np.array([0.0, np.nan])])
+def test_no_sound_is_refused(wave):
+    with pytest.raises(ModelError, match="row 1 has no sound"):
+        preview([np.ones(9), wave], RATE)

@@ -1,0 +1,151 @@
+"""One run is held by one process at a time, and says at its start what it can decide."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from safe.config import RetentionConfig, load_run_config
+from safe.errors import ConfigError
+from safe.pipeline.workflow import Run, deal
+from tests.paths import ROOT
+from tests.unit.gates.builders import BY_LUCK, assume_seed_spread
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from safe.config import load_run_config
+from safe.pipeline.workflow import Run
+config = load_run_config(Path(sys.argv[1])).model_copy(update={"results": Path(sys.argv[2])})
+Run(config, Path(".")).hold()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
+    path = ROOT / "config" / "config.yaml"
+    run = Run(load_run_config(path).model_copy(update={"results": tmp_path}), ROOT)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match=f"in process {holder.pid}"):
+            run.hold()
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()  # type: ignore[union-attr]
+    os.close(run.hold())
+
+
+def test_a_miniatures_parts_share_jobs_and_others_have_their_own() -> None:
+    names = ["a", "b", "c", "d", "e"]
+    config = load_run_config(ROOT / "config" / "config.yaml")
+    assert Run(config, ROOT).jobs(names, size=3) == [["a", "d", "e"], ["b", "c"]]
+    assert Run(config, ROOT).jobs(names, size=1) == [[name] for name in names]
+    full = config.model_copy(update={"scale": "full"})
+    assert Run(full, ROOT).jobs(names, size=3) == [[name] for name in names]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 27])
+def test_groups_hold_each_part_once_and_differ_by_one_part_at_most(count: int, size: int) -> None:
+    parts = [str(number) for number in range(count)]
+    groups = deal(parts, size)
+    assert sorted(part for group in groups for part in group) == sorted(parts)
+    lengths = {len(group) for group in groups}
+    assert max(lengths, default=0) <= size
+    assert max(lengths, default=0) - min(lengths, default=0) <= 1
+
+
+def test_jobs_do_not_depend_on_the_number_of_cores() -> None:
+    """Only 06, which measures time, asks how many there are: as threads, which rerun nothing."""
+    files = [ROOT / "Snakefile", ROOT / "safe" / "pipeline" / "workflow.py"]
+    files += sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    asking = [f.name for f in files if re.search(r"workflow\.cores|cpu_count", f.read_text())]
+    assert asking == ["06_efficiency.smk"]
+
+
+def test_more_cores_make_a_run_faster(tmp_path: Path) -> None:
+    """By the seconds of a finished run, in which every job took ten."""
+    spec = importlib.util.spec_from_file_location("packing", ROOT / "benchmarks" / "packing.py")
+    assert spec is not None
+    assert spec.loader is not None
+    packing = importlib.util.module_from_spec(spec)
+    sys.modules["packing"] = packing  # its dataclass looks itself up
+    spec.loader.exec_module(packing)
+    (tmp_path / "benchmarks").mkdir()
+    jobs = [rule for rule in packing.RULES if rule not in ("pilot", "ablation")]
+    jobs = [rule for rule in jobs if not rule.startswith("parts_")]
+    jobs += [f"ablation_04_{n}" for n in range(2)] + ["pilot_04_a", "parts_12_a", "parts_12_b"]
+    grid = {"parts_08": 2, "parts_09": 3, "parts_10": 4, "parts_11": 3}
+    jobs += [f"{rule}_{n}" for rule, count in grid.items() for n in range(count)]
+    for job in jobs:
+        (tmp_path / "benchmarks" / f"{job}.tsv").write_text("s\th:m:s\n10.0\t0:00:10\n")
+    seconds = packing.read_seconds(tmp_path)
+    assert set(seconds) == set(packing.RULES)
+    assert packing.makespan(seconds, 1) == pytest.approx(10 * len(jobs))
+    times = [packing.makespan(seconds, cores) for cores in (1, 2, 4)]
+    assert times == sorted(times, reverse=True)
+    assert times[2] < times[0] * 0.8
+    (tmp_path / "benchmarks" / "measure_12.tsv").unlink()
+    with pytest.raises(SystemExit, match="measure_12"):
+        packing.read_seconds(tmp_path)
+
+
+def test_launch_waits_for_the_required_and_shows_the_optional() -> None:
+    run = Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT)
+    assert len(run.required) == 11
+    assert run.optional == ["12_rl_gate"]
+    assert sorted(run.required + run.optional) == run.experiments
+
+
+def default_run(results: Path, **changes: object) -> Run:
+    config = load_run_config(ROOT / "config" / "config.yaml")
+    criteria = {"criteria": ROOT / "config" / "criteria", "results": results}
+    return Run(config.model_copy(update=criteria | changes), ROOT)
+
+
+def test_the_start_says_in_one_line_what_the_run_can_decide(tmp_path: Path) -> None:
+    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+    line = default_run(tmp_path, criteria=criteria).power_line()
+    assert "\n" not in line
+    assert line.startswith("power: ")
+    assert "11.audio_sd passes by luck (" in line
+    assert line.endswith(f"see `safe power {tmp_path}/default/config.json`")
+
+
+def test_a_miniature_run_is_never_refused(tmp_path: Path) -> None:
+    retention = RetentionConfig(vl_items=100)
+    line = default_run(tmp_path, retention=retention).power_line()
+    assert "09.null_space cannot be decided (n = 300 is below min_n = 500)" in line
+    folder = tmp_path / "default" / "11_seeds"
+    folder.mkdir(parents=True)
+    (folder / "measurement.json").write_text("{")
+    line = default_run(tmp_path).power_line()
+    assert "\n" not in line
+    assert line.startswith("power: not computed: ")
+    assert "measurement.json" in line
+
+
+def test_a_full_run_that_cannot_decide_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+    small = {"scale": "full", "retention": RetentionConfig(vl_items=100)}
+    with pytest.raises(ConfigError, match=r"(?s)09\.null_space: n = 300.*allow_underpowered: true"):
+        default_run(tmp_path, **small).power_line()
+    allowed = default_run(tmp_path, **small, allow_underpowered=True).power_line()
+    assert "09.null_space cannot be decided" in allowed
+    # What is not known is no reason to refuse.
+    assert "unknown" in default_run(tmp_path, scale="full").power_line()
