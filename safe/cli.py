@@ -53,7 +53,9 @@ def audit(
     layout: Annotated[str, typer.Option(help="audiocaps, vqav2, gqa or music_avqa")],
     split_unit: Annotated[str, typer.Option(help="media, or question with --reason")] = "media",
     reason: Annotated[str | None, typer.Option(help="why a split by question will do")] = None,
-    criteria: Annotated[Path, typer.Option(help="criteria folder")] = Path("config/criteria"),
+    criteria: Annotated[Path, typer.Option(help="criteria folder")] = Path(
+        "config/hearing/criteria"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Audit published annotation files alone: leakage, balance, repeated texts."""

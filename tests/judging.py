@@ -17,7 +17,7 @@ from safe.pipeline.names import module_name
 from safe.pipeline.runner import run_part
 from tests.paths import ROOT
 
-CRITERIA = ROOT / "config" / "criteria"
+CRITERIA = ROOT / "config" / "hearing" / "criteria"
 
 
 def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list[Metric]]:

@@ -100,6 +100,7 @@ def run_config(folder: Path, datasets: list[DatasetConfig], **more: Any) -> RunC
     )
     values: dict[str, Any] = {
         "run": "tiny",
+        "pipeline": "hearing",
         "scale": "miniature",
         "seed": 0,
         "threads": 1,

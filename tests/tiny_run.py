@@ -100,11 +100,12 @@ def make_run(
     config = parse_run_config(
         {
             "run": "tiny",
+            "pipeline": "hearing",
             "scale": "miniature",
             "seed": 0,
             "results": str(root / "results"),
             "cache": str(root / "cache"),
-            "criteria": str(ROOT / "config" / "criteria"),
+            "criteria": str(ROOT / "config" / "hearing" / "criteria"),
             "device": "cpu",
             "threads": 1,
             "datasets": [

@@ -28,7 +28,7 @@ from safe.config.experiments import (
     TinyOverfitConfig,
 )
 from safe.config.models import AdapterConfig, BaseConfig, LoraConfig
-from safe.config.reading import explain_validation, load_run_config, parse_run_config, read_yaml
+from safe.config.reading import load_run_config, parse_run_config
 from safe.config.run import RunConfig
 from safe.config.training import StageAConfig, TrackingConfig
 
@@ -61,8 +61,6 @@ __all__ = [
     "TinyOverfitConfig",
     "TrackingConfig",
     "WorldConfig",
-    "explain_validation",
     "load_run_config",
     "parse_run_config",
-    "read_yaml",
 ]

@@ -1,53 +1,16 @@
-"""YAML and JSON into a config, with faults that name file, line or key, and the mend."""
+"""YAML or JSON into a `RunConfig`."""
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from safe.config.run import RunConfig
 from safe.errors import ConfigError
-
-
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys allowed where `location` (pydantic's path to the fault) points."""
-    current: Any = model
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        fields = getattr(current, "model_fields", {})
-        if part not in fields:
-            return []
-        stack, current = [fields[part].annotation], None
-        while stack:
-            kind = stack.pop()
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                current = kind
-            stack.extend(getattr(kind, "__args__", ()))
-    return list(getattr(current, "model_fields", {}))
-
-
-def explain_validation(error: ValidationError, model: type[BaseModel], where: Path | str) -> str:
-    """One line a fault: key, what is wrong, and the nearest known key for a misspelt one."""
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(p) for p in fault["loc"]) or "(top level)"
-        message = fault["msg"]
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(model, fault["loc"])
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-            message = "unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
-            if not near and known:
-                message += f"; known keys: {', '.join(sorted(known))}"
-        elif "input" in fault and not isinstance(fault["input"], dict | list):
-            message += f" (given: {fault['input']!r})"
-        lines.append(f"  {key}: {message}")
-    return f"{where}: {len(lines)} fault(s)\n" + "\n".join(lines)
+from safe.reading import explain_validation, read_yaml
 
 
 def parse_run_config(values: dict[str, Any], where: Path | str) -> RunConfig:
@@ -62,43 +25,6 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunConfig:
         raise ConfigError(
             explain_validation(error, RunConfig, where),
             mend="correct the keys named above; config/README.md describes each one",
-        ) from None
-
-
-class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader (libyaml's where it is built in), refusing a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key.value}` stands twice", key.start_mark
-                )
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """`yaml.safe_load`, with the file and line of a syntax error or a repeated key.
-
-    Raises:
-        ConfigError: where the file is missing, unreadable or no YAML.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  # a SafeLoader
-    except FileNotFoundError:
-        raise ConfigError("no such file", where=path, mend="check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=path, mend="save as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ConfigError(
-            f"not YAML: {getattr(error, 'problem', error)}",
-            where=path,
-            line=None if mark is None else mark.line + 1,
-            mend="correct the syntax at that line",
         ) from None
 
 

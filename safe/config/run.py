@@ -31,11 +31,12 @@ class RunConfig(Strict):
     """A whole run: `results/RUN` comes from this and the code alone."""
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # config/<pipeline>/pipeline.yaml
     scale: Literal["miniature", "full"]
     seed: int = Field(ge=0)
     results: Path = Path("results")
     cache: Path = Path("cache")
-    criteria: Path = Path("config/criteria")
+    criteria: Path  # by default config/<pipeline>/criteria
     waivers: Path = Path("config/waivers.yaml")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: Positive = 2
@@ -58,6 +59,13 @@ class RunConfig(Strict):
     sweep: SweepConfig = SweepConfig()
     seeds: SeedsConfig = SeedsConfig()
     policy: PolicyConfig = PolicyConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _criteria_of_the_pipeline(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("pipeline"), str):
+            return {"criteria": f"config/{values['pipeline']}/criteria"} | values
+        return values
 
     @model_validator(mode="before")
     @classmethod

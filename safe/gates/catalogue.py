@@ -1,6 +1,6 @@
 """Do the criteria ask for something that is measured, in its unit, and within reach?
 
-An experiment module declares, as a literal at top level,
+An experiment declares, as a literal at top level of its module,
 `METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}}`. It is read without importing
 the module, so that the check costs milliseconds and no torch.
 """
@@ -9,29 +9,17 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib.util
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from safe.digest import PACKAGE
 from safe.errors import ConfigError
 from safe.gates.criteria import line_of, load_all
-from safe.gates.launch import LAUNCH_ITEMS
+from safe.gates.pipeline import PLAN, PipelineFile, load_pipeline
 from safe.gates.schema import CriteriaFile, Criterion, Op
-
-EXPERIMENTS = PACKAGE / "hearing" / "experiments"  # 03_tiny_overfit is measured by tiny_overfit.py
-RULES = PACKAGE.parent / "workflow" / "rules"
-
-# Where no module declares a range, the unit still bounds the value. A fraction may be a difference.
-UNIT_RANGES: dict[str, tuple[float, float]] = {
-    "fraction": (-1.0, 1.0),
-    "count": (0.0, math.inf),
-    "parameters": (0.0, math.inf),
-    "seconds": (0.0, math.inf),
-    "rho": (-1.0, 1.0),
-    "auroc": (0.0, 1.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +31,29 @@ class MetricSpec:
     high: float = math.inf
 
 
-def module_path(experiment: str) -> Path:
+@cache
+def experiments_folder(package: str) -> Path:
+    """The folder of a pipeline's experiments; the package is not imported.
+
+    Raises:
+        ConfigError: there is no such package, or it has no `experiments`.
+    """
+    try:
+        spec = importlib.util.find_spec(f"{package}.experiments")
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(
+            f"there is no package {package}.experiments",
+            key="package",
+            mend="correct `package` in pipeline.yaml, or install the package",
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def module_path(package: str, experiment: str) -> Path:
     """The file of an experiment's module, whether or not it exists."""
-    return EXPERIMENTS / f"{experiment[3:]}.py"
-
-
-def is_built(experiment: str) -> bool:
-    """Whether a module measures the experiment, and a rule of the run has it measured."""
-    return module_path(experiment).is_file() and (RULES / f"{experiment}.smk").is_file()
+    return experiments_folder(package) / f"{experiment[3:]}.py"
 
 
 def read_metrics(path: Path) -> dict[str, MetricSpec]:
@@ -106,25 +109,23 @@ def reachable(op: Op, threshold: float | tuple[float, float], low: float, high: 
     }[op]
 
 
-def _fault(criterion: Criterion, metrics: dict[str, MetricSpec] | None) -> tuple[str, str, str]:
+def _fault(criterion: Criterion, metrics: dict[str, MetricSpec]) -> tuple[str, str, str]:
     """(key, what is wrong, mend) of one criterion; `what` is empty where all is well."""
-    spec = MetricSpec(criterion.unit, *UNIT_RANGES.get(criterion.unit, (-math.inf, math.inf)))
-    if metrics is not None:
-        if criterion.metric not in metrics:
-            near = difflib.get_close_matches(criterion.metric, metrics, n=1, cutoff=0)
-            return (
-                "metric",
-                f"{criterion.id}: nobody measures {criterion.metric!r}",
-                f"did you mean `{near[0]}`?" if near else "the module measures nothing",
-            )
-        spec = metrics[criterion.metric]
-        if spec.unit != criterion.unit:
-            return (
-                "unit",
-                f"{criterion.id}: {criterion.metric} is measured in {spec.unit!r}, "
-                f"not in {criterion.unit!r}",
-                f"write unit: {spec.unit}, and a threshold in it",
-            )
+    if criterion.metric not in metrics:
+        near = difflib.get_close_matches(criterion.metric, metrics, n=1, cutoff=0)
+        return (
+            "metric",
+            f"{criterion.id}: nobody measures {criterion.metric!r}",
+            f"did you mean `{near[0]}`?" if near else "the module measures nothing",
+        )
+    spec = metrics[criterion.metric]
+    if spec.unit != criterion.unit:
+        return (
+            "unit",
+            f"{criterion.id}: {criterion.metric} is measured in {spec.unit!r}, "
+            f"not in {criterion.unit!r}",
+            f"write unit: {spec.unit}, and a threshold in it",
+        )
     thresholds = {"threshold": criterion.threshold}
     thresholds |= {f"scaled.{k}.threshold": s.threshold for k, s in criterion.scaled.items()}
     for key, threshold in thresholds.items():
@@ -138,30 +139,54 @@ def _fault(criterion: Criterion, metrics: dict[str, MetricSpec] | None) -> tuple
     return "", "", ""
 
 
+def _scale_fault(criterion: Criterion, pipeline: PipelineFile) -> tuple[str, str, str]:
+    """The same for the scales that a criterion names."""
+    mend = f"the pipeline has {', '.join(pipeline.scales)}"
+    for scale in criterion.scaled:
+        if scale == PLAN:
+            what = f"{criterion.id}: {PLAN} has the unscaled threshold"
+            return "scaled", what, "delete the entry"
+        if scale not in pipeline.scales:
+            return "scaled", f"{criterion.id}: no scale {scale!r}", mend
+    scale_of_power = criterion.power and criterion.power.scale
+    if scale_of_power is not None and scale_of_power not in pipeline.scales:
+        return "power.scale", f"{criterion.id}: no scale {scale_of_power!r}", mend
+    return "", "", ""
+
+
 def _show(value: float | tuple[float, float]) -> str:
     return str(list(value)) if isinstance(value, tuple) else f"{value:g}"
 
 
-def check_file(path: Path, criteria: CriteriaFile) -> None:
-    """Hold one criteria file against its experiment's module, if that exists yet.
+def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> None:
+    """Check one criteria file against its pipeline and its experiment's module.
 
     Raises:
         ConfigError: naming file, line, criterion and mend.
     """
     for item in criteria.launch_items:
-        if item not in LAUNCH_ITEMS:
-            near = difflib.get_close_matches(item, LAUNCH_ITEMS, n=1)
+        if item not in pipeline.launch_items:
+            near = difflib.get_close_matches(item, pipeline.launch_items, n=1)
             raise ConfigError(
                 f"no launch item {item!r}" + (f"; did you mean `{near[0]}`?" if near else ""),
                 where=path,
                 line=line_of(path, ("launch_items",)),
                 key="launch_items",
-                mend=f"use {', '.join(LAUNCH_ITEMS)}",
+                mend=f"use {', '.join(pipeline.launch_items)}",
             )
-    module = module_path(criteria.experiment)
-    metrics = read_metrics(module) if module.is_file() else None
+    module = module_path(pipeline.package, criteria.experiment)
+    if not module.is_file():
+        raise ConfigError(
+            f"no experiment of {pipeline.package} measures {criteria.experiment!r}",
+            where=path,
+            key="experiment",
+            mend=f"add {module}, or delete the criteria file",
+        )
+    metrics = read_metrics(module)
     for index, criterion in enumerate(criteria.criteria):
         key, what, mend = _fault(criterion, metrics)
+        if not what:
+            key, what, mend = _scale_fault(criterion, pipeline)
         if what:
             location: tuple[int | str, ...] = ("criteria", index, *key.split("."))
             raise ConfigError(what, where=path, line=line_of(path, location), key=key, mend=mend)
@@ -171,12 +196,12 @@ def check_criteria(folder: Path) -> list[CriteriaFile]:
     """Load every criteria file and check it against what is measured.
 
     Returns:
-        The files by number. Experiments without a module yet are checked by unit alone.
+        The files by number.
 
     Raises:
         ConfigError: naming file, line, criterion and mend.
     """
-    files = load_all(folder)
+    files, pipeline = load_all(folder), load_pipeline(folder)
     for criteria in files:
-        check_file(folder / f"{criteria.experiment}.yaml", criteria)
+        check_file(folder / f"{criteria.experiment}.yaml", criteria, pipeline)
     return files

@@ -1,4 +1,4 @@
-"""Reading `config/criteria/NN_name.yaml`: what each experiment must show, and why."""
+"""Reading `config/<pipeline>/criteria/NN_name.yaml`: what each experiment must show, and why."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from safe.config import explain_validation, read_yaml
 from safe.digest import digest_json
 from safe.errors import ConfigError
 from safe.gates.schema import CriteriaFile
+from safe.reading import explain_validation, read_yaml
 
 
 def criteria_digest(criteria: CriteriaFile) -> str:
@@ -56,9 +56,7 @@ def load_criteria(path: Path) -> CriteriaFile:
     """
     values: Any = read_yaml(path)
     if not isinstance(values, dict):
-        raise ConfigError(
-            "not a mapping at the top level", where=path, mend="see config/criteria/README.md"
-        )
+        raise ConfigError("not a mapping at the top level", where=path, mend="see docs/criteria.md")
     try:
         criteria = CriteriaFile.model_validate(values)
     except ValidationError as error:
@@ -66,7 +64,7 @@ def load_criteria(path: Path) -> CriteriaFile:
             explain_validation(error, CriteriaFile, path),
             where=path,
             line=line_of(path, error.errors()[0]["loc"]),
-            mend="correct the keys named above; config/criteria/README.md describes each one",
+            mend="correct the keys named above; docs/criteria.md describes each one",
         ) from None
     _check_names(path, criteria)
     return criteria
@@ -143,6 +141,6 @@ def load_all(folder: Path) -> list[CriteriaFile]:
         raise error
     if not files:
         raise ConfigError(
-            "no criteria files", where=folder, mend="point `criteria` at config/criteria"
+            "no criteria files", where=folder, mend="name a folder with NN_name.yaml files"
         )
     return files

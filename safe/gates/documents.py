@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from safe.config import explain_validation
 from safe.errors import EvidenceError
 from safe.gates.schema import SCHEMA_VERSION, Decision, Measurement, decision_digest
+from safe.reading import explain_validation
 
 
 def _no_constant(text: str) -> NoReturn:

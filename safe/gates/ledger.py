@@ -10,11 +10,9 @@ from typing import Any, Literal
 
 from safe.errors import SafeError
 from safe.files import write_json
-from safe.gates.catalogue import is_built
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.judge import judge
-from safe.gates.launch import LAUNCH, LAUNCH_ITEMS
 from safe.gates.run import GateRun, open_gate_run
 from safe.gates.schema import (
     SCHEMA_VERSION,
@@ -28,6 +26,7 @@ from safe.gates.schema import (
 from safe.gates.token import obstacle
 from safe.gates.waivers import load_waivers
 
+LAUNCH = "LAUNCH"  # the token, beside launch.json
 OPEN: tuple[Status, ...] = ("go", "waived")
 
 
@@ -86,8 +85,6 @@ def _own(
     run_folder, name = run.folder, criteria.experiment
     folder = run_folder / name
     if not (folder / "measurement.json").is_file() and not (folder / "decision.json").is_file():
-        if not is_built(name):
-            return "not-run", "no rule of this version measures it yet", None, None
         return "not-run", "nothing was measured yet", _command(run_folder, name), None
     try:
         measurement = read_measurement(folder / "measurement.json")
@@ -226,27 +223,33 @@ def statuses(
 
 
 def launch_document(
-    run: str, scale: str | None, files: list[CriteriaFile], rows: dict[str, StatusRow]
+    run: GateRun, files: list[CriteriaFile], rows: dict[str, StatusRow]
 ) -> dict[str, Any]:
     """The launch verdict and its reasons; nothing in it is judged by hand.
 
-    GO needs every experiment that is not optional to be go or waived, and every item of the plan's
-    launch checklist to be supported by at least one of them.
+    GO needs every experiment that is not optional to be go or waived, and every item of the
+    pipeline's launch checklist to be supported by at least one of them.
     """
-    items = {}
-    for item, (title, claim) in LAUNCH_ITEMS.items():
+    items: dict[str, dict[str, Any]] = {}
+    reasons = []
+    try:
+        launch_items = run.pipeline().launch_items
+    except SafeError as error:
+        launch_items = {}
+        reasons.append(f"the pipeline cannot be read: {_one_line(error)}")
+    for item, words in launch_items.items():
         names = [f.experiment for f in files if item in f.launch_items and not f.optional]
         missing = [f"{n} is {rows[n].status}" for n in names if rows[n].status not in OPEN]
         if not names:
             missing = ["no experiment supports it"]
         items[item] = {
-            "title": title,
-            "claim": claim,
+            "title": words.title,
+            "claim": words.claim,
             "verdict": "NO-GO" if missing else "GO",
             "experiments": names,
             "reasons": missing,
         }
-    reasons = [
+    reasons += [
         f"{name} is {row.status}: {row.reason}"
         for name, row in rows.items()
         if not row.optional and row.status not in OPEN
@@ -258,8 +261,8 @@ def launch_document(
     ]
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": run,
-        "scale": scale,
+        "run": run.folder.name,
+        "scale": run.scale,
         "verdict": "NO-GO" if reasons or not rows else "GO",
         "reasons": reasons,
         "items": items,
@@ -274,7 +277,7 @@ def write_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:
     """
     files, faults = load_each(run.criteria)
     rows = rows_of(run, files, today, faults)
-    document = launch_document(run.folder.name, run.scale, files, rows)
+    document = launch_document(run, files, rows)
     if document["verdict"] != "GO":
         (run.folder / LAUNCH).unlink(missing_ok=True)
     write_json(run.folder / "launch.json", document)

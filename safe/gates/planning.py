@@ -195,8 +195,7 @@ def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scal
         or measured.n < 1
     ):
         measured = None
-    scaled = criterion.scaled.get("miniature") if scale == "miniature" else None
-    threshold = criterion.threshold if scaled is None else scaled.threshold
+    threshold = criterion.threshold_at(scale)
     power = criterion.power
     kind = power.kind if power is not None else _inferred_kind(criterion, measured)
     draft = PowerRow(

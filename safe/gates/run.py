@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from safe.gates.catalogue import check_file
 from safe.gates.criteria import load_criteria
 from safe.gates.documents import read_json, read_measurement
 from safe.gates.judge import judge
+from safe.gates.pipeline import PLAN, PipelineFile, load_pipeline
 from safe.gates.schema import Decision
 from safe.gates.waivers import load_waivers
-
-SCALES = ("miniature", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,14 @@ class GateRun:
     def experiments(self) -> list[str]:
         """Every experiment that has a criteria file, by number."""
         return [path.stem for path in sorted(self.criteria.glob("*.yaml"))]
+
+    def pipeline(self) -> PipelineFile:
+        """The pipeline that the criteria are of.
+
+        Raises:
+            ConfigError: pipeline.yaml is missing or faulty.
+        """
+        return load_pipeline(self.criteria)
 
     def find(self, name: str) -> str:
         """`03` or `03_tiny_overfit` -> `03_tiny_overfit`.
@@ -62,7 +69,7 @@ def open_gate_run(
     """Read `config.json` of a run's folder; what is given here goes before it.
 
     Args:
-        lenient: without a readable config, take the defaults and full scale (the plan's own
+        lenient: without a readable config or pipeline, take full scale (the plan's own
             thresholds); without criteria, open it all the same. For the page, which is written
             whatever happened.
 
@@ -77,16 +84,11 @@ def open_gate_run(
         except SafeError:
             if not lenient:
                 raise
-    scale = scale or str(values.get("scale", "full"))
-    if scale not in SCALES and lenient:
-        scale = "full"
-    if scale not in SCALES:
-        raise ConfigError(f"no scale {scale!r}", key="scale", mend="use miniature or full")
     run = GateRun(
         folder=folder,
-        criteria=criteria or Path(str(values.get("criteria", "config/criteria"))),
+        criteria=criteria or Path(str(values.get("criteria", ""))),
         waivers=waivers or Path(str(values.get("waivers", "config/waivers.yaml"))),
-        scale=scale,
+        scale=scale or str(values.get("scale", PLAN)),
     )
     if not lenient and not run.experiments():
         raise ConfigError(
@@ -94,6 +96,12 @@ def open_gate_run(
             where=run.criteria,
             mend="start the command where the Snakefile lies, or name the folder with --criteria",
         )
+    try:
+        run.pipeline().check_scale(run.scale)
+    except ConfigError:
+        if not lenient:
+            raise
+        run = replace(run, scale=PLAN)
     return run
 
 
@@ -114,7 +122,7 @@ def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -
     """
     criteria_path = run.criteria / f"{experiment}.yaml"
     criteria = load_criteria(criteria_path)
-    check_file(criteria_path, criteria)
+    check_file(criteria_path, criteria, run.pipeline())
     waivers = load_waivers(run.waivers)
     for waiver in waivers:
         if waiver.experiment not in run.experiments():

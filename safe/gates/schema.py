@@ -190,7 +190,7 @@ class PowerAssumption(Document):
     probability: float | None = Field(
         default=None, ge=0, le=1, description="Assumed probability to pass. Of `count`."
     )
-    scale: Literal["miniature", "full"] | None = Field(
+    scale: str | None = Field(
         default=None, description="Runs that the assumption is for; none: runs of every scale."
     )
     reason: str = Field(min_length=20, description="Where the kind and the numbers come from.")
@@ -227,8 +227,13 @@ class Criterion(Document):
     min_n: int = Field(ge=1)
     severity: Literal["required", "advisory"] = "required"
     rationale: str = Field(min_length=20)
-    scaled: dict[Literal["miniature"], Scaled] = {}  # `full` is the plan itself
+    scaled: dict[str, Scaled] = {}  # by scale; `full` is the plan itself
     power: PowerAssumption | None = None  # changes no verdict and no digest of the criteria
+
+    def threshold_at(self, scale: str | None) -> Threshold:
+        """The threshold that decides a run at `scale`."""
+        scaled = self.scaled.get(scale or "")
+        return self.threshold if scaled is None else scaled.threshold
 
     @model_validator(mode="after")
     def _decidable(self) -> Criterion:
@@ -252,7 +257,7 @@ class Criterion(Document):
 
 
 class CriteriaFile(Document):
-    """`config/criteria/NN_name.yaml`: what one experiment must show before others may run."""
+    """`criteria/NN_name.yaml`: what one experiment must show before others may run."""
 
     experiment: str = Field(pattern=r"^\d\d_[a-z0-9_]+$")
     title: str

@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from safe.config import explain_validation
 from safe.digest import digest_file
 from safe.errors import EvidenceError, SafeError
 from safe.files import write_json, write_text
 from safe.gates.documents import read_json
 from safe.gates.launching import evidence_of
 from safe.gates.schema import SCHEMA_VERSION, Document
+from safe.reading import explain_validation
 
 FOLDER, RECORD, PAGE = "signed", "signature.json", "launch_checklist.html"
 MEND = "delete the folder and sign again"

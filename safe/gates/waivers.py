@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from safe.config import explain_validation, read_yaml
 from safe.digest import digest_json
 from safe.errors import ConfigError
 from safe.gates.criteria import line_of
 from safe.gates.schema import CriteriaFile, Waiver
+from safe.reading import explain_validation, read_yaml
 
 MEND = "see the example at the top of config/waivers.yaml"
 

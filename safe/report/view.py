@@ -13,6 +13,7 @@ from safe.gates.criteria import load_each
 from safe.gates.documents import read_decision, read_json, read_measurement
 from safe.gates.explain import downstream
 from safe.gates.ledger import OPEN, StatusRow, rows_of
+from safe.gates.pipeline import HeaderField
 from safe.gates.run import GateRun
 from safe.gates.schema import CriteriaFile, Criterion, Decision, Judged, Measurement, Metric
 from safe.gates.signatures import read_signatures
@@ -110,13 +111,11 @@ def _signed(margin: float | None, unit: str) -> str:
 
 def _planned_view(criterion: Criterion, metric: Metric | None, scale: str | None) -> dict[str, Any]:
     """A criterion that no decision covers: what it will ask, and the raw value if there is one."""
-    scaled = criterion.scaled.get("miniature") if scale == "miniature" else None
-    threshold = criterion.threshold if scaled is None else scaled.threshold
     return {
         "id": criterion.id,
         "claim": criterion.claim,
         "severity": criterion.severity,
-        "bound": fmt.bound(criterion.op, threshold, criterion.unit),
+        "bound": fmt.bound(criterion.op, criterion.threshold_at(scale), criterion.unit),
         "decides": fmt.DECIDES[criterion.decide_on],
         "min_n": criterion.min_n,
         "rationale": criterion.rationale,
@@ -189,7 +188,9 @@ def _facts(measurement: Measurement | None, decision: Decision | None) -> list[t
     return facts + [(f"{name} digest", value) for name, value in sorted(digests.items())]
 
 
-def _header(run_folder: Path, experiments: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+def _header(
+    run_folder: Path, experiments: list[dict[str, Any]], fields: list[HeaderField]
+) -> tuple[dict[str, Any], str]:
     """(facts for the page's head, what is wrong with config.json or nothing)."""
     problem, config = "", {}
     try:
@@ -205,9 +206,6 @@ def _header(run_folder: Path, experiments: list[dict[str, Any]]) -> tuple[dict[s
     def distinct(key: str) -> list[Any]:
         return sorted({str(e[key]) for e in environments if e.get(key) is not None})
 
-    world, base, datasets = (config.get(key) for key in ("world", "base", "datasets"))
-    base = base if isinstance(base, dict) else {}
-    datasets = datasets if isinstance(datasets, list) else []
     header = {
         "scale": config.get("scale"),
         "config": digest_json(config) if config else None,
@@ -216,13 +214,25 @@ def _header(run_folder: Path, experiments: list[dict[str, Any]]) -> tuple[dict[s
         "dirty_known": bool(environments)
         and all(e.get("git_dirty") is not None for e in environments),
         "seed": config.get("seed"),
-        "world_seed": world.get("seed") if isinstance(world, dict) else None,
-        "base": base.get("vlm") or (f"miniature ({base['train']})" if base.get("train") else None),
-        "datasets": [d.get("name") for d in datasets if isinstance(d, dict)],
+        "fields": _fields(config, fields),
         "devices": distinct("device"),
         "hosts": distinct("host"),
     }
     return header, problem
+
+
+def _fields(config: dict[str, Any], fields: list[HeaderField]) -> list[tuple[str, str]]:
+    """(label, value) of the settings that the pipeline shows."""
+    found = []
+    for field in fields:
+        values = [config]
+        for key in field.key.split("."):
+            below = [v[key] for v in values if isinstance(v, dict) and key in v]
+            values = [e for v in below for e in (v if isinstance(v, list) else [v])]
+        text = ", ".join(str(v) for v in values if v is not None) or field.missing
+        if text is not None:
+            found.append((field.label, text))
+    return found
 
 
 def build(run: GateRun, launch: dict[str, Any]) -> dict[str, Any]:
@@ -235,8 +245,14 @@ def build(run: GateRun, launch: dict[str, Any]) -> dict[str, Any]:
         _experiment_view(run_folder, row, by_name.get(name), rows, launch.get("scale"))
         for name, row in rows.items()
     ]
-    header, problem = _header(run_folder, experiments)
-    problems = [problem] if problem else []
+    problems, title, go, fields = [], "Launch checklist", "", []
+    try:
+        pipeline = run.pipeline()
+        title, go, fields = pipeline.title, pipeline.go, pipeline.header
+    except SafeError as error:
+        problems.append(str(error))
+    header, problem = _header(run_folder, experiments, fields)
+    problems += [problem] if problem else []
     if not rows:
         problems.append(f"{run.criteria}: no criteria files, so nothing can be judged")
     waived = [
@@ -247,6 +263,8 @@ def build(run: GateRun, launch: dict[str, Any]) -> dict[str, Any]:
     required = [e for e in experiments if not e["optional"]]
     return {
         "run": run_folder.name,
+        "title": title,
+        "go": go,
         "folder": shlex.quote(str(run_folder)),
         "launch": launch,
         "header": header,

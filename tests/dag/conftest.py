@@ -169,7 +169,7 @@ def make_smoke(folder: Path, **kwargs: Any) -> Dag:
     """A folder in which the smoke run is the default one."""
     dag = Dag.create(folder, run_name="smoke", **kwargs)
     shutil.copy(Path(__file__).with_name("smoke.yaml"), dag.folder / "config" / "config.yaml")
-    for path in (dag.folder / "config" / "criteria").glob("*.yaml"):
+    for path in (dag.folder / "config" / "hearing" / "criteria").glob("*.yaml"):
         relax_statistics(path)
     return dag
 

@@ -44,7 +44,7 @@ def test_optional_experiment_that_is_no_go_is_shown_and_does_not_block_launch(
     finished: Dag, tmp_path: Path
 ) -> None:
     dag = finished.clone(tmp_path / "optional")
-    criteria = dag.folder / "config" / "criteria" / f"{OPTIONAL}.yaml"
+    criteria = dag.folder / "config" / "hearing" / "criteria" / f"{OPTIONAL}.yaml"
     values = yaml.safe_load(criteria.read_text())
     skips = next(c for c in values["criteria"] if c["id"] == "12.skips")
     skips |= {"severity": "required", "threshold": 1.0}  # no lower bound of an interval is 1
@@ -90,7 +90,7 @@ def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> No
     dag = finished.clone(tmp_path / "edited")
     measured = {name: dag.path(name, "measurement.json").stat().st_mtime_ns for name in BUILT}
     before = dag.path("03_tiny_overfit", "decision.json").read_bytes()
-    criteria = dag.folder / "config" / "criteria" / "03_tiny_overfit.yaml"
+    criteria = dag.folder / "config" / "hearing" / "criteria" / "03_tiny_overfit.yaml"
     original = criteria.read_text()
     value = next(
         c["value"]

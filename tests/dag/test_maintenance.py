@@ -105,7 +105,7 @@ def _add_an_experiment(tree: Path) -> None:
     text = (rules / "10_sweep.smk").read_text()
     text = text.replace("10_sweep", "13_resweep").replace("measure_10", "measure_13")
     (rules / "13_resweep.smk").write_text(text)
-    criteria = tree / "config" / "criteria"
+    criteria = tree / "config" / "hearing" / "criteria"
     text = (criteria / "10_sweep.yaml").read_text().replace("10_sweep", "13_resweep")
     (criteria / "13_resweep.yaml").write_text(text.replace("id: 10.", "id: 13."))
 

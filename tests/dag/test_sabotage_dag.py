@@ -88,7 +88,7 @@ def test_deaf_model_stops_at_03(finished: Dag, tmp_path: Path) -> None:
 
 def require(dag: Dag, experiment: str, criterion: str) -> None:
     """Undo the smoke run's relaxation of one criterion."""
-    path = dag.folder / "config" / "criteria" / f"{experiment}.yaml"
+    path = dag.folder / "config" / "hearing" / "criteria" / f"{experiment}.yaml"
     values = yaml.safe_load(path.read_text())
     next(c for c in values["criteria"] if c["id"] == criterion)["severity"] = "required"
     path.write_text(yaml.safe_dump(values))

@@ -53,7 +53,7 @@ def test_bad_criteria_stop_before_anything_runs(
     tmp_path: Path, old: str, new: str, words: list[str]
 ) -> None:
     dag = Dag.create(tmp_path / "bad")
-    criteria = dag.folder / "config" / "criteria" / "03_tiny_overfit.yaml"
+    criteria = dag.folder / "config" / "hearing" / "criteria" / "03_tiny_overfit.yaml"
     text = criteria.read_text()
     assert old in text
     criteria.write_text(text.replace(old, new, 1))

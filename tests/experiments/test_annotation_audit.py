@@ -12,7 +12,7 @@ from safe.hearing.experiments.annotation_audit import as_text, audit_annotations
 from tests import tiny_data
 from tests.paths import ROOT
 
-CRITERIA = ROOT / "config" / "criteria"
+CRITERIA = ROOT / "config" / "hearing" / "criteria"
 SHARED = ROOT.parent / "shared" / "data"
 REASON = "published split by question, as the authors describe"
 

@@ -23,7 +23,7 @@ from safe.pipeline.context import Context
 from tests.paths import ROOT
 from tests.tiny_data import run_config
 
-RULES = ROOT / "config" / "criteria" / "01_data_preflight.yaml"
+RULES = ROOT / "config" / "hearing" / "criteria" / "01_data_preflight.yaml"
 DATA = {
     "01.no_leakage",
     "01.files_load",

@@ -48,7 +48,7 @@ def config_of(tmp_path: Path, **changes: object) -> Path:
     config = load_run_config(ROOT / "config" / "config.yaml")
     values = config.model_dump(mode="json") | {"results": str(tmp_path / "results")}
     path = tmp_path / "config.json"
-    write_json(path, values | {"criteria": str(ROOT / "config" / "criteria")} | changes)
+    write_json(path, values | {"criteria": str(ROOT / "config" / "hearing" / "criteria")} | changes)
     return path
 
 

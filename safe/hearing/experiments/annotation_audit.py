@@ -12,14 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from safe.config import (
-    BaseConfig,
-    CurriculumConfig,
-    DatasetConfig,
-    RunConfig,
-    StageConfig,
-    explain_validation,
-)
+from safe.config import BaseConfig, CurriculumConfig, DatasetConfig, RunConfig, StageConfig
 from safe.errors import ConfigError, DataError
 from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.judge import judge
@@ -29,6 +22,7 @@ from safe.hearing.data.layouts import READERS, Problem, read_dataset
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.experiments.data_preflight import METRICS, audit_metrics, unavailable
 from safe.pipeline.context import Context
+from safe.reading import explain_validation
 
 EXPERIMENT = "01_data_preflight"
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|dev|test)(?:dev|std|\d{4})?(?=[^a-z]|$)")
@@ -125,7 +119,7 @@ def _dataset(
         ) from None
 
 
-def _config(dataset: DatasetConfig, folder: Path) -> RunConfig:
+def _config(dataset: DatasetConfig, folder: Path, criteria: Path) -> RunConfig:
     """A run around the dataset; nothing of it but the dataset and the defaults of 01 is used."""
     stage = StageConfig(
         name="none",
@@ -137,6 +131,8 @@ def _config(dataset: DatasetConfig, folder: Path) -> RunConfig:
     )
     return RunConfig(
         run="audit",
+        pipeline="hearing",
+        criteria=criteria,
         scale="full",
         seed=0,
         results=folder,
@@ -175,7 +171,7 @@ def audit_annotations(
     problems: list[Problem] = []
     with tempfile.TemporaryDirectory(prefix="safe-audit-") as name:
         folder = Path(name)
-        config = _config(dataset, folder)
+        config = _config(dataset, folder, criteria)
         context = Context(config=config, folder=folder)
         summary = write_manifest(read_dataset(dataset, problems), context.manifest)
         with connect(context.manifest, [dataset]) as base:

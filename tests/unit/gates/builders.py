@@ -21,7 +21,7 @@ from safe.gates.schema import (
 )
 from tests.paths import ROOT
 
-CRITERIA = ROOT / "config" / "criteria"
+CRITERIA = ROOT / "config" / "hearing" / "criteria"
 NAMES = ["01_data_preflight", "02_base_parity", "03_tiny_overfit"]
 
 
@@ -142,6 +142,7 @@ def write_config(folder: Path, waivers: Path, **changes: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         "run": folder.name,
+        "pipeline": "hearing",
         "scale": "miniature",
         "seed": 3,
         "criteria": str(CRITERIA),
@@ -197,10 +198,27 @@ def make_run(
     return folder
 
 
+TOY = ROOT / "tests" / "toy" / "pipeline.yaml"
+TOY_ITEMS = ["parity", "metrics"]
+
+
+def toy_criteria(folder: Path) -> Path:
+    """An empty folder for criteria of the toy pipeline."""
+    folder.mkdir(parents=True)
+    shutil.copy(TOY, folder.parent)
+    return folder
+
+
+def copy_criteria(folder: Path) -> Path:
+    """A copy of the pipeline's criteria to edit, with pipeline.yaml beside it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CRITERIA.parent / "pipeline.yaml", folder.parent)
+    return Path(shutil.copytree(CRITERIA, folder))
+
+
 def assume_seed_spread(folder: Path, *, item_sd: float, run_sd: float) -> Path:
     """A copy of the criteria in which 11.audio_sd assumes another spread."""
-    shutil.copytree(CRITERIA, folder)
-    path = folder / "11_seeds.yaml"
+    path = copy_criteria(folder) / "11_seeds.yaml"
     values = yaml.safe_load(path.read_text())
     found = next(c for c in values["criteria"] if c["id"] == "11.audio_sd")
     found["power"] |= {"item_sd": item_sd, "run_sd": run_sd}

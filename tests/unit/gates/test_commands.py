@@ -75,7 +75,7 @@ def test_all_judges_what_it_can_and_fails_for_the_rest(run: Path) -> None:
         (("judge", "{run}", "04"), SystemExit, "no such file"),
         (("gate", "{run}", "04"), EvidenceError, "safe judge"),
         (("judge", "{run}/none", "01"), EvidenceError, "--scale"),
-        (("judge", "{run}", "01", "--scale", "tiny"), ConfigError, "miniature or full"),
+        (("judge", "{run}", "01", "--scale", "tiny"), ConfigError, "full or miniature"),
         (("judge", "{run}", "01", "--waivers", "none.yaml"), SystemExit, "none.yaml"),
     ],
 )

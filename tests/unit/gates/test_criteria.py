@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from safe.errors import ConfigError
 from safe.gates import catalogue
 from safe.gates.catalogue import check_criteria, reachable, read_metrics
 from safe.gates.criteria import criteria_digest, load_all, load_criteria, load_each
-from safe.gates.launch import LAUNCH_ITEMS
-from tests.unit.gates.builders import CRITERIA, ROOT
+from safe.gates.pipeline import load_pipeline
+from tests.unit.gates.builders import CRITERIA, ROOT, copy_criteria
 
 OURS = load_all(CRITERIA)
 
@@ -22,7 +21,7 @@ OURS = load_all(CRITERIA)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of config/criteria to spoil."""
-    return Path(shutil.copytree(CRITERIA, tmp_path / "criteria"))
+    return copy_criteria(tmp_path / "criteria")
 
 
 def spoil(folder: Path, old: str, new: str, name: str = "03_tiny_overfit") -> Path:
@@ -70,7 +69,7 @@ def test_the_order_is_the_plans() -> None:
 
 def test_every_launch_item_is_supported_by_a_required_experiment() -> None:
     supported = {item for f in OURS if not f.optional for item in f.launch_items}
-    assert supported == set(LAUNCH_ITEMS)
+    assert supported == set(load_pipeline(CRITERIA).launch_items)
 
 
 def test_what_is_measured_at_full_size_is_never_scaled() -> None:
@@ -197,7 +196,13 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "experiments"
     place.mkdir()
     (place / "tiny_overfit.py").write_text(MODULE)
-    monkeypatch.setattr(catalogue, "EXPERIMENTS", place)
+    ours = catalogue.module_path
+
+    def module_path(package: str, experiment: str) -> Path:
+        file = place / f"{experiment[3:]}.py"
+        return file if file.is_file() else ours(package, experiment)
+
+    monkeypatch.setattr(catalogue, "module_path", module_path)
     return place
 
 

@@ -19,28 +19,29 @@ from safe.gates.signatures import read_signatures, write_signature
 from safe.gates.token import GateClosed
 from safe.report.page import render
 from tests.unit.gates.builders import (
+    TOY_ITEMS,
     criteria_of,
     criterion,
     make_run,
     measurement,
     metric,
+    toy_criteria,
     write_config,
     write_measurement,
 )
 
-ITEMS = ["base_parity", "pilot_gains", "efficiency", "curriculum", "metrics", "reproducible"]
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
 def ready(tmp_path: Path) -> GateRun:
     """A run of one experiment that supports every launch item, and one that is optional."""
-    folder, run, waivers = tmp_path / "criteria", tmp_path / "a run", tmp_path / "waivers.yaml"
-    folder.mkdir()
+    folder = toy_criteria(tmp_path / "criteria")
+    run, waivers = tmp_path / "a run", tmp_path / "waivers.yaml"
     waivers.write_text("[]")
     write_config(run, waivers, criteria=str(folder), scale="full")
     made_of: dict[str, dict[str, Any]] = {
-        "01_made_up": {"launch_items": ITEMS},
+        "01_made_up": {"launch_items": TOY_ITEMS},
         "02_extra": {"optional": True},
     }
     for name, options in made_of.items():
@@ -79,7 +80,7 @@ def test_a_launch_without_criteria_is_a_fault_of_the_command_and_leaves_the_toke
 ) -> None:
     check_launch(ready)
     kept = [(ready.folder / name).read_bytes() for name in ("LAUNCH", "launch.json")]
-    elsewhere = tmp_path / "config" / "criteria"
+    elsewhere = tmp_path / "config" / "hearing" / "criteria"
     refused = safe("launch", ready.folder, "--criteria", elsewhere)
     assert isinstance(refused.exception, ConfigError)
     assert str(elsewhere) in str(refused.exception)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from safe.errors import EvidenceError
-from safe.gates import catalogue
 from safe.gates.criteria import load_all, load_criteria
 from safe.gates.ledger import decision_parent, rows_of, statuses, write_launch
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
@@ -18,11 +16,14 @@ from safe.gates.schema import Decision, Metric, Parent, decision_digest
 from tests.unit.gates.builders import (
     CRITERIA,
     NAMES,
+    TOY_ITEMS,
+    copy_criteria,
     criteria_of,
     criterion,
     make_run,
     measurement,
     metric,
+    toy_criteria,
     write_measurement,
 )
 
@@ -76,7 +77,7 @@ def test_what_rests_on_former_evidence_is_stale(run: Path) -> None:
 
 def test_judging_again_makes_nothing_stale(run: Path, tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in run.rglob("decision.json")}
-    edited = Path(shutil.copytree(CRITERIA, tmp_path / "criteria"))
+    edited = copy_criteria(tmp_path / "criteria")
     path = edited / f"{NAMES[0]}.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("threshold: 0.95", "threshold: 0.9"), encoding="utf-8")
@@ -195,12 +196,10 @@ def gates_of(run: Path, criteria: Path) -> GateRun:
 
 def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
     """A run of two experiments that support every launch item, the second one optional."""
-    folder, run = tmp_path / "criteria", tmp_path / "trial"
-    folder.mkdir()
-    items = ["base_parity", "pilot_gains", "efficiency", "curriculum", "metrics", "reproducible"]
+    folder, run = toy_criteria(tmp_path / "criteria"), tmp_path / "trial"
     (tmp_path / "none.yaml").write_text("[]")
     for name, options, value in (
-        ("01_made_up", {"launch_items": items}, 0.97),
+        ("01_made_up", {"launch_items": TOY_ITEMS}, 0.97),
         ("02_extra", {"optional": True}, optional_value),
     ):
         made = criteria_of(criterion(id=f"{name[:2]}.share"), name=name, **options)
@@ -226,7 +225,7 @@ def test_an_optional_no_go_is_shown_and_does_not_block(tmp_path: Path) -> None:
 def test_an_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
     path = folder / "01_made_up.yaml"
-    path.write_text(path.read_text().replace('"metrics", ', ""))
+    path.write_text(path.read_text().replace(', "metrics"', ""))
     judge_experiment(gates_of(run, folder), "01_made_up")
     launch = write_launch(gates_of(run, folder))
     assert launch["verdict"] == "NO-GO"
@@ -234,7 +233,7 @@ def test_an_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
 
 
 def test_a_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: Path) -> None:
-    edited = Path(shutil.copytree(CRITERIA, tmp_path / "criteria"))
+    edited = copy_criteria(tmp_path / "criteria")
     (edited / f"{NAMES[1]}.yaml").write_text("criteria: [")
     launch = write_launch(open_gate_run(run, criteria=edited))
     rows = launch["experiments"]
@@ -243,18 +242,10 @@ def test_a_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: 
     assert rows[NAMES[2]]["status"] == "blocked"
 
 
-def test_what_no_rule_measures_asks_for_no_command(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rules = tmp_path / "rules"
-    shutil.copytree(catalogue.RULES, rules)
-    (rules / "12_rl_gate.smk").unlink()
-    monkeypatch.setattr(catalogue, "RULES", rules)
-    rows = statuses(run, CRITERIA)
-    unbuilt = {name for name in rows if not catalogue.is_built(name)}
-    assert unbuilt == {"12_rl_gate"}
-    for name in unbuilt:
-        assert rows[name].status == "not-run"
-        assert rows[name].next is None
-        assert "no rule of this version" in rows[name].reason
-    assert rows["04_stage_a_pilot"].next is not None
+def test_a_broken_pipeline_file_is_a_no_go_and_not_a_crash(tmp_path: Path) -> None:
+    run, folder = made_up(tmp_path)
+    gates = gates_of(run, folder)
+    (tmp_path / "pipeline.yaml").write_text("title: [")
+    launch = write_launch(gates)
+    assert launch["verdict"] == "NO-GO"
+    assert any("pipeline.yaml" in reason for reason in launch["reasons"])

@@ -115,7 +115,7 @@ def test_launch_waits_for_the_required_and_shows_the_optional() -> None:
 
 def default_run(results: Path, **changes: object) -> Run:
     config = load_run_config(ROOT / "config" / "config.yaml")
-    criteria = {"criteria": ROOT / "config" / "criteria", "results": results}
+    criteria = {"criteria": ROOT / "config" / "hearing" / "criteria", "results": results}
     return Run(config.model_copy(update=criteria | changes), ROOT)
 
 

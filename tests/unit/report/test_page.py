@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,21 @@ from hypothesis import strategies as st
 
 from safe.gates.criteria import load_all
 from safe.gates.judge import judge
-from safe.gates.launch import LAUNCH_ITEMS
+from safe.gates.pipeline import load_pipeline
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
 from safe.gates.schema import Interval, Metric
 from safe.report import format as fmt
 from safe.report.page import render
 from safe.report.svg import interval_bar
-from tests.unit.gates.builders import CRITERIA, NAMES, criteria_of, criterion, make_run, measurement
+from tests.unit.gates.builders import (
+    CRITERIA,
+    NAMES,
+    copy_criteria,
+    criteria_of,
+    criterion,
+    make_run,
+    measurement,
+)
 from tests.unit.gates.builders import metric as metric_of
 
 BAD_LOSS = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
@@ -95,9 +102,9 @@ def edit(path: Path, **changes: Any) -> None:
 
 def test_it_shows_items_experiments_and_every_criterion(run: Path) -> None:
     page = page_of(run)
-    for title, claim in LAUNCH_ITEMS.values():
-        assert title in page.text
-        assert claim in page.text
+    for item in load_pipeline(CRITERIA).launch_items.values():
+        assert item.title in page.text
+        assert item.claim in page.text
     for criteria in load_all(CRITERIA):
         assert criteria.title in page.text
         assert criteria.experiment in page.ids
@@ -235,7 +242,7 @@ def test_the_page_is_the_same_for_the_same_run(run: Path) -> None:
 
 
 def test_a_criteria_file_that_broke_is_named(run: Path, tmp_path: Path) -> None:
-    edited = Path(shutil.copytree(CRITERIA, tmp_path / "criteria"))
+    edited = copy_criteria(tmp_path / "criteria")
     (edited / f"{NAMES[1]}.yaml").write_text("criteria: [")
     page = page_of(run, edited)
     assert "its criteria cannot be read" in page.text

@@ -29,6 +29,7 @@ def make_config(name: str, **options) -> RunConfig:
     return RunConfig.model_validate(
         {
             "run": "tiny",
+            "pipeline": "hearing",
             "scale": "miniature",
             "seed": 0,
             "datasets": [

@@ -1,0 +1,1 @@
+"""A pipeline of two experiments, for the tests of what pipelines share."""
