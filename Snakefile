@@ -1,4 +1,4 @@
-# SAFE: twelve experiments, each measured, judged and gated. See README.md.
+# The experiments of a run's pipeline, each measured, judged and gated. See README.md.
 import sys
 from pathlib import Path
 
@@ -42,13 +42,12 @@ rule all:
         RUN.path("LAUNCH"),
 
 
-include: "workflow/rules/base.smk"
-include: "workflow/rules/features.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/gates.smk"
 include: "workflow/rules/launch.smk"
 include: "workflow/rules/report.smk"
 
 
-for experiment in RUN.experiments:
+for rules in RUN.own_rules:
 
-    include: f"workflow/rules/{experiment}.smk"
+    include: rules

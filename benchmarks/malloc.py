@@ -37,7 +37,7 @@ def train(steps: int) -> None:
     import torch
     from stage_a_throughput import build, make_samples
 
-    from safe.config import StageAConfig
+    from safe.hearing.config import StageAConfig
     from safe.hearing.models.safe_model import SafeModel
     from safe.hearing.training.collate import TextEncoder
     from safe.hearing.training.features import Features

@@ -10,106 +10,106 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Rule -> (the rules it needs, threads or 0 for all cores, priority), in the order of the run.
-RULES: dict[str, tuple[list[str], int, int]] = {
-    "prepare_data": ([], 2, 0),
-    "measure_01": (["prepare_data"], 2, 0),
-    "prepare_base": (["measure_01"], 2, 0),
-    "measure_02": (["prepare_base"], 2, 0),
-    "measure_03": (["measure_02"], 2, 0),
-    "prepare_features": (["measure_03"], 2, 0),
-    "pilot": (["prepare_features"], 1, 1),
-    "ablation": (["prepare_features"], 1, 0),
-    "measure_04": (["pilot", "ablation"], 2, 0),
-    "measure_05": (["measure_04"], 2, 0),
-    "measure_06": (["measure_04"], 0, 0),
-    "measure_07": (["measure_05"], 2, 0),
-    "parts_08": (["measure_06", "measure_07"], 1, 0),
-    "measure_08": (["parts_08"], 1, 0),
-    "start_09": (["measure_08"], 1, 2),
-    "parts_09": (["start_09"], 1, 0),
-    "measure_09": (["parts_09"], 1, 0),
-    "parts_10": (["measure_08"], 1, 1),
-    "measure_10": (["parts_10"], 1, 0),
-    "parts_11": (["measure_09", "measure_10"], 1, 0),
-    "measure_11": (["parts_11"], 1, 0),
-    "parts_12": (["measure_11"], 1, 0),
-    "outcomes_12": (["parts_12"], 1, 0),
-    "measure_12": (["outcomes_12"], 1, 0),
+from safe.pipeline.config import read_config
+from safe.pipeline.workflow import Run, open_run
+
+ROOT = Path(__file__).resolve().parents[1]
+# What `workflow/rules/hearing.smk` makes -> what it waits for, and what waits for it.
+PREPARED = {
+    "prepare_data": ((), "measure_01"),
+    "prepare_base": (("measure_01",), "measure_02"),
+    "prepare_features": (("measure_03",), "part_04"),
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a rule."""
+    """A job of the run: what it waits for, its threads (0: all cores) and its priority."""
 
-    rule: str
-    seconds: float
+    needs: tuple[str, ...]
     threads: int
-    priority: int
+    priority: int = 0
 
 
-def makespan(seconds: Mapping[str, Sequence[float]], cores: int) -> float:
-    """Seconds of the whole run: a job starts as soon as its rule may and its cores are free.
+def jobs_of(run: Run) -> dict[str, Job]:
+    """Rule -> job, as `workflow/rules` have them."""
+    threads = run.config.threads
+    found = {name: Job(needs, threads) for name, (needs, _) in PREPARED.items()}
+    for experiment in run.experiments:
+        number = experiment[:2]
+        gates = tuple(f"measure_{need[:2]}" for need in run.criteria[experiment].needs)
+        maker = {part: group.name for group in run.groups(experiment) for part in group.parts}
+        names = [f"part_{number}_{group.name}" for group in run.groups(experiment)]
+        for name, group in zip(names, run.groups(experiment), strict=True):
+            before = {f"part_{number}_{maker[part]}" for part in group.after}
+            found[name] = Job((*gates, *sorted(before)), run.part_threads, group.priority)
+        measure = f"measure_{number}"
+        found[measure] = Job((*gates, *names), run.measure_threads(experiment, 0))
+    for name, (_, first) in PREPARED.items():
+        for rule, job in found.items():
+            if rule.startswith(first):
+                found[rule] = Job((*job.needs, name), job.threads, job.priority)
+    return found
+
+
+def makespan(jobs: Mapping[str, Job], seconds: Mapping[str, float], cores: int) -> float:
+    """Seconds of the whole run: a job starts as soon as it may and its cores are free.
 
     Of those that may, higher priority goes first, then the longer job.
     """
-    left = {rule: len(seconds[rule]) for rule in RULES}
-    waiting = [
-        Job(rule, each, min(threads or cores, cores), priority)
-        for rule, (_, threads, priority) in RULES.items()
-        for each in seconds[rule]
-    ]
-    running: list[tuple[float, int, Job]] = []
-    now, free, number = 0.0, cores, 0
+    waiting, done = set(jobs), set()
+    running: list[tuple[float, str]] = []
+    now, free = 0.0, cores
+
+    def width(rule: str) -> int:
+        return min(jobs[rule].threads or cores, cores)
+
     while waiting or running:
-        ready = [j for j in waiting if all(left[need] == 0 for need in RULES[j.rule][0])]
-        for job in sorted(ready, key=lambda j: (-j.priority, -j.seconds)):
-            if job.threads <= free:
-                waiting.remove(job)
-                free -= job.threads
-                number += 1
-                heapq.heappush(running, (now + job.seconds, number, job))
-        now, _, done = heapq.heappop(running)
-        free += done.threads
-        left[done.rule] -= 1
+        ready = [rule for rule in waiting if done.issuperset(jobs[rule].needs)]
+        for rule in sorted(ready, key=lambda r: (-jobs[r].priority, -seconds[r], r)):
+            if width(rule) <= free:
+                waiting.remove(rule)
+                free -= width(rule)
+                heapq.heappush(running, (now + seconds[rule], rule))
+        now, rule = heapq.heappop(running)
+        free += width(rule)
+        done.add(rule)
     return now
 
 
-def read_seconds(run: Path) -> dict[str, list[float]]:
-    """Rule -> seconds of each of its jobs; those of an experiment that has several end in a number
-    or in the name of their part.
+def read_seconds(run: Path, jobs: Mapping[str, Job]) -> dict[str, float]:
+    """Rule -> seconds of its job.
 
     Raises:
-        SystemExit: a rule of the run has left no benchmark.
+        SystemExit: a job of the run has left no benchmark.
     """
-    found: dict[str, list[float]] = defaultdict(list)
-    for path in sorted((run / "benchmarks").glob("*.tsv")):
-        rule = re.sub(r"^(ablation|pilot)_.*|^(parts_\d+)_.*", r"\1\2", path.stem)
+    found = {}
+    for rule in jobs:
+        path = run / "benchmarks" / f"{rule}.tsv"
+        if not path.is_file():
+            raise SystemExit(f"{run} has no benchmark of {rule}: let the run finish")
         header, *_, last = path.read_text().splitlines()
-        found[rule].append(float(last.split("\t")[header.split("\t").index("s")]))
-    if lacking := [rule for rule in RULES if rule not in found]:
-        raise SystemExit(f"{run} has no benchmark of {', '.join(lacking)}: let the run finish")
+        found[rule] = float(last.split("\t")[header.split("\t").index("s")])
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    seconds = read_seconds(parser.parse_args().run)
-    print("| rule | jobs | seconds |\n|---|---|---|")
-    for rule in RULES:
-        each = seconds[rule]
-        print(f"| {rule} | {len(each)} | {' + '.join(f'{s:.0f}' for s in each)} |")
+    folder = parser.parse_args().run
+    config = folder / "config.json"
+    jobs = jobs_of(open_run(read_config(config), ROOT, str(config)))
+    seconds = read_seconds(folder, jobs)
+    print("| rule | seconds |\n|---|---|")
+    for rule, each in seconds.items():
+        print(f"| {rule} | {each:.0f} |")
     print("\n| job seconds | 1 core | 2 cores | 4 cores | 8 cores |\n|---|---|---|---|---|")
-    times = " | ".join(f"{makespan(seconds, cores) / 60:.1f} min" for cores in (1, 2, 4, 8))
-    print(f"| {sum(map(sum, seconds.values())):.0f} | {times} |")
+    times = " | ".join(f"{makespan(jobs, seconds, cores) / 60:.1f} min" for cores in (1, 2, 4, 8))
+    print(f"| {sum(seconds.values()):.0f} | {times} |")
 
 
 if __name__ == "__main__":

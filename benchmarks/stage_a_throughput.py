@@ -35,8 +35,8 @@ from transformers import (
     ClapModel,
 )
 
-from safe.config import AdapterConfig, LoraConfig, StageAConfig
 from safe.gates.statistics import ratio_bootstrap
+from safe.hearing.config import AdapterConfig, LoraConfig, StageAConfig
 from safe.hearing.data.decode import load_audio
 from safe.hearing.data.sample import MediaRef, Sample
 from safe.hearing.evaluation.latency import wait

@@ -17,7 +17,7 @@ from safe.errors import SafeError
 from safe.scoring.command import app as score
 
 if TYPE_CHECKING:
-    from safe.config import RunConfig
+    from safe.hearing.config import RunConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(score, name="score")
@@ -59,7 +59,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Audit published annotation files alone: leakage, balance, repeated texts."""
-    from safe.hearing.experiments.annotation_audit import as_text, audit_annotations
+    from safe.hearing.experiments.data_preflight.annotations import as_text, audit_annotations
 
     found = audit_annotations(
         layout, paths, criteria=criteria, split_unit=split_unit, reason=reason
@@ -75,8 +75,8 @@ def audit(
 @app.command("prepare-data")
 def prepare_data(config: Config) -> None:
     """Generate the world if the run has one, read every dataset, write the manifest."""
-    from safe.config import load_run_config
-    from safe.hearing.data.prepare import prepare_data as prepare
+    from safe.hearing.config import load_run_config
+    from safe.hearing.prepare.data import prepare_data as prepare
 
     prepare(load_run_config(config))
 
@@ -84,7 +84,7 @@ def prepare_data(config: Config) -> None:
 @app.command("prepare-base")
 def prepare_base(config: Config) -> None:
     """Open the run's frozen models, verify released ones, and write base.json."""
-    from safe.hearing.training.prepare_base import prepare_base as prepare
+    from safe.hearing.prepare.base import prepare_base as prepare
     from safe.pipeline.runner import check_upstream
 
     run = _with_data(config)
@@ -100,10 +100,10 @@ def train_miniature(
     ] = None,
 ) -> None:
     """Train the miniature of a run's config from scratch, evaluate it and write its card."""
-    from safe.config import load_run_config
-    from safe.hearing.data.prepare import prepare_data as prepare
+    from safe.hearing.config import load_run_config
     from safe.hearing.miniature.base import WEIGHTS
     from safe.hearing.miniature.base.train import train_miniature as train
+    from safe.hearing.prepare.data import prepare_data as prepare
 
     run = load_run_config(config)
     prepare(run)
@@ -135,7 +135,7 @@ def part(experiment: str, names: list[str], config: Config) -> None:
 @app.command("prepare-features")
 def prepare_features(config: Config) -> None:
     """Encode once what frozen models make of the rows to train and to measure on."""
-    from safe.hearing.training.prepare_features import prepare_features as prepare
+    from safe.hearing.prepare.features import prepare_features as prepare
     from safe.pipeline.runner import check_upstream
 
     run = _with_data(config)
@@ -296,8 +296,8 @@ def power(
     as_json: AsJson = False,
 ) -> None:
     """Which criteria a run of this size can decide, before it is started."""
-    from safe.config import load_run_config
-    from safe.hearing.planned import power_report
+    from safe.hearing.config import load_run_config
+    from safe.pipeline.power import power_report
 
     report = power_report(load_run_config(config), run)
     if as_json:
@@ -338,8 +338,8 @@ def main() -> None:
 
 def _with_data(config: Path) -> RunConfig:
     """The settings of a run, whose world lies where it was read from."""
-    from safe.config import load_run_config
-    from safe.hearing.data.prepare import check_world
+    from safe.hearing.config import load_run_config
+    from safe.hearing.prepare.data import check_world
 
     run = load_run_config(config)
     check_world(run)

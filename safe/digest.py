@@ -15,7 +15,7 @@ from safe.errors import SafeError
 PACKAGE = Path(__file__).resolve().parent
 # Values of the config, defaults included, are in the digests of the sections that a rule reads.
 # Were the models of these sections counted as code, a new section would rerun everything.
-NOT_COUNTED = "safe.config"
+NOT_COUNTED = "safe.hearing.config"
 # Derived from the place of a node, or read by type checkers alone.
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
@@ -96,7 +96,7 @@ def _scan(module: str) -> tuple[frozenset[str], str | None]:
 def code_modules(module: str) -> list[str]:
     """`module` and every `safe.*` module it reaches through imports, sorted.
 
-    `safe.config` and its modules are not followed.
+    `safe.hearing.config` and its modules are not followed.
     """
     seen: set[str] = set()
     todo = [module]
@@ -138,7 +138,7 @@ def _canonical(value: Any) -> str:
 def digest_code(module: str, within: tuple[str, ...] = ("safe",)) -> str:
     """SHA-256 over the code of `module` and all `safe.*` modules it depends on.
 
-    Docstrings, comments and formatting do not count, nor do the modules of `safe.config`.
+    Docstrings, comments and formatting do not count, nor do the modules of `safe.hearing.config`.
 
     Args:
         within: count only modules whose names begin with one of these.

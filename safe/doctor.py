@@ -15,11 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from safe.config import RunConfig, load_run_config
 from safe.digest import PACKAGE
 from safe.errors import SafeError
 from safe.gates.catalogue import check_criteria
 from safe.gates.waivers import check_waivers, load_waivers
+from safe.hearing.config import RunConfig, load_run_config
 from safe.hearing.training.trackers import PACKAGES, missing_packages
 
 State = Literal["ok", "warn", "fail"]

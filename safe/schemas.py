@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from safe.config import RunConfig
 from safe.gates.schema import CriteriaFile, Decision, Measurement
+from safe.hearing.config import RunConfig
 
 MODELS: dict[str, type[BaseModel]] = {
     "config.schema.json": RunConfig,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from safe.config import RunConfig
+from safe.hearing.config import RunConfig
 
 # Files that stand on one trained run are a group of their own; every other file is one.
 TOGETHER = {
@@ -73,9 +73,9 @@ def curriculum_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
-    """All parts of 08 trained; whoever spoils them puts them right again."""
+    """All parts of 08 trained; tests that modify them must restore them."""
     from safe.files import write_json
-    from safe.hearing.experiments.curriculum_script import PARTS
+    from safe.hearing.experiments.curriculum.plan import PARTS
     from safe.pipeline.runner import run_part
 
     write_json(curriculum_run.folder / "config.json", curriculum_run.model_dump(mode="json"))
@@ -86,40 +86,40 @@ def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def retained_run(curriculum_run: RunConfig) -> RunConfig:
-    """All parts of 09 trained; whoever spoils them puts them right again."""
-    from safe.hearing.experiments import retention_parts
-    from safe.hearing.experiments.retention_plan import START, parts
+    """All parts of 09 trained; tests that modify them must restore them."""
+    from safe.hearing.experiments.retention import jobs
+    from safe.hearing.experiments.retention.plan import START, parts
     from safe.pipeline.runner import run_parts
     from tests.tiny_curriculum import forced
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retention_parts, "forced", forced)
+        patch.setattr(jobs, "forced", forced)
         run_parts(curriculum_run, "09_retention", [START, *parts(curriculum_run)])
     return curriculum_run
 
 
 @pytest.fixture(scope="session")
 def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """All cells of 10 trained; whoever spoils them puts them right again."""
-    from safe.hearing.experiments import sweep_parts
-    from safe.hearing.experiments.sweep_plan import rounds
+    """All cells of 10 trained; tests that modify them must restore them."""
+    from safe.hearing.experiments.sweep import jobs
+    from safe.hearing.experiments.sweep.plan import rounds
     from safe.pipeline.runner import run_parts
     from tests.tiny_curriculum import forced
     from tests.tiny_sweep import make_sweep_run
 
     config = make_sweep_run(tmp_path_factory.mktemp("swept"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_parts, "forced", forced)
+        patch.setattr(jobs, "forced", forced)
         run_parts(config, "10_sweep", rounds(config.sweep)[0])
     return config
 
 
 @pytest.fixture(scope="session")
 def seeded_run(swept_run: RunConfig) -> RunConfig:
-    """All seeds of 11 trained on what 10 took; whoever spoils them puts them right again."""
+    """All seeds of 11 trained on what 10 took; tests that modify them must restore them."""
     from safe.files import write_json
-    from safe.hearing.experiments import seeds_parts
-    from safe.hearing.experiments.seeds_plan import parts
+    from safe.hearing.experiments.seeds import jobs
+    from safe.hearing.experiments.seeds.plan import parts
     from safe.pipeline.runner import run_parts
     from tests.judging import measurement_of, run
     from tests.tiny_curriculum import forced
@@ -128,15 +128,15 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     found = measurement_of(swept_run, "10_sweep", run(swept_run, "10_sweep", folder)[1])
     write_json(folder / "measurement.json", found.model_dump(mode="json"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seeds_parts, "forced", forced)
+        patch.setattr(jobs, "forced", forced)
         run_parts(swept_run, "11_seeds", parts(swept_run))
     return swept_run
 
 
 @pytest.fixture(scope="session")
 def policy_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """Adapters and outcomes of 12; whoever spoils them puts them right again."""
-    from safe.hearing.experiments.rl_gate_plan import OUTCOMES, trainings
+    """Adapters and outcomes of 12; tests that modify them must restore them."""
+    from safe.hearing.experiments.rl_gate.plan import OUTCOMES, trainings
     from safe.pipeline.runner import run_parts
     from tests.tiny_policy import EXPERIMENT, make_policy_run, state_seconds
 

@@ -8,23 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safe.config import RunConfig
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
 from safe.gates.schema import Decision, Measurement, Metric
-from safe.pipeline.context import Context
-from safe.pipeline.names import module_name
+from safe.hearing.config import RunConfig
+from safe.hearing.context import Context
+from safe.hearing.pipeline import PIPELINE
+from safe.pipeline.config import restrict
+from safe.pipeline.definition import experiment_package, load_experiment
 from safe.pipeline.runner import run_part
 from tests.paths import ROOT
 
+PACKAGE = "safe.hearing"
 CRITERIA = ROOT / "config" / "hearing" / "criteria"
 
 
 def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list[Metric]]:
     """Measure into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    context = Context(config=config, folder=folder)
-    return context, importlib.import_module(module_name(experiment)).measure(context)
+    declared = load_experiment(PACKAGE, experiment)
+    sections = (*declared.reads, *PIPELINE.shared)
+    context = Context(config=restrict(config, sections, experiment), folder=folder)
+    module = importlib.import_module(f"{experiment_package(PACKAGE, experiment)}.measure")
+    return context, module.measure(context)
 
 
 @contextmanager

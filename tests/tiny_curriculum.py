@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from safe.config import RunConfig, parse_run_config
-from safe.hearing.experiments.gating import measure
+from safe.hearing.config import RunConfig, parse_run_config
+from safe.hearing.context import Context
+from safe.hearing.experiments.gating.measure import measure
 from safe.hearing.training.collate import Row
 from safe.hearing.training.feeding import Feeder, batches
 from safe.hearing.training.forced import Forced
 from safe.hearing.training.forced import forced as real_forced
 from safe.hearing.training.teacher import Teacher
-from safe.pipeline.context import Context
 from tests.tiny_gating import make_gating_run
 
 # After ten steps accuracy leaps (0.5, 0.25, 0.75): a stage is passed by having heard anything.

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from safe.config import (
+from safe.hearing.config import (
     BaseConfig,
     CurriculumConfig,
     DatasetConfig,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from safe.config import RunConfig, parse_run_config
+from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
 from safe.pipeline.runner import run_part
 from tests.tiny_run import make_pilot_run

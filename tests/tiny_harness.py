@@ -7,10 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from safe.config import RunConfig, parse_run_config
-from safe.hearing.experiments.evaluation_harness import GATING
-from safe.hearing.experiments.gating import measure
-from safe.pipeline.context import Context
+from safe.hearing.config import RunConfig, parse_run_config
+from safe.hearing.context import Context
+from safe.hearing.experiments.evaluation_harness.measure import GATING
+from safe.hearing.experiments.gating.measure import measure
 from tests.tiny_gating import make_gating_run
 
 EXPERIMENT = "07_evaluation_harness"

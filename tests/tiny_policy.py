@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safe.config import RunConfig, parse_run_config
 from safe.files import write_json
-from safe.hearing.experiments.rl_gate_bench import HEURISTIC, way
-from safe.hearing.experiments.rl_gate_plan import OUTCOMES, lengths
+from safe.hearing.config import RunConfig, parse_run_config
+from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, way
+from safe.hearing.experiments.rl_gate.plan import OUTCOMES, lengths
 from safe.hearing.models.policy import GLANCE, LOOK, QUESTION
 from safe.pipeline.parts import RESULT, read_result
 from tests.tiny_gating import make_gating_run

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from safe.config import RunConfig, parse_run_config
+from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.data.sample import MediaRef, Sample
 from safe.hearing.models.base import load_vlm

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safe.config import RunConfig, parse_run_config
+from safe.hearing.config import RunConfig, parse_run_config
 from tests.tiny_gating import ask_about_pictures
 from tests.tiny_run import make_pilot_run
 

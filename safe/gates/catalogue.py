@@ -53,7 +53,7 @@ def experiments_folder(package: str) -> Path:
 
 def module_path(package: str, experiment: str) -> Path:
     """The file of an experiment's module, whether or not it exists."""
-    return experiments_folder(package) / f"{experiment[3:]}.py"
+    return experiments_folder(package) / experiment[3:] / "__init__.py"
 
 
 def read_metrics(path: Path) -> dict[str, MetricSpec]:

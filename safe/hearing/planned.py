@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safe.config import DatasetConfig, RunConfig
-from safe.errors import ConfigError, DataError
-from safe.gates.catalogue import check_criteria
-from safe.gates.planning import Planned, PowerReport, assess_all, read_last
-from safe.hearing.experiments.retention_plan import seeds_of
-from safe.hearing.experiments.sweep_plan import cells
+from safe.errors import DataError
+from safe.gates.planning import Planned
+from safe.hearing.config import DatasetConfig, RunConfig
+from safe.hearing.experiments.retention.plan import seeds_of
+from safe.hearing.experiments.sweep.plan import cells
 
 HEARING = ("audio", "av")
 HELD_OUT = ("val", "test")
@@ -58,26 +57,6 @@ class Questions:
             if split in HELD_OUT and task == "vl":
                 found[dataset] += n
         return found
-
-
-def power_report(config: RunConfig, run: Path | None = None) -> PowerReport:
-    """What is known of every criterion of a run before it starts.
-
-    Args:
-        run: folder of an earlier run; by default the run's own folder, if it is there.
-
-    Raises:
-        ConfigError: the criteria cannot be read, or `run` is no folder.
-        EvidenceError: a measurement of the earlier run cannot be read.
-        DataError: the run's manifest cannot be read.
-    """
-    if run is not None and not run.is_dir():
-        raise ConfigError("no such run", where=run, mend="name a folder such as results/default")
-    files = check_criteria(config.criteria)
-    folder = run or config.folder
-    last = read_last(folder, [f.experiment for f in files])
-    rows = assess_all(files, planned_sizes(config), last, config.scale)
-    return PowerReport(folder, sorted(last), rows)
 
 
 def planned_sizes(config: RunConfig) -> dict[tuple[str, str], Planned]:

@@ -1,4 +1,4 @@
-"""What every experiment is given, and how its numbers become `measurement.json`."""
+"""What an experiment is given, and how its numbers become `measurement.json`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safe.config import RunConfig
+from safe.pipeline.config import RunSettings
 
 
 @dataclass(slots=True)
 class Context:
-    """Handed to `measure(context) -> list[Metric]` of an experiment module.
+    """Given to `measure(context) -> list[Metric]` of an experiment.
 
     Attributes:
-        config: the run's settings.
+        config: the run's settings; sections that the experiment does not declare are refused.
         folder: results/RUN/NN_name; the experiment writes plots/ and Parquet tables below it.
         plots, evidence: paths relative to `folder` that the experiment adds as it writes them.
         digests: the experiment adds `data`, `weights` or others it read; code, config and
@@ -22,20 +22,10 @@ class Context:
         device_seconds: seconds of accelerator time (0 on CPU), added by the experiment.
     """
 
-    config: RunConfig
+    config: RunSettings
     folder: Path
     plots: list[str] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     device_seconds: float = 0.0
-
-    @property
-    def manifest(self) -> Path:
-        """results/RUN/data/manifest.parquet, written by `safe prepare-data`."""
-        return self.config.folder / "data" / "manifest.parquet"
-
-    @property
-    def base(self) -> Path:
-        """results/RUN/base.json, written by `safe prepare-base`."""
-        return self.config.folder / "base.json"

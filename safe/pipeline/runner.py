@@ -15,16 +15,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from safe.config import RunConfig
 from safe.digest import digest_code
 from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.ledger import decision_parent
+from safe.gates.pipeline import load_pipeline
 from safe.gates.schema import Measurement, Parent
-from safe.pipeline.context import Context
-from safe.pipeline.names import module_name
-from safe.pipeline.reads import experiment_digest
+from safe.pipeline.config import RunSettings, restrict, settings_digest
+from safe.pipeline.definition import (
+    experiment_package,
+    load_definition,
+    load_experiment,
+)
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "snakemake", "safe")
 
@@ -82,29 +85,36 @@ def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
     return found
 
 
-def run_experiment(config: RunConfig, experiment: str) -> Path:
+def package_of(config: RunSettings) -> str:
+    """The package of the run's pipeline."""
+    return load_pipeline(config.criteria).package
+
+
+def experiment_digest(config: RunSettings, experiment: str) -> str:
+    """Digest of all sections that an experiment reads, in `measure` and in its parts."""
+    declared = load_experiment(package_of(config), experiment)
+    return settings_digest(config, {*declared.reads, *declared.part_reads})
+
+
+def run_experiment(config: RunSettings, experiment: str) -> Path:
     """Measure one experiment.
 
     Returns:
         The path of measurement.json, written whole or not at all.
 
     Raises:
-        ConfigError: no such experiment.
+        ConfigError: no such experiment, or it reads a section that it does not declare.
     """
-    name = module_name(experiment)
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ConfigError(
-            f"no experiment {experiment!r}", mend=f"there is no module {name}"
-        ) from None
     criteria = load_criteria(config.criteria / f"{experiment}.yaml")
+    package = package_of(config)
+    pipeline, declared = load_definition(package), load_experiment(package, experiment)
+    name = f"{experiment_package(package, experiment)}.measure"
+    module = importlib.import_module(name)
     folder = config.folder / experiment
     folder.mkdir(parents=True, exist_ok=True)
     upstream = check_upstream(config.folder, criteria.needs)
-    context = Context(config=config, folder=folder)
+    sections = (*declared.reads, *pipeline.shared)
+    context = pipeline.context(config=restrict(config, sections, experiment), folder=folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     metrics = module.measure(context)
     measurement = Measurement(
@@ -132,43 +142,40 @@ def run_experiment(config: RunConfig, experiment: str) -> Path:
     return path
 
 
-def run_part(config: RunConfig, experiment: str, part: str) -> Path:
+def run_part(config: RunSettings, experiment: str, part: str) -> Path:
     """`run_parts` of one part."""
     return run_parts(config, experiment, [part])[0]
 
 
-def run_parts(config: RunConfig, experiment: str, parts: Sequence[str]) -> list[Path]:
-    """Run parts of an experiment, such as cells of an ablation, one behind the other.
+def run_parts(config: RunSettings, experiment: str, parts: Sequence[str]) -> list[Path]:
+    """Run parts of an experiment, such as cells of an ablation, one after the other.
 
-    What they share is made once, by the module's `prepare`. Checkpoints stay until all of them are
-    there, so that a job that was killed trains nothing twice. Whether they may run is asked
-    before, by `check_upstream`.
+    What they share is made once, by `prepare` of the experiment's module `jobs`. Checkpoints stay
+    until all of them are there, so that a job that was killed trains nothing twice. Whether they
+    may run is asked before, by `check_upstream`.
 
     Returns:
         The paths NN_name/parts/PART/result.json, each written whole or not at all.
 
     Raises:
-        ConfigError: the experiment has no such part.
+        ConfigError: the experiment has no such part, or reads a section that it does not declare.
     """
     for part in parts:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
             raise ConfigError(f"{part!r} is no name of a part", mend="use letters, digits, _ and -")
-    name = f"{module_name(experiment)}_parts"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ConfigError(
-            f"experiment {experiment!r} has no parts", mend=f"there is no module {name}"
-        ) from None
+    package = package_of(config)
+    pipeline, declared = load_definition(package), load_experiment(package, experiment)
+    if declared.parts is None:
+        raise ConfigError(f"experiment {experiment!r} has no parts", mend="see `safe measure`")
+    module = importlib.import_module(f"{experiment_package(package, experiment)}.jobs")
     folder = config.folder / experiment
-    bench = module.prepare(Context(config=config, folder=folder), parts)
+    seen = restrict(config, (*declared.part_reads, *pipeline.shared), f"a part of {experiment}")
+    shared = module.prepare(pipeline.context(config=seen, folder=folder), parts)
     written = []
     for part in parts:
         own = folder / "parts" / part
         own.mkdir(parents=True, exist_ok=True)
-        result = module.run(Context(config=config, folder=own), part, bench)
+        result = module.run(pipeline.context(config=seen, folder=own), part, shared)
         written.append(own / "result.json")
         write_json(written[-1], result)
     for path in written:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,51 +15,98 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safe.config import RunConfig, parse_run_config
-from safe.digest import digest_code, digest_file
+from safe.digest import digest_code
 from safe.errors import ConfigError, SafeError
 from safe.files import translate_os_error, write_json
 from safe.gates.catalogue import check_criteria
+from safe.gates.pipeline import PLAN, load_pipeline
 from safe.gates.schema import CriteriaFile
-from safe.hearing.miniature.base import CARD, WEIGHTS
-from safe.pipeline.names import module_name
-from safe.pipeline.reads import reads, settings_digest
+from safe.pipeline.config import RunSettings, settings_digest
+from safe.pipeline.definition import (
+    Pipeline,
+    built_experiments,
+    experiment_package,
+    load_definition,
+    load_experiment,
+    parse_run_config,
+)
+from safe.pipeline.experiment import Experiment, Group, unpack
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of the DAG."""
 
-    config: RunConfig
+    config: RunSettings
     root: Path  # the folder of the Snakefile
 
     @property
     def folder(self) -> Path:
         return self.config.folder
 
+    @cached_property
+    def package(self) -> str:
+        """The Python package of the pipeline."""
+        return load_pipeline(self.config.criteria).package
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What that package gives the framework."""
+        return load_definition(self.package)
+
     @property
     def part_threads(self) -> int:
-        """Threads of a training that runs beside others: one for a miniature."""
-        return 1 if self.config.scale == "miniature" else self.config.threads
+        """Threads of a part, which runs beside others."""
+        return self.config.part_threads or self.config.threads
 
-    def jobs(self, parts: Sequence[str], size: int) -> list[list[str]]:
-        """An experiment's parts by job: groups of about `size` for a miniature, else single parts.
+    @cached_property
+    def declared(self) -> dict[str, Experiment]:
+        """Experiment name -> its declaration."""
+        return {e: load_experiment(self.package, e) for e in self.experiments}
 
-        A miniature's part is short, and a process takes seconds to start. Groups depend on the
-        parts alone, not on `--cores`: on another number of cores nothing runs again.
-        """
-        return deal(parts, size if self.config.scale == "miniature" else 1)
+    def groups(self, experiment: str) -> list[Group]:
+        """The parts of an experiment, by job."""
+        plan = self.declared[experiment].parts
+        groups = [] if plan is None else list(plan(self.config))
+        return groups if self.config.pack_parts else unpack(groups)
+
+    def results(self, experiment: str, parts: Sequence[str]) -> list[str]:
+        """The result of each part."""
+        return [self.path(experiment, "parts", part, "result.json") for part in parts]
+
+    def all_results(self, experiment: str) -> list[str]:
+        """The result of every part of an experiment."""
+        return [
+            result
+            for group in self.groups(experiment)
+            for result in self.results(experiment, group.parts)
+        ]
+
+    def measure_threads(self, experiment: str, cores: int) -> int:
+        """Threads of `measure`: one, those of the run, or all `cores` of the machine."""
+        declared = self.declared[experiment].cores
+        return {"one": 1, "run": self.config.threads, "all": cores}[declared]
+
+    @property
+    def own_rules(self) -> list[str]:
+        """The rules file of the pipeline, which makes its artifacts; there may be none."""
+        file = self.root / "workflow" / "rules" / f"{self.config.pipeline}.smk"
+        return [file.as_posix()] if file.is_file() else []
+
+    def inputs(self, experiment: str) -> list[str]:
+        """Paths of the artifacts that an experiment needs."""
+        roles = self.declared[experiment].inputs
+        return [self.pipeline.artifact(self.config, role).as_posix() for role in roles]
 
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:
         """Experiment name -> its criteria, checked against what its module measures."""
         return {c.experiment: c for c in check_criteria(self.config.criteria)}
 
-    @cached_property
+    @property
     def experiments(self) -> list[str]:
-        """The experiments that have a rule file, in order."""
-        files = sorted((self.root / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
-        return [file.stem for file in files]
+        """The experiments, by number."""
+        return list(self.criteria)
 
     @property
     def required(self) -> list[str]:
@@ -71,10 +117,6 @@ class Run:
     def optional(self) -> list[str]:
         """Those that are decided and shown, and do not keep from launching."""
         return [e for e in self.experiments if self.criteria[e].optional]
-
-    def name(self, number: str) -> str:
-        """`"03"` -> `"03_tiny_overfit"`."""
-        return next(e for e in self.experiments if e.startswith(f"{number}_"))
 
     def path(self, *parts: str) -> str:
         """A path below results/RUN."""
@@ -105,48 +147,22 @@ class Run:
         """
         return [self.path(name, "measurement.json") for name in self.criteria[experiment].needs]
 
-    def settings(self, experiment: str) -> str:
-        """Digest of the config sections that measuring an experiment reads.
+    def settings(self, sections: Sequence[str]) -> str:
+        """Digest of sections of the config.
 
         As one of a rule's params it makes the rule run again after an edit.
         """
-        return self.settings_of(module_name(experiment))
+        return settings_digest(self.config, sections)
 
-    def settings_of(self, module: str) -> str:
-        """The same for any `safe.*` module that declares `READS`."""
-        return settings_digest(self.config, reads(module))
-
-    @property
-    def weights(self) -> str | None:
-        """Digest of the card of the released base; None where the base is given.
-
-        A rule's params, so that other weights rerun it.
-
-        Raises:
-            ConfigError: the miniature has no card.
-        """
-        name = self.config.base.miniature
-        if name is None:
-            return None
-        card = WEIGHTS / name / CARD
-        if not card.is_file():
-            raise ConfigError(
-                "the released miniature has no card",
-                where=card,
-                key="base.miniature",
-                mend="restore the folder with `git checkout`, or run `make miniature`",
-            )
-        return digest_file(card)
-
-    def code(self, experiment: str) -> str:
-        """Digest of the `safe.*` modules an experiment depends on.
+    def code(self, experiment: str, module: str) -> str:
+        """Digest of the code that a module of an experiment (`measure`, `jobs`) reaches.
 
         Snakemake does not see a change inside an imported package; this value shows it.
         """
-        return self.code_of(module_name(experiment))
+        return self.code_of(f"{experiment_package(self.package, experiment)}.{module}")
 
     def code_of(self, module: str) -> str:
-        """The same for any `safe.*` module."""
+        """The same for any module."""
         return digest_code(module)
 
     def write_config(self) -> str:
@@ -169,7 +185,7 @@ class Run:
         """
         # Only the process that starts a run asks; every job would pay for the import.
         from safe.gates.planning import summary
-        from safe.hearing.planned import power_report
+        from safe.pipeline.power import power_report
 
         try:
             report = power_report(self.config)
@@ -177,7 +193,7 @@ class Run:
             return f"power: not computed: {' '.join(str(error).split())}"
         command = f"safe power {shlex.quote(self.path('config.json'))}"
         config = self.config
-        if config.scale == "full" and report.undecidable and not config.allow_underpowered:
+        if config.scale == PLAN and report.undecidable and not config.allow_underpowered:
             named = "; ".join(f"{row.id}: {row.reason}" for row in report.undecidable)
             raise ConfigError(
                 f"required criteria that a run of this size cannot decide: {named}",
@@ -217,18 +233,6 @@ class Run:
         return held
 
 
-def deal(parts: Sequence[str], size: int) -> list[list[str]]:
-    """`parts`, the longest first, in as few groups of at most `size` as hold them.
-
-    They are dealt to the groups forwards and backwards in turn, so that groups take equally long.
-    """
-    groups: list[list[str]] = [[] for _ in range(math.ceil(len(parts) / size))]
-    for number, part in enumerate(parts):
-        turn, place = divmod(number, len(groups))
-        groups[place if turn % 2 == 0 else -1 - place].append(part)
-    return groups
-
-
 def _read_or_none(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -243,8 +247,8 @@ def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
         ConfigError: naming file, key and mend.
     """
     run = Run(parse_run_config(dict(config), where), root)
-    known = set(run.criteria)
-    orphans = [e for e in run.experiments if e not in known]
+    judged = {name[3:] for name in run.criteria}
+    orphans = [name for name in built_experiments(run.package) if name not in judged]
     if orphans:
         raise ConfigError(
             f"experiments without criteria: {', '.join(orphans)}",

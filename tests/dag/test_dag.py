@@ -137,7 +137,7 @@ def test_a_cell_that_is_killed_costs_one_cell(finished: Dag, tmp_path: Path) -> 
     dag = finished.clone(tmp_path / "cell")
     parts = dag.path("10_sweep", "parts")
     rule = next(
-        path for path in sorted(dag.path("logs").glob("parts_10_*.log")) if len(cells_of(path)) > 2
+        path for path in sorted(dag.path("logs").glob("part_10_*.log")) if len(cells_of(path)) > 2
     )
     first, second, *others = cells_of(rule)
     for cell in (first, second, *others):

@@ -20,28 +20,30 @@ import pytest
 from tests.paths import ROOT
 
 PARAMS = """
-import json, re
+import json
 from pathlib import Path
 import safe
-from safe.config import load_run_config
+from safe.pipeline.definition import load_run_config
 from safe.pipeline.workflow import open_run
 
-PARAM = r"RUN[.]((?:code|settings)(?:_of)?)[(].([a-z0-9_.]+).[)]"
 root = Path.cwd()
 assert Path(safe.__file__).is_relative_to(root), safe.__file__
 values = load_run_config(root / "config" / "config.yaml").model_dump(mode="json")
 RUN = open_run(values, root, "config/config.yaml")
 found = {}
-for rules in sorted((root / "workflow" / "rules").glob("*.smk")):
-    for name, argument in re.findall(PARAM, rules.read_text()):
-        found[f"{rules.name} {name} {argument}"] = getattr(RUN, name)(argument)
+for name, declared in RUN.declared.items():
+    found[f"{name} measure settings"] = RUN.settings(declared.reads)
+    found[f"{name} measure code"] = RUN.code(name, "measure")
+    if declared.parts is not None:
+        found[f"{name} jobs settings"] = RUN.settings(declared.part_reads)
+        found[f"{name} jobs code"] = RUN.code(name, "jobs")
 print(json.dumps(found))
 """
 Params = dict[str, str]
 
 
 def _params(root: Path) -> Params:
-    """What `snakemake` compares with the last run, by rule file."""
+    """What `snakemake` compares with the last run, by experiment."""
     done = subprocess.run(
         [sys.executable, "-c", PARAMS],
         cwd=root,
@@ -88,7 +90,7 @@ def _reformat(tree: Path) -> None:
 
 
 def _add_a_section(tree: Path) -> None:
-    config = tree / "safe" / "config"
+    config = tree / "safe" / "hearing" / "config"
     _edit(
         config / "models.py",
         "class AdapterConfig",
@@ -96,18 +98,16 @@ def _add_a_section(tree: Path) -> None:
     )
     run = config / "run.py"
     _edit(run, "AdapterConfig, BaseConfig", "AdapterConfig, BaseConfig, UnreadConfig")
-    _edit(run, "    @property", "    unread: UnreadConfig = UnreadConfig()\n\n    @property")
+    section = "    unread: UnreadConfig = UnreadConfig()\n"
+    _edit(run, "    seeds: SeedsConfig", f"{section}    seeds: SeedsConfig")
 
 
 def _add_an_experiment(tree: Path) -> None:
-    experiments, rules = tree / "safe" / "hearing" / "experiments", tree / "workflow" / "rules"
-    shutil.copy(experiments / "sweep.py", experiments / "resweep.py")
-    text = (rules / "10_sweep.smk").read_text()
-    text = text.replace("10_sweep", "13_resweep").replace("measure_10", "measure_13")
-    (rules / "13_resweep.smk").write_text(text)
+    experiments = tree / "safe" / "hearing" / "experiments"
+    shutil.copytree(experiments / "tiny_overfit", experiments / "refit")
     criteria = tree / "config" / "hearing" / "criteria"
-    text = (criteria / "10_sweep.yaml").read_text().replace("10_sweep", "13_resweep")
-    (criteria / "13_resweep.yaml").write_text(text.replace("id: 10.", "id: 13."))
+    text = (criteria / "03_tiny_overfit.yaml").read_text().replace("03_tiny_overfit", "13_refit")
+    (criteria / "13_refit.yaml").write_text(text.replace("id: 03.", "id: 13."))
 
 
 @pytest.mark.parametrize("edit", [_edit_docstrings, _reformat, _add_a_section, _add_an_experiment])
@@ -120,18 +120,19 @@ def test_maintenance_changes_no_params(
 
 
 def test_a_number_in_the_code_changes_what_depends_on_it(tree: Path, before: Params) -> None:
-    _edit(tree / "safe" / "hearing" / "experiments" / "sweep_parts.py", "rung > 1", "rung > 2")
+    jobs = tree / "safe" / "hearing" / "experiments" / "sweep" / "jobs.py"
+    _edit(jobs, "rung > 1", "rung > 2")
     after = _params(tree)
     changed = {key for key in before if after[key] != before[key]}
-    assert changed == {"10_sweep.smk code_of safe.hearing.experiments.sweep_parts"}
+    assert changed == {"10_sweep jobs code"}
 
 
 def test_a_default_changes_the_rules_that_read_its_section(tree: Path, before: Params) -> None:
     _edit(
-        tree / "safe" / "config" / "experiments.py",
+        tree / "safe" / "hearing" / "config" / "experiments.py",
         "count: int = Field(default=3",
         "count: int = Field(default=4",
     )
     after = _params(tree)
-    changed = {key.split(" ")[0] for key in before if after[key] != before[key]}
-    assert changed == {"11_seeds.smk"}
+    changed = {key for key in before if after[key] != before[key]}
+    assert changed == {"11_seeds measure settings", "11_seeds jobs settings"}

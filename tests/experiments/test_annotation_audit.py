@@ -8,7 +8,11 @@ from typer.testing import CliRunner
 
 from safe.cli import app
 from safe.errors import ConfigError, DataError
-from safe.hearing.experiments.annotation_audit import as_text, audit_annotations, guess_split
+from safe.hearing.experiments.data_preflight.annotations import (
+    as_text,
+    audit_annotations,
+    guess_split,
+)
 from tests import tiny_data
 from tests.paths import ROOT
 

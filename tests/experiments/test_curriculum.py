@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safe.config import CurriculumConfig
 from safe.errors import ConfigError, EvidenceError
-from safe.hearing.experiments import curriculum_parts, curriculum_rehearsal
-from safe.hearing.experiments.curriculum_script import PLAN, replay, script
+from safe.hearing.config import CurriculumConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.curriculum import jobs as curriculum_parts
+from safe.hearing.experiments.curriculum import rehearsal as curriculum_rehearsal
+from safe.hearing.experiments.curriculum.script import PLAN, replay, script
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics
 from safe.hearing.training.curriculum_log import read_log
-from safe.pipeline.context import Context
 from safe.pipeline.runner import run_part
 from tests.judging import decide, run, verdicts
 

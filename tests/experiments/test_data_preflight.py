@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from safe.config import PreflightConfig
 from safe.errors import DataError
-from safe.hearing.data.prepare import prepare_data
-from safe.hearing.experiments.data_preflight import METRICS, measure
-from safe.pipeline.context import Context
+from safe.hearing.config import PreflightConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.data_preflight.measure import METRICS, measure
+from safe.hearing.prepare.data import prepare_data
 from tests import tiny_data
 from tests.tiny_data import RATE, dataset, run_config, tone
 

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from safe.config import parse_run_config
 from safe.errors import ModelError
-from safe.hearing.experiments import efficiency
-from safe.hearing.experiments.efficiency import recommend
+from safe.hearing.config import parse_run_config
+from safe.hearing.experiments.efficiency import measure as efficiency
+from safe.hearing.experiments.efficiency.measure import recommend
 from safe.hearing.models.safe_model import SafeModel
 from safe.pipeline.runner import run_part
 from tests.judging import decide, run, verdicts

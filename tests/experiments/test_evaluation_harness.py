@@ -9,9 +9,9 @@ import pytest
 
 from safe.digest import digest_file
 from safe.errors import ConfigError, ModelError
-from safe.hearing.experiments.evaluation_harness import METRICS
-from safe.hearing.experiments.gating import ADAPTER
-from safe.hearing.experiments.harness_bench import HarnessBench, unanswered
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessBench, unanswered
+from safe.hearing.experiments.evaluation_harness.measure import METRICS
+from safe.hearing.experiments.gating.measure import ADAPTER
 from safe.hearing.training.opened import open_base
 from tests.judging import decide, run, verdicts
 from tests.tiny_harness import (

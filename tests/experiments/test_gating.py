@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from safe.hearing.experiments import gating_cost
 from safe.hearing.experiments.evidence import Metrics
-from safe.hearing.experiments.gating import METRICS
+from safe.hearing.experiments.gating import cost as gating_cost
+from safe.hearing.experiments.gating.measure import METRICS
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.gate_file import load_gate, read_gate
 from safe.hearing.training.opened import open_base

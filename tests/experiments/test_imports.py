@@ -11,9 +11,9 @@ from safe.digest import code_modules, parse_module
 HEAVY = {"torch", "torchvision", "transformers", "peft", "accelerate", "safetensors", "datasets"}
 LIGHT = [
     "safe.pipeline.runner",
-    "safe.hearing.experiments.curriculum",
-    "safe.hearing.experiments.sweep",
-    "safe.hearing.experiments.seeds",
+    "safe.hearing.experiments.curriculum.measure",
+    "safe.hearing.experiments.sweep.measure",
+    "safe.hearing.experiments.seeds.measure",
     "safe.gates.run",
     "safe.gates.token",
     "safe.gates.launching",

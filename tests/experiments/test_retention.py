@@ -7,11 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from safe.config import RetentionConfig
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.hearing.experiments import retention, retention_parts
-from safe.hearing.experiments.retention import METRICS
-from safe.hearing.experiments.retention_plan import (
+from safe.hearing.config import RetentionConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.retention import jobs as retention_parts
+from safe.hearing.experiments.retention import measure as retention
+from safe.hearing.experiments.retention.measure import METRICS
+from safe.hearing.experiments.retention.plan import (
     dearest_first,
     lambdas,
     parts,
@@ -20,7 +22,6 @@ from safe.hearing.experiments.retention_plan import (
     variants,
 )
 from safe.hearing.training.stage_a import StageA
-from safe.pipeline.context import Context
 from tests.judging import decide, run, verdicts
 
 EXPERIMENT = "09_retention"

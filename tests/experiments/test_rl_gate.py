@@ -5,18 +5,18 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from safe.config import parse_run_config
 from safe.digest import digest_file
 from safe.errors import ConfigError, EvidenceError, ModelError
 from safe.files import write_json
-from safe.hearing.experiments import rl_gate
-from safe.hearing.experiments.rl_gate import METRICS, POLICY
-from safe.hearing.experiments.rl_gate_parts import read_outcomes, serving
-from safe.hearing.experiments.rl_gate_plan import lengths
+from safe.hearing.config import parse_run_config
+from safe.hearing.context import Context
+from safe.hearing.experiments.rl_gate import measure as rl_gate
+from safe.hearing.experiments.rl_gate.jobs import read_outcomes, serving
+from safe.hearing.experiments.rl_gate.measure import METRICS, POLICY
+from safe.hearing.experiments.rl_gate.plan import lengths
 from safe.hearing.models.checkpoint import RECORD, load_adapter
 from safe.hearing.models.policy import VIEWS, load_policy
 from safe.hearing.training.opened import open_base
-from safe.pipeline.context import Context
 from safe.pipeline.runner import run_part
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_gating import VL

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from safe.config import PolicyConfig, load_run_config
 from safe.gates.schema import Interval
 from safe.gates.statistics import wilson
-from safe.hearing.experiments.rl_gate_learning import (
+from safe.hearing.config import PolicyConfig, load_run_config
+from safe.hearing.experiments.rl_gate.learning import (
     FLOOR,
     Cost,
     Student,

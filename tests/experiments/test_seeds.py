@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safe.config import SeedsConfig
 from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
-from safe.hearing.experiments.seeds import METRICS
-from safe.hearing.experiments.seeds_plan import chosen, parts, seed_of
+from safe.hearing.config import SeedsConfig
+from safe.hearing.experiments.seeds.measure import METRICS
+from safe.hearing.experiments.seeds.plan import chosen, parts, seed_of
 from safe.pipeline.runner import run_part
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_sweep import changed

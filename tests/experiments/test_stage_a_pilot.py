@@ -5,8 +5,8 @@ import json
 import pytest
 
 from safe.errors import ConfigError, EvidenceError
-from safe.hearing.experiments.stage_a_ablation import smallest
-from safe.hearing.experiments.stage_a_pilot_parts import plan
+from safe.hearing.experiments.stage_a_pilot.ablation import smallest
+from safe.hearing.experiments.stage_a_pilot.jobs import plan
 from safe.pipeline.runner import run_part, run_parts
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_pilot_run

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.hearing.experiments import sweep_parts
-from safe.hearing.experiments.sweep import METRICS
-from safe.hearing.experiments.sweep_plan import cells, leg, let_through, part_name, rounds
+from safe.hearing.experiments.sweep import jobs as sweep_parts
+from safe.hearing.experiments.sweep.measure import METRICS
+from safe.hearing.experiments.sweep.plan import cells, leg, let_through, part_name, rounds
 from safe.hearing.training.stage_a import StageA
 from safe.pipeline.runner import run_part, run_parts
 from tests.judging import decide, run, verdicts

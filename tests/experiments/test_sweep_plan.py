@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safe.config import SweepConfig
 from safe.errors import ConfigError
-from safe.hearing.experiments.sweep_plan import (
+from safe.hearing.config import SweepConfig
+from safe.hearing.experiments.sweep.plan import (
     cells,
     leg,
     let_through,

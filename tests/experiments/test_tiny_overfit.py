@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from safe.config import parse_run_config
 from safe.errors import DataError
+from safe.hearing.config import parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
 from safe.hearing.models.base import load_vlm
 from safe.hearing.models.checkpoint import load_adapter
@@ -83,7 +83,7 @@ def test_nothing_is_left_to_resume_from(measured):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from safe.config import load_run_config
+from safe.hearing.config import load_run_config
 from safe.hearing.training.trainer import Trainer
 from tests.judging import run
 real = Trainer.step

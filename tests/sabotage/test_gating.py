@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from safe.hearing.evaluation import gate_curve
-from safe.hearing.experiments import gating_bench
-from safe.hearing.experiments.gating_bench import GateBench
+from safe.hearing.experiments.gating import evaluator as gating_bench
+from safe.hearing.experiments.gating.evaluator import GateBench
 from safe.hearing.models.gating import (
     POLICIES,
     EntropyGate,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from safe.hearing.evaluation import aggregate, vqa
-from safe.hearing.experiments.gating import GATE
-from safe.hearing.experiments.harness_bench import HarnessBench, Watched
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessBench, Watched
+from safe.hearing.experiments.gating.measure import GATE
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate
 from tests.judging import decide, run, verdicts

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from safe.config import parse_run_config
 from safe.errors import TrainingError
+from safe.hearing.config import parse_run_config
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import losses
 from safe.hearing.training.features import Features

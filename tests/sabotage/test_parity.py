@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from safe.config import parse_run_config
-from safe.hearing.experiments import base_parity
+from safe.hearing.config import parse_run_config
+from safe.hearing.experiments.base_parity import measure as base_parity
 from safe.hearing.models import lora
 from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
 from safe.hearing.models.safe_model import SafeModel

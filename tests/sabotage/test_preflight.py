@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from safe.config import DatasetConfig, RunConfig, WorldConfig
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
 from safe.gates.schema import Decision, Judged, Measurement, Metric
+from safe.hearing.config import DatasetConfig, RunConfig, WorldConfig
+from safe.hearing.context import Context
 from safe.hearing.data.audit import composition
 from safe.hearing.data.audit.base import connect
 from safe.hearing.data.mixing import StageSampler
-from safe.hearing.data.prepare import prepare_data
-from safe.hearing.experiments.data_preflight import audit_metrics, curriculum_metrics
+from safe.hearing.experiments.data_preflight.measure import audit_metrics, curriculum_metrics
+from safe.hearing.prepare.data import prepare_data
 from safe.hearing.training import curriculum as machine
-from safe.pipeline.context import Context
 from tests.paths import ROOT
 from tests.tiny_data import run_config
 

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from safe.hearing.experiments import retention_parts
-from safe.hearing.experiments.retention_parts import ITEMS
+from safe.hearing.experiments.retention import jobs as retention_parts
+from safe.hearing.experiments.retention.jobs import ITEMS
 from safe.hearing.training import losses
 from safe.hearing.training.forced import Forced
 from safe.hearing.training.null_space import NullSpace

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 
-from safe.hearing.experiments import rl_gate, rl_gate_learning, rl_gate_parts
+from safe.hearing.experiments.rl_gate import jobs as rl_gate_parts
+from safe.hearing.experiments.rl_gate import learning as rl_gate_learning
+from safe.hearing.experiments.rl_gate import measure as rl_gate
 from safe.hearing.models.policy import VIEWS
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_policy import EXPERIMENT

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from safe.files import write_json
-from safe.hearing.experiments import seeds_parts
-from safe.hearing.experiments.seeds_plan import parts
+from safe.hearing.experiments.seeds import jobs as seeds_parts
+from safe.hearing.experiments.seeds.plan import parts
 from safe.hearing.training.stage_a import StageA
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import forced

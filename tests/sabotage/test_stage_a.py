@@ -6,8 +6,9 @@ import time
 import pytest
 import torch
 
-from safe.config import parse_run_config
-from safe.hearing.experiments import stage_a_bench, stage_a_pilot
+from safe.hearing.config import parse_run_config
+from safe.hearing.experiments.stage_a_pilot import evaluator as stage_a_bench
+from safe.hearing.experiments.stage_a_pilot import measure as stage_a_pilot
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate, trainer
 from safe.hearing.training.features import Features

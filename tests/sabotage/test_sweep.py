@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.files import write_json
-from safe.hearing.experiments import sweep_parts
-from safe.hearing.experiments.sweep_plan import cells
+from safe.hearing.experiments.sweep import jobs as sweep_parts
+from safe.hearing.experiments.sweep.plan import cells
 from safe.hearing.training.sampler import MixedBatches
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import forced

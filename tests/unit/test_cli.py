@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safe.cli import app
-from safe.config import WorldConfig, load_run_config
 from safe.errors import ConfigError, DataError
 from safe.files import write_json
+from safe.hearing.config import WorldConfig, load_run_config
 from safe.hearing.miniature.world import write_world
 from tests.paths import ROOT
 from tests.tiny_data import dataset, run_config
@@ -85,7 +85,7 @@ def test_power_exits_with_0_where_nothing_is_known_to_fail(tmp_path: Path) -> No
     ("changes", "arguments", "said"),
     [
         ({"scale": "tiny"}, (), "scale"),
-        ({"criteria": "nowhere"}, (), "no criteria files"),
+        ({"criteria": "nowhere"}, (), "no such pipeline"),
         ({}, ("--run", "nowhere"), "no such run"),
     ],
 )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from safe.config import RunConfig, load_run_config, parse_run_config
 from safe.errors import ConfigError
+from safe.hearing.config import RunConfig, load_run_config, parse_run_config
 from tests.paths import ROOT
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))

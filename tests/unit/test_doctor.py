@@ -130,7 +130,7 @@ def test_packages_are_held_against_the_lock(tmp_path: Path) -> None:
 def test_a_wanted_gpu_that_is_not_there_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from safe.config import load_run_config
+    from safe.hearing.config import load_run_config
 
     monkeypatch.setattr(doctor, "DEVICES", "print('[\"2.0\", []]')")
     config = load_run_config(config_file(tmp_path, device="cuda"))

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from safe.config import StageConfig
 from safe.errors import ConfigError
+from safe.hearing.config import StageConfig
 from safe.hearing.data.sample import Sample
 
 Indices = NDArray[np.int64]

@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from safe.config import Strict
 from safe.errors import ConfigError
+from safe.hearing.config import Strict
 from safe.reading import explain_validation, read_yaml
 
 Text = Annotated[str, Field(min_length=1)]

@@ -8,7 +8,7 @@ from typing import Any
 from safe.files import atomic
 from safe.gates.schema import Interval, Metric
 from safe.gates.statistics import paired_difference
-from safe.pipeline.context import Context
+from safe.hearing.context import Context
 
 
 class Metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any
 
+from safe.hearing.context import Context
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features
@@ -13,7 +14,6 @@ from safe.hearing.training.opened import open_base, use_threads
 from safe.hearing.training.stage_a import select_stage_a
 from safe.hearing.training.teacher import Teacher
 from safe.hearing.training.trainer import StepRecord
-from safe.pipeline.context import Context
 
 
 class TrainingBench:

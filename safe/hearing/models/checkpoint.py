@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import Blip2ForConditionalGeneration
 
-from safe.config import AdapterConfig, Strict
 from safe.digest import digest_file
 from safe.errors import ModelError
 from safe.files import atomic, write_json
+from safe.hearing.config import AdapterConfig, Strict
 from safe.hearing.models.ear import Ear
 from safe.hearing.models.safe_model import OnBadAudio, SafeModel
 from safe.hearing.models.weights import weight_digest

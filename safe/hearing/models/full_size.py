@@ -22,7 +22,7 @@ from transformers import (
     OPTConfig,
 )
 
-from safe.config import AdapterConfig, LoraConfig
+from safe.hearing.config import AdapterConfig, LoraConfig
 from safe.hearing.models.ear import Ear
 from safe.hearing.models.safe_model import SafeModel
 

@@ -16,8 +16,8 @@ from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
 from torch import nn
 
-from safe.config import LoraConfig
 from safe.errors import ModelError
+from safe.hearing.config import LoraConfig
 
 
 def share_weights(module: nn.Module) -> nn.Module:

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from safe.config import AdapterConfig
 from safe.errors import ModelError
+from safe.hearing.config import AdapterConfig
 
 InputKind = Literal["embedding", "sequence"]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2ForConditionalGeneration
 
-from safe.config import AdapterConfig
 from safe.errors import ModelError
+from safe.hearing.config import AdapterConfig
 from safe.hearing.models.audio import Audio, audio_faults, has_audio
 from safe.hearing.models.ear import Ear
 from safe.hearing.models.fusion import Fused, fuse, image_tokens

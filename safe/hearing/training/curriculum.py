@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from safe.config import CurriculumConfig, StageConfig
 from safe.errors import ConfigError, SafeError
+from safe.hearing.config import CurriculumConfig, StageConfig
 
 LEAST_RATIO = 0.1  # of either kind of row that an adapted batch keeps
 Action = Literal["continue", "advance", "advance_early", "extend", "stop", "finish"]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from safe.config import CurriculumConfig, RunConfig, StageAConfig
 from safe.digest import digest_code, digest_json
+from safe.hearing.config import CurriculumConfig, RunConfig, StageAConfig
 from safe.hearing.data.mixing import StageSampler
 from safe.hearing.data.sample import Difficulty, Sample
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics, check_reachable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safe.config import RunConfig
 from safe.errors import ModelError
+from safe.hearing.config import RunConfig
 
 # What `from_pretrained` reads: safetensors first; other frameworks' weights stay where they are.
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")

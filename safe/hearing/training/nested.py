@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from safe.config import StageAConfig
 from safe.digest import digest_json
+from safe.hearing.config import StageAConfig
 from safe.hearing.models.gating import Tokens
 from safe.hearing.training.feeding import Feeder
 from safe.hearing.training.stage_a import StageA, StageARows

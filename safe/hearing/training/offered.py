@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from safe.config import RunConfig
 from safe.errors import DataError
+from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import iterate_samples, load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.training.collate import Row, TextEncoder

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
-from safe.config import RunConfig
 from safe.errors import ModelError
+from safe.hearing.config import RunConfig
 from safe.hearing.models.base import load_vlm, resolve_device
 from safe.hearing.models.checkpoint import ModelRef
 from safe.hearing.models.ear import Ear, load_ear

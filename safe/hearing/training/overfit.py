@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from safe.config import RunConfig
 from safe.digest import digest_code, digest_json
 from safe.errors import DataError
+from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.training.collate import Row, TextEncoder

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from safe.config import StageAConfig
+from safe.hearing.config import StageAConfig
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.fisher import FisherPenalty
 from safe.hearing.training.null_space import NullSpace, what_fits

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safe.config import RunConfig, StageAConfig
 from safe.digest import digest_code, digest_json
 from safe.errors import ConfigError, DataError
+from safe.hearing.config import RunConfig, StageAConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.models.safe_model import SafeModel

@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from safe.config import TrackingConfig
 from safe.errors import ConfigError
+from safe.hearing.config import TrackingConfig
 
 PACKAGES = {
     "wandb": ("wandb",),

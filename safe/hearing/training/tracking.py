@@ -28,8 +28,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
-from safe.config import TrackingConfig
 from safe.files import write_json
+from safe.hearing.config import TrackingConfig
 from safe.hearing.training.trackers import arguments, check_trackers, environment, finish, flat
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safe.config import CurriculumConfig, StageConfig
+from safe.hearing.config import CurriculumConfig, StageConfig
 from safe.hearing.training.curriculum import Action, Curriculum, EpochMetrics
 
 MARGIN = 1e-6

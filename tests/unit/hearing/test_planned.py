@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safe.config import RunConfig, WorldConfig, load_run_config
 from safe.errors import ConfigError, DataError, EvidenceError
 from safe.gates.criteria import load_all
+from safe.hearing.config import RunConfig, WorldConfig, load_run_config
 from safe.hearing.data.manifest import write_manifest
-from safe.hearing.data.prepare import read_all
 from safe.hearing.data.sample import Event, MediaRef, Sample
 from safe.hearing.miniature.world import write_world
 from safe.hearing.planned import count_questions, planned_sizes, power_report
+from safe.hearing.prepare.data import read_all
 from tests.tiny_data import dataset, run_config
 from tests.unit.gates.builders import (
     BY_LUCK,

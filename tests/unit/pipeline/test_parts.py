@@ -4,10 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safe.config import load_run_config
 from safe.digest import digest_file
 from safe.errors import EvidenceError
-from safe.pipeline.context import Context
+from safe.hearing.config import load_run_config
+from safe.hearing.context import Context
 from safe.pipeline.parts import RESULT, read_part, read_rows
 from tests.paths import ROOT
 

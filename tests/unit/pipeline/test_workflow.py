@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from safe.config import RetentionConfig, load_run_config
 from safe.errors import ConfigError
-from safe.pipeline.workflow import Run, deal
+from safe.hearing.config import RetentionConfig, load_run_config
+from safe.pipeline.workflow import Run
 from tests.paths import ROOT
 from tests.unit.gates.builders import BY_LUCK, assume_seed_spread
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from safe.config import load_run_config
+from safe.hearing.config import load_run_config
 from safe.pipeline.workflow import Run
 config = load_run_config(Path(sys.argv[1])).model_copy(update={"results": Path(sys.argv[2])})
 Run(config, Path(".")).hold()
@@ -51,32 +51,14 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
     os.close(run.hold())
 
 
-def test_a_miniatures_parts_share_jobs_and_others_have_their_own() -> None:
-    names = ["a", "b", "c", "d", "e"]
-    config = load_run_config(ROOT / "config" / "config.yaml")
-    assert Run(config, ROOT).jobs(names, size=3) == [["a", "d", "e"], ["b", "c"]]
-    assert Run(config, ROOT).jobs(names, size=1) == [[name] for name in names]
-    full = config.model_copy(update={"scale": "full"})
-    assert Run(full, ROOT).jobs(names, size=3) == [[name] for name in names]
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-@pytest.mark.parametrize("count", [0, 1, 2, 10, 27])
-def test_groups_hold_each_part_once_and_differ_by_one_part_at_most(count: int, size: int) -> None:
-    parts = [str(number) for number in range(count)]
-    groups = deal(parts, size)
-    assert sorted(part for group in groups for part in group) == sorted(parts)
-    lengths = {len(group) for group in groups}
-    assert max(lengths, default=0) <= size
-    assert max(lengths, default=0) - min(lengths, default=0) <= 1
-
-
 def test_jobs_do_not_depend_on_the_number_of_cores() -> None:
-    """Only 06, which measures time, asks how many there are: as threads, which rerun nothing."""
-    files = [ROOT / "Snakefile", ROOT / "safe" / "pipeline" / "workflow.py"]
-    files += sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    """Only the threads of a measurement do, which rerun nothing."""
+    files = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    files += sorted((ROOT / "safe" / "pipeline").glob("*.py"))
     asking = [f.name for f in files if re.search(r"workflow\.cores|cpu_count", f.read_text())]
-    assert asking == ["06_efficiency.smk"]
+    assert asking == ["experiments.smk", "runner.py"]  # the runner notes it as environment
+    run = Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT)
+    assert [e for e in run.experiments if run.measure_threads(e, 64) == 64] == ["06_efficiency"]
 
 
 def test_more_cores_make_a_run_faster(tmp_path: Path) -> None:
@@ -88,22 +70,18 @@ def test_more_cores_make_a_run_faster(tmp_path: Path) -> None:
     sys.modules["packing"] = packing  # its dataclass looks itself up
     spec.loader.exec_module(packing)
     (tmp_path / "benchmarks").mkdir()
-    jobs = [rule for rule in packing.RULES if rule not in ("pilot", "ablation")]
-    jobs = [rule for rule in jobs if not rule.startswith("parts_")]
-    jobs += [f"ablation_04_{n}" for n in range(2)] + ["pilot_04_a", "parts_12_a", "parts_12_b"]
-    grid = {"parts_08": 2, "parts_09": 3, "parts_10": 4, "parts_11": 3}
-    jobs += [f"{rule}_{n}" for rule, count in grid.items() for n in range(count)]
+    jobs = packing.jobs_of(Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT))
+    assert all(need in jobs for job in jobs.values() for need in job.needs)
     for job in jobs:
         (tmp_path / "benchmarks" / f"{job}.tsv").write_text("s\th:m:s\n10.0\t0:00:10\n")
-    seconds = packing.read_seconds(tmp_path)
-    assert set(seconds) == set(packing.RULES)
-    assert packing.makespan(seconds, 1) == pytest.approx(10 * len(jobs))
-    times = [packing.makespan(seconds, cores) for cores in (1, 2, 4)]
+    seconds = packing.read_seconds(tmp_path, jobs)
+    assert packing.makespan(jobs, seconds, 1) == pytest.approx(10 * len(jobs))
+    times = [packing.makespan(jobs, seconds, cores) for cores in (1, 2, 4)]
     assert times == sorted(times, reverse=True)
     assert times[2] < times[0] * 0.8
     (tmp_path / "benchmarks" / "measure_12.tsv").unlink()
     with pytest.raises(SystemExit, match="measure_12"):
-        packing.read_seconds(tmp_path)
+        packing.read_seconds(tmp_path, jobs)
 
 
 def test_launch_waits_for_the_required_and_shows_the_optional() -> None:

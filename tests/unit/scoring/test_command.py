@@ -60,7 +60,8 @@ def test_scoring_and_the_command_line_itself_load_nothing_heavy():
     script = (
         "import sys; import safe.cli; light = set(sys.modules);"
         "import safe.scoring.accuracy;"
-        "print('torch' in sys.modules, 'transformers' in sys.modules, 'safe.config' in light,"
+        "print('torch' in sys.modules, 'transformers' in sys.modules,"
+        "'safe.hearing.config' in light,"
         "'safe.scoring.accuracy' in light, 'numpy' in light)"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

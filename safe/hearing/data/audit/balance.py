@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from safe.config import DatasetConfig
+from safe.hearing.config import DatasetConfig
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safe.config import DatasetConfig
+from safe.hearing.config import DatasetConfig
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from safe.config import CurriculumConfig
+from safe.hearing.config import CurriculumConfig
 from safe.hearing.data.mixing import StageSampler, is_audio_row
 from safe.hearing.data.sample import Sample
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safe.config import PreflightConfig
+from safe.hearing.config import PreflightConfig
 from safe.hearing.data.audio_features import BANDS, FINGERPRINT_TIME
 from safe.hearing.data.audit.base import EXAMPLES, Finding
 from safe.hearing.data.decode import Waveform, load_audio

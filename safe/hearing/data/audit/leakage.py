@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from safe.config import DatasetConfig
+from safe.hearing.config import DatasetConfig
 from safe.hearing.data.audit.base import EXAMPLES, Finding
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from safe.config import PreflightConfig
+from safe.hearing.config import PreflightConfig
 from safe.hearing.data.audio_features import describe_audio
 from safe.hearing.data.audit.duplicates import THUMBNAIL_DISTANCE, waveform_correlation
 from safe.hearing.data.audit.texts import LEAST_WORDS, jaccard, sketch, words_of

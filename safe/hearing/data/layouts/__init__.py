@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import cast
 
-from safe.config import DatasetConfig
 from safe.errors import DataError
+from safe.hearing.config import DatasetConfig
 from safe.hearing.data.layouts import audiocaps, gqa, music_avqa, vqav2
 from safe.hearing.data.layouts.base import Problem, Reader, ReadJob, nearest
 from safe.hearing.data.sample import Sample

@@ -14,8 +14,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, Protocol, cast
 
-from safe.config import DatasetConfig
 from safe.errors import DataError
+from safe.hearing.config import DatasetConfig
 from safe.hearing.data.sample import Difficulty, Event, Sample
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")

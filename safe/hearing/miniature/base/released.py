@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from safe.config import RunConfig
 from safe.digest import digest_file, digest_json
 from safe.errors import ModelError
+from safe.hearing.config import RunConfig
 from safe.hearing.miniature.base import CARD, WEIGHTS
 from safe.hearing.miniature.base.recipe import RECIPES, Recipe
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from safe.config import RunConfig
 from safe.errors import ModelError, SafeError
 from safe.files import write_json
+from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.miniature.base import CARD
 from safe.hearing.miniature.base.chains import DONE, finished, train_hearing, train_vlm

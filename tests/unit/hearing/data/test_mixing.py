@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safe.config import StageConfig
 from safe.errors import ConfigError
+from safe.hearing.config import StageConfig
 from safe.hearing.data.mixing import StageSampler, is_audio_row
 from safe.hearing.data.sample import MediaRef, Sample
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from safe.config import AdapterConfig, LoraConfig
+from safe.hearing.config import AdapterConfig, LoraConfig
 from safe.hearing.models.prompt import build_prompt
 from safe.hearing.models.safe_model import SafeModel
 from tests.tiny_models import tiny_ear, tiny_processor, tiny_tone, tiny_vlm

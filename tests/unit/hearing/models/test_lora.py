@@ -5,8 +5,8 @@ import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import get_peft_model
 
-from safe.config import LoraConfig
 from safe.errors import ModelError
+from safe.hearing.config import LoraConfig
 from safe.hearing.models.lora import adapt, share_weights
 from tests.tiny_models import tiny_vlm
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safe.config import AdapterConfig
 from safe.errors import ModelError
+from safe.hearing.config import AdapterConfig
 from safe.hearing.models.projector import build_projector, calibrate_projector, embedding_norm
 
 

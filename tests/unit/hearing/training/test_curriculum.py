@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe.config import CurriculumConfig, StageConfig
 from safe.errors import SafeError
+from safe.hearing.config import CurriculumConfig, StageConfig
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics
 
 

@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safe.config import CurriculumConfig
 from safe.errors import ConfigError, TrainingError
 from safe.files import write_json
+from safe.hearing.config import CurriculumConfig
 from safe.hearing.data.sample import Sample
-from safe.hearing.experiments.curriculum_rehearsal import content
-from safe.hearing.experiments.curriculum_script import misdrawn, missing_lines
+from safe.hearing.experiments.curriculum.rehearsal import content
+from safe.hearing.experiments.curriculum.script import misdrawn, missing_lines
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics
 from safe.hearing.training.curriculum_log import read_log
 from safe.hearing.training.curriculum_run import DIFFICULTIES, CurriculumRun, HeldOut, StageBatches
@@ -149,7 +149,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from safe.config import load_run_config
+from safe.hearing.config import load_run_config
 from safe.hearing.training.trainer import Trainer
 from tests.unit.hearing.training.test_curriculum_run import open_run
 torch.set_num_threads(1)

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from safe.config import parse_run_config
 from safe.errors import ModelError
+from safe.hearing.config import parse_run_config
 from safe.hearing.data.feature_store import FeatureWarning
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import MediaRef

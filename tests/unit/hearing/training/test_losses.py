@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, rel_entr
 
-from safe.config import AdapterConfig, LoraConfig
+from safe.hearing.config import AdapterConfig, LoraConfig
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.losses import StageAObjective, distillation_divergence
 from safe.hearing.training.trainer import TrainingBatch

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from safe.config import parse_run_config
 from safe.errors import DataError
+from safe.hearing.config import parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features

@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
-from safe.config import parse_run_config
 from safe.errors import ConfigError, DataError
 from safe.files import write_json
+from safe.hearing.config import parse_run_config
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features
 from safe.hearing.training.feeding import Feeder
@@ -132,7 +132,7 @@ def test_accumulation_changes_nothing_but_rounding(config):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from safe.config import load_run_config
+from safe.hearing.config import load_run_config
 from safe.hearing.training.trainer import Trainer
 from tests.unit.hearing.training.test_stage_a import open_stage, train
 config = load_run_config(Path(sys.argv[1]))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from safe.config import TrackingConfig
 from safe.errors import ConfigError
+from safe.hearing.config import TrackingConfig
 from safe.hearing.training import trackers
 from safe.hearing.training.trackers import environment, flat, missing_packages
 from safe.hearing.training.tracking import close, log_step, open_accelerator
@@ -259,7 +259,7 @@ def watch(event, args):
 sys.addaudithook(watch)
 from pathlib import Path
 import torch
-from safe.config import TrackingConfig
+from safe.hearing.config import TrackingConfig
 from safe.hearing.training.tracking import close, log_step, open_accelerator
 tracking = TrackingConfig(trackers=sys.argv[2:])
 accelerator = open_accelerator(torch.device("cpu"), tracking=tracking, folder=Path(sys.argv[1]))

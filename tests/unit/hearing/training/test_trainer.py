@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from safe.config import AdapterConfig, LoraConfig
 from safe.errors import TrainingError
+from safe.hearing.config import AdapterConfig, LoraConfig
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.sampler import LengthBatches
 from safe.hearing.training.trainer import Trainer, TrainingBatch, TrainSettings, parameter_groups

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from safe.config import PreflightConfig
 from safe.errors import DataError
+from safe.hearing.config import PreflightConfig
 from safe.hearing.data.audit import duplicates
 from safe.hearing.data.audit.alignment import find_pairs, read_verdicts, time_overlap
 from safe.hearing.data.audit.base import connect
@@ -16,8 +16,8 @@ from safe.hearing.data.audit.plots import draw_contact_sheet, draw_histograms
 from safe.hearing.data.audit.recall import disturb_text, measure_recall
 from safe.hearing.data.audit.sheet import write_sheet
 from safe.hearing.data.manifest import load_samples
-from safe.hearing.data.prepare import prepare_data
 from safe.hearing.data.sample import Sample
+from safe.hearing.prepare.data import prepare_data
 from tests import tiny_data
 from tests.tiny_data import RATE, dataset, picture, run_config, tone
 

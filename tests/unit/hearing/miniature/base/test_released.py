@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from safe.config import RunConfig
 from safe.errors import ModelError
+from safe.hearing.config import RunConfig
 from safe.hearing.miniature.base import CARD, WEIGHTS
 from safe.hearing.miniature.base.evaluate import faults
 from safe.hearing.miniature.base.recipe import RECIPES

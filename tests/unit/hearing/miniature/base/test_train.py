@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from transformers import Blip2ForConditionalGeneration, Blip2Processor, ClapModel, ClapProcessor
 
-from safe.config import load_run_config
 from safe.errors import ModelError
+from safe.hearing.config import load_run_config
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.data.sample import MediaRef, Sample
 from safe.hearing.miniature.base import chains

@@ -1,0 +1,102 @@
+"""A whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from safe.hearing.config.curriculum import CurriculumConfig
+from safe.hearing.config.data import DatasetConfig, WorldConfig
+from safe.hearing.config.experiments import (
+    EvaluationConfig,
+    GatingConfig,
+    ParityConfig,
+    PilotConfig,
+    PolicyConfig,
+    PreflightConfig,
+    ProfileConfig,
+    RetentionConfig,
+    SeedsConfig,
+    SweepConfig,
+    TinyOverfitConfig,
+)
+from safe.hearing.config.models import AdapterConfig, BaseConfig
+from safe.hearing.config.training import StageAConfig, TrackingConfig
+from safe.pipeline.config import RunSettings
+
+
+class RunConfig(RunSettings):
+    """A whole run: `results/RUN` comes from this and the code alone."""
+
+    world: WorldConfig | None = None
+    datasets: list[DatasetConfig] = Field(min_length=1)
+    base: BaseConfig
+    adapter: AdapterConfig = AdapterConfig()
+    preflight: PreflightConfig = PreflightConfig()
+    parity: ParityConfig = ParityConfig()
+    tiny_overfit: TinyOverfitConfig = TinyOverfitConfig()
+    stage_a: StageAConfig = StageAConfig()
+    pilot: PilotConfig = PilotConfig()
+    gating: GatingConfig = GatingConfig()
+    profile: ProfileConfig = ProfileConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    curriculum: CurriculumConfig
+    retention: RetentionConfig = RetentionConfig()
+    sweep: SweepConfig = SweepConfig()
+    seeds: SeedsConfig = SeedsConfig()
+    policy: PolicyConfig = PolicyConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _datasets_follow_the_world(cls, values: Any) -> Any:
+        """`{world}` at the start of a dataset's path is `world.root`."""
+        if not isinstance(values, dict) or "datasets" not in values:
+            return values
+        world = values.get("world")
+        root = world.get("root") if isinstance(world, dict) else getattr(world, "root", None)
+        if root is None:  # what else is wrong is said first
+            return values
+        return values | {"datasets": _placed(values["datasets"], root)}
+
+    @model_validator(mode="after")
+    def _the_world_is_read(self) -> RunConfig:
+        if self.world is None:
+            lost = [d.name for d in self.datasets if _in_the_world(d.model_dump(mode="json"))]
+            if lost:
+                raise ValueError(
+                    f"paths of {', '.join(lost)} lie in the world, and there is none (`world`)"
+                )
+            return self
+        root = self.world.root.absolute()
+        if not any(d.root.absolute().is_relative_to(root) for d in self.datasets):
+            raise ValueError(
+                f"no dataset lies below world.root ({self.world.root}), so nothing would read the "
+                'world; write their roots as "{world}/..."'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RunConfig:
+        names = [d.name for d in self.datasets]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two datasets share a name: {sorted(names)}")
+        return self
+
+
+def _placed(value: Any, root: str | Path) -> Any:
+    """`value` with `{world}` at the start of its strings replaced."""
+    if isinstance(value, str) and value.split("/")[0] == "{world}":
+        return str(root) + value.removeprefix("{world}")
+    if isinstance(value, dict):
+        return {key: _placed(each, root) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_placed(each, root) for each in value]
+    return value
+
+
+def _in_the_world(value: Any) -> bool:
+    """Whether `_placed` would replace anything."""
+    return bool(_placed(value, "") != value)

@@ -1,0 +1,21 @@
+"""08 Curriculum rehearsal: does the curriculum do what its configuration says?"""
+
+from __future__ import annotations
+
+from safe.hearing.experiments.curriculum.plan import groups
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "no_crash": {"unit": "count", "low": 0, "high": None},
+    "transitions": {"unit": "count", "low": 0, "high": None},
+    "resume_identical": {"unit": "count", "low": 0, "high": None},
+    "logging": {"unit": "count", "low": 0, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("curriculum",),
+    part_reads=("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
+    inputs=("features",),
+    parts=groups,
+    cores="one",
+)

@@ -1,0 +1,168 @@
+"""The training of a run of experiment 08: few rows, every stage, held-out rows after each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from safe.digest import digest_file, digest_json
+from safe.files import write_json
+from safe.hearing.config import CurriculumConfig, RunConfig, StageConfig
+from safe.hearing.context import Context
+from safe.hearing.data.sample import Sample
+from safe.hearing.experiments.curriculum.script import LOG, PLAN
+from safe.hearing.experiments.gating.measure import ADAPTER, CHOSEN_ON, GATE, ITEMS
+from safe.hearing.models.gate_file import load_gate
+from safe.hearing.models.weights import tensor_digests
+from safe.hearing.training.collate import TextEncoder
+from safe.hearing.training.curriculum import Curriculum
+from safe.hearing.training.curriculum_run import CurriculumRun, HeldOut, Noisy, StageBatches
+from safe.hearing.training.features import Features
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.forced import forced
+from safe.hearing.training.held_out import audio_rows, spread, vl_rows
+from safe.hearing.training.noisy_sounds import noisy_sounds
+from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.stage_a import StageARows, select_stage_a
+from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.trainer import Trainer
+from safe.hearing.training.warm_start import warm_start
+
+CHECKPOINT = "checkpoint.pt"
+GATING = "05_gating"
+
+
+def scenario(config: CurriculumConfig, part: str, epoch_rows: Sequence[int]) -> CurriculumConfig:
+    """The stages that a part goes through, an epoch each; of few rows, no minimum is asked for.
+
+    Args:
+        epoch_rows: rows of an epoch of each stage.
+    """
+    stages = [_update(stage, epochs=1, min_samples=0) for stage in config.stages]
+    if part == "extension":
+        # Rows are what alone is known beforehand: two epochs satisfy the first stage, and none
+        # the second, whatever is learned.
+        stages[0] = _update(stages[0], min_samples=epoch_rows[0] + 1)
+        if len(stages) > 1:
+            stages[1] = _update(stages[1], min_samples=100 * epoch_rows[1])
+    return config.model_copy(update={"stages": stages, "max_extensions": 2})
+
+
+def _update(stage: StageConfig, **values: Any) -> StageConfig:
+    return stage.model_copy(update=values)
+
+
+def rehearse(context: Context, part: str) -> dict[str, Any]:
+    """Go through the stages of a part. Returns what result.json holds."""
+    config, folder = context.config, context.folder
+    use_threads(config)
+    opened = open_base(config)
+    # Dropout draws on a random state, which a resumed run must have kept.
+    dropout = config.curriculum.rehearsal.dropout
+    model = warm_start(config.folder / ADAPTER, opened, seed=config.seed, dropout=dropout)
+    features = Features(opened, config.cache, model.projector.input_kind)
+    encoder = TextEncoder(opened.vlm, opened.processor)
+    feeder = Feeder(model, features, encoder)
+    teacher = Teacher(features, encoder, config.cache)
+    small = config.curriculum.rehearsal
+    settings = config.stage_a.model_copy(
+        update={"rows": small.rows, "checkpoint_every": small.checkpoint_every}
+    )
+    own = config.model_copy(update={"stage_a": settings})
+    rows = select_stage_a(own, context.manifest, features, encoder)
+    samples = [row.sample for row in rows.rows]
+    stages = scenario(config.curriculum, part, epoch_rows(config.curriculum, samples, config.seed))
+    training = CurriculumRun(
+        feeder,
+        rows,
+        teacher,
+        settings,
+        stages,
+        held_out(config, context.manifest, feeder, teacher, opened.vlm_ref.digest),
+        noisy=_noisy(config, stages, rows, features),
+        may_stop=part == "extension",
+        log=folder / LOG,
+        seed=config.seed,
+    )
+    steps = [len(training.drawing.make(n)) for n in range(len(stages.stages))]
+    write_json(folder / PLAN, steps)  # whole or not there: who kills this run reads it
+    trainer = training.run(config, checkpoint=folder / CHECKPOINT, name=f"08 {part}")
+    return {
+        "part": part,
+        "crashed": None,
+        "ended": training.machine.ended,
+        "stages": stages.model_dump(mode="json"),
+        "epoch_steps": steps,
+        "digests": {**content(trainer), "log": digest_file(folder / LOG)},
+        "inputs": opened.digests | {"manifest": digest_file(context.manifest)},
+        "resumed_at": trainer.resumed_at,
+    }
+
+
+def epoch_rows(config: CurriculumConfig, samples: Sequence[Sample], seed: int) -> list[int]:
+    """Rows of an epoch of each stage."""
+    drawing = StageBatches(samples, Curriculum(config), seed)
+    samplers = [drawing.make(number) for number in range(len(config.stages))]
+    return [len(sampler) * sampler.batch_size for sampler in samplers]
+
+
+def held_out(
+    config: RunConfig, manifest: Path, feeder: Feeder, teacher: Teacher, base: str
+) -> HeldOut:
+    """Held-out rows of validation, and the skip rate of the gate of 05 there."""
+    features, encoder = feeder.features, feeder.encoder
+    wanted = config.curriculum.rehearsal.held_out
+    hearing = spread(audio_rows(config, manifest, "val", features, encoder), wanted)
+    seeing = spread(vl_rows(config, manifest, features, encoder), wanted)
+    teacher.ensure(seeing)
+    gate = load_gate(config.folder / GATING / GATE, base=base)
+    columns = ["split", gate.kind]
+    table = pq.read_table(config.folder / GATING / ITEMS, columns=columns)
+    scores = table.filter(np.array(table["split"]) == CHOSEN_ON)[gate.kind].to_numpy()
+
+    def ask() -> tuple[float, float]:
+        heard = [answer.right for answer in forced(feeder, hearing)]
+        seen = forced(feeder, seeing, teacher)
+        lost = sum(bool(a.base_right) for a in seen) - sum(a.right for a in seen)
+        return sum(heard) / len(heard), lost / len(seen)
+
+    return HeldOut(ask, 1 - float(np.mean(gate.consults(scores))))
+
+
+def _noisy(
+    config: RunConfig, stages: CurriculumConfig, rows: StageARows, features: Features
+) -> Noisy:
+    """Sounds in noise, where a stage wants them: of the widest range that any stage names."""
+    wanting = [s.augmentation for s in stages.stages if s.augmentation.noise > 0]
+    if not wanting:
+        return {}
+    ranges = [a.noise_snr_db for a in wanting]
+    made = noisy_sounds(
+        rows.clips,
+        config.cache,
+        snr_db=(min(low for low, _ in ranges), max(high for _, high in ranges)),
+        rate=features.opened.ear.sampling_rate,
+        seed=config.seed,
+    )
+    features.ensure([], [sound for sounds in made.values() for sound in sounds])
+    return {source: usable for source, s in made.items() if (usable := features.usable(s))}
+
+
+def content(trainer: Trainer) -> dict[str, str]:
+    """Digests of adapter and optimizer."""
+    weights = tensor_digests(sorted(trainer.model.trainable().items()))
+    held = trainer.optimizer.state_dict()["state"]
+    moments = {
+        f"{group}.{name}": value for group, values in held.items() for name, value in values.items()
+    }
+    return {
+        "weights": digest_json(weights),
+        "optimizer": digest_json(
+            tensor_digests((n, torch.as_tensor(v)) for n, v in sorted(moments.items()))
+        ),
+    }

@@ -1,0 +1,114 @@
+"""What a curriculum's log must say: which transitions, which lines, which rows in every batch.
+
+Written from the description of the curriculum and not with its state machine or its sampler, so
+that the two can differ. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from safe.hearing.config import CurriculumConfig, StageConfig
+
+ROUNDING = 1e-9  # 0.3 * 50 is 15, whatever binary fractions say
+LOG, PLAN = "log.jsonl", "plan.json"  # what a run writes while it goes on
+LEAST = 0.1  # share of either kind of row that adapting leaves
+
+
+def script(part: str, config: CurriculumConfig) -> list[tuple[str, str]]:
+    """(stage, action) at the end of every epoch of a part of experiment 08."""
+    names = [stage.name for stage in config.stages]
+    if part != "extension":
+        return [*((name, "advance") for name in names[:-1]), (names[-1], "finish")]
+    if len(names) == 1:
+        return [(names[0], "extend"), (names[0], "finish")]
+    again = [(names[1], "extend")] * config.max_extensions
+    return [(names[0], "extend"), (names[0], "advance"), *again, (names[1], "stop")]
+
+
+def holds(stage: StageConfig, line: Mapping[str, Any], samples: int) -> bool:
+    """Whether every criterion of a stage holds at the end of an epoch."""
+    return bool(
+        line["audio_accuracy"] >= stage.min_audio_accuracy
+        and line["vl_drop"] <= stage.max_vl_drop
+        and line["skip_rate"] >= stage.min_skip_rate
+        and samples >= stage.min_samples
+    )
+
+
+def replay(config: CurriculumConfig, epochs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What does not follow from the numbers in the log, for stages of one epoch each."""
+    stages = {stage.name: stage for stage in config.stages}
+    wrong, samples, extended, ratio = [], 0, 0, None
+    for place, line in enumerate(epochs):
+        stage = stages.get(line["stage"])
+        if stage is None:
+            wrong.append(f"epoch {place}: no stage {line['stage']!r}")
+            continue
+        if place == 0 or epochs[place - 1]["stage"] != stage.name:
+            samples, extended, ratio = 0, 0, stage.audio_ratio
+        samples += line["samples"]
+        last = stage.name == config.stages[-1].name
+        if holds(stage, line, samples):
+            expected = "finish" if last else "advance"
+        else:
+            expected = "extend" if extended < config.max_extensions else "stop"
+        if line["action"] != expected:
+            wrong.append(f"{stage.name}, epoch {line['epoch']}: {line['action']}, not {expected}")
+        if abs(line["audio_ratio"] - ratio) > ROUNDING:
+            wrong.append(f"{stage.name}, epoch {line['epoch']}: ratio {line['audio_ratio']}")
+        if expected == "extend":
+            extended += 1
+            deaf = line["audio_accuracy"] < stage.min_audio_accuracy
+            forgets = line["vl_drop"] > stage.max_vl_drop
+            moved = ratio + config.ratio_step * (deaf - forgets)
+            low, high = min(LEAST, stage.audio_ratio), max(1 - LEAST, stage.audio_ratio)
+            ratio = min(max(moved, low), high)
+    return wrong
+
+
+def missing_lines(
+    config: CurriculumConfig, lines: Sequence[Mapping[str, Any]], epoch_steps: Sequence[int]
+) -> list[str]:
+    """Steps and epochs that the log lacks, has twice, or has in another order."""
+    length = dict(zip((s.name for s in config.stages), epoch_steps, strict=True))
+    wrong, step, in_epoch = [], 0, 0
+    for line in lines:
+        if line["kind"] == "step":
+            if line["step"] != step:
+                wrong.append(f"step {line['step']} where {step} was due")
+            step, in_epoch = line["step"] + 1, in_epoch + 1
+            continue
+        due = length.get(line["stage"])
+        if in_epoch != due or line["step"] != step:
+            wrong.append(f"{line['stage']}, epoch {line['epoch']}: {in_epoch} of {due} steps")
+        in_epoch = 0
+    if in_epoch:
+        wrong.append(f"{in_epoch} steps behind the last epoch")
+    return wrong
+
+
+def misdrawn(config: CurriculumConfig, lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Steps whose batch is not what its stage says: size, difficulties, share of audio rows."""
+    stages = {stage.name: stage for stage in config.stages}
+    ratios = {
+        (line["stage"], line["epoch"]): line["audio_ratio"]
+        for line in lines
+        if line["kind"] == "epoch"
+    }
+    wrong = []
+    for line in lines:
+        if line["kind"] != "step":
+            continue
+        stage = stages[line["stage"]]
+        size = max(1, round(config.batch_size * stage.batch_factor))
+        outside = sum(n for d, n in line["difficulties"].items() if d not in stage.difficulties)
+        wanted = ratios.get((line["stage"], line["epoch"]), stage.audio_ratio) * size
+        off = abs(line["audio_rows"] - wanted)
+        if line["rows"] != size or outside or off >= 1 - ROUNDING:
+            wrong.append(
+                f"step {line['step']}: {line['rows']} rows, {line['audio_rows']} of them with "
+                f"sound, {outside} of another difficulty"
+            )
+    return wrong

@@ -1,0 +1,242 @@
+"""`safe audit`: what can be said of a dataset from its annotation files alone."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from safe.errors import ConfigError, DataError
+from safe.gates.criteria import criteria_digest, load_criteria
+from safe.gates.judge import judge
+from safe.gates.schema import Decision, Measurement, Metric
+from safe.hearing.config import BaseConfig, CurriculumConfig, DatasetConfig, RunConfig, StageConfig
+from safe.hearing.context import Context
+from safe.hearing.data.audit.base import connect
+from safe.hearing.data.layouts import READERS, Problem, read_dataset
+from safe.hearing.data.manifest import write_manifest
+from safe.hearing.experiments.data_preflight import METRICS
+from safe.hearing.experiments.data_preflight.measure import audit_metrics, unavailable
+from safe.reading import explain_validation
+
+EXPERIMENT = "01_data_preflight"
+_SPLIT = re.compile(r"(?:^|[^a-z])(train|val|dev|test)(?:dev|std|\d{4})?(?=[^a-z]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was read, found and decided."""
+
+    rows: int
+    counts: list[dict[str, Any]]
+    problems: list[Problem]
+    metrics: list[Metric]
+    decision: Decision
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as JSON values."""
+        return {
+            "verdict": self.decision.verdict,
+            "rows": self.rows,
+            "counts": self.counts,
+            "problems": [asdict(problem) for problem in self.problems],
+            "criteria": [judged.model_dump(mode="json") for judged in self.decision.criteria],
+            "metrics": [metric.model_dump(mode="json") for metric in self.metrics],
+            "unavailable": {m.name: m.reason for m in self.metrics if m.value is None},
+        }
+
+
+def guess_split(path: Path) -> str:
+    """`avqa-val.json` -> `val`.
+
+    Raises:
+        DataError: the name tells no split, or two.
+    """
+    found = set(_SPLIT.findall(path.name.lower()))
+    if len(found) != 1:
+        raise DataError(
+            "the split cannot be told from the file name",
+            where=path,
+            mend="name the file after its split, such as train.csv or avqa-val.json",
+        )
+    split: str = found.pop()
+    return "val" if split == "dev" else split
+
+
+def _annotations(layout: str, paths: Sequence[Path]) -> dict[str, Path]:
+    """Annotation files by the key that the layout's reader asks for."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [*path.glob("*.csv"), *path.glob("*.json")]
+            files += sorted(p for p in inside if _SPLIT.search(p.name.lower()))
+        else:
+            files.append(path)
+    if not files:
+        raise DataError(
+            "no annotation file there", where=paths[0], mend="name the files of each split"
+        )
+    found: dict[str, Path] = {}
+    for path in files:
+        key = guess_split(path)
+        if layout == "vqav2" and "question" in path.name.lower():
+            key += "_questions"
+        if key in found:
+            raise DataError(
+                f"split {key!r} is given by two files, the other is {found[key].name}",
+                where=path,
+                mend="give one file for each split",
+            )
+        found[key] = path.absolute()
+    return found
+
+
+def _dataset(
+    layout: str, files: dict[str, Path], split_unit: str, reason: str | None
+) -> DatasetConfig:
+    splits = {key: key for key in ("train", "val", "test") if key in files}
+    values = {
+        "name": layout,
+        "layout": layout,
+        "root": next(iter(files.values())).parent,
+        "splits": splits,
+        "annotations": files,
+        "media": False,
+        "split_unit": split_unit,
+        "split_unit_reason": reason,
+    }
+    try:
+        return DatasetConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            explain_validation(error, DatasetConfig, "safe audit"),
+            mend="correct the options named above; --split-unit question needs --reason",
+        ) from None
+
+
+def _config(dataset: DatasetConfig, folder: Path, criteria: Path) -> RunConfig:
+    """A run around the dataset; nothing of it but the dataset and the defaults of 01 is used."""
+    stage = StageConfig(
+        name="none",
+        epochs=1,
+        audio_ratio=0.5,
+        difficulties=["easy"],
+        min_audio_accuracy=0,
+        max_vl_drop=1,
+    )
+    return RunConfig(
+        run="audit",
+        pipeline="hearing",
+        criteria=criteria,
+        scale="full",
+        seed=0,
+        results=folder,
+        datasets=[dataset],
+        base=BaseConfig(miniature="world"),
+        curriculum=CurriculumConfig(stages=[stage]),
+    )
+
+
+def audit_annotations(
+    layout: str,
+    paths: Sequence[Path],
+    *,
+    criteria: Path,
+    split_unit: str = "media",
+    reason: str | None = None,
+) -> Audit:
+    """Read annotation files and hold what can be measured against the criteria of 01.
+
+    Args:
+        layout: a name of `safe.hearing.data.layouts.READERS`.
+        paths: annotation files, or folders that hold them; their names tell the split.
+        criteria: folder of criteria files.
+        split_unit: `question` where the publisher split by question, with the `reason` why that
+            is acceptable.
+
+    Raises:
+        DataError: a file that cannot be read as the layout says.
+    """
+    if layout not in READERS or layout == "digits":
+        known = ", ".join(name for name in READERS if name != "digits")
+        raise DataError(f"no annotation layout {layout!r}", mend=f"use one of {known}")
+    files = _annotations(layout, paths)
+    dataset = _dataset(layout, files, split_unit, reason)
+    started = datetime.now(UTC)
+    problems: list[Problem] = []
+    with tempfile.TemporaryDirectory(prefix="safe-audit-") as name:
+        folder = Path(name)
+        config = _config(dataset, folder, criteria)
+        context = Context(config=config, folder=folder)
+        summary = write_manifest(read_dataset(dataset, problems), context.manifest)
+        with connect(context.manifest, [dataset]) as base:
+            metrics = audit_metrics(base, context, with_media=False)
+    done = {metric.name for metric in metrics}
+    why = "a curriculum is drawn from a run's config: only annotation files were read"
+    metrics += [unavailable(name, why) for name in METRICS if name not in done]
+    rules = load_criteria(criteria / f"{EXPERIMENT}.yaml")
+    measurement = Measurement(
+        experiment=EXPERIMENT,
+        run="audit",
+        metrics=metrics,
+        digests={"data": summary["digest"], "criteria": criteria_digest(rules)},
+        environment={},
+        seeds={},
+        started=started.isoformat(timespec="seconds"),
+        duration_s=round((datetime.now(UTC) - started).total_seconds(), 3),
+        device_s=0.0,
+        peak_memory_bytes=0,
+    )
+    return Audit(summary["rows"], summary["counts"], problems, metrics, judge(measurement, rules))
+
+
+def as_text(audit: Audit) -> str:
+    """The audit as a person reads it."""
+    lines = [f"{audit.rows:,} samples"]
+    by_split: dict[str, int] = {}
+    for row in audit.counts:
+        by_split[row["split"]] = by_split.get(row["split"], 0) + row["rows"]
+    lines += [f"  {split:<6} {rows:>8,}" for split, rows in by_split.items()]
+    for problem in audit.problems:
+        lines.append(f"noticed in {problem.split}: {problem.count:,} {problem.what}")
+        lines += [f"    {example}" for example in problem.examples[:3]]
+    metrics = {metric.name: metric for metric in audit.metrics}
+    for judged in audit.decision.criteria:
+        mark = {"pass": "pass", "unavailable": "----"}.get(judged.verdict, judged.verdict.upper())
+        metric = metrics[judged.metric]
+        value = "unavailable" if judged.value is None else f"{judged.value:,.6g} {judged.unit}"
+        lines.append(f"{mark:>12}  {judged.id}: {value} (needs {judged.op} {judged.threshold:g})")
+        if metric.value is None:
+            lines.append(f"{'':>14}{metric.reason}")
+        lines += [f"{'':>14}{line}" for line in _details(metric)]
+    missing = [m.name for m in audit.metrics if m.value is None]
+    wrong = [j.id for j in audit.decision.criteria if j.verdict not in ("pass", "unavailable")]
+    lines.append(
+        f"{audit.decision.verdict}: "
+        + (f"not met: {', '.join(wrong)}" if wrong else "nothing wrong was found")
+        + (f"; unavailable: {', '.join(missing)}" if missing else "")
+    )
+    return "\n".join(lines)
+
+
+def _details(metric: Metric) -> list[str]:
+    lines = []
+    for finding in metric.detail.get("findings", []):
+        note = f" [declared: {finding['declared']}]" if finding["declared"] else ""
+        lines.append(f"{finding['count']:,} {finding['kind']} ({finding['where']}){note}")
+        lines.append(f"    e.g. {'; '.join(finding['examples'])}")
+    for field in metric.detail.get("fields", [])[:12]:
+        counts = list(field["counts"].items())
+        ends = [f"{label} {count:,}" for label, count in (counts[:2] + counts[-2:])[:4]]
+        note = f" ({field['why_not']})" if field["why_not"] else ""
+        lines.append(
+            f"{field['ratio']:,.1f}:1  {field['field']} {field['question_type']}, "
+            f"{field['rows']:,} rows, {field['classes']} classes: {' … '.join(ends)}{note}"
+        )
+    return lines

@@ -1,0 +1,290 @@
+"""Experiment 01: is the data fit to train and to compare models on?
+
+Works on what `safe prepare-data` wrote. Where media are absent, what needs them is `unavailable`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safe.gates.schema import Metric
+from safe.hearing.context import Context
+from safe.hearing.data.audit.base import Finding, connect, undeclared
+from safe.hearing.experiments.data_preflight import METRICS
+from safe.hearing.prepare.data import read_data_json
+
+if TYPE_CHECKING:
+    import duckdb
+
+SHEET_PAIRS = 32
+POOLED_UNDER = 100  # media of a dataset: smaller ones are judged together
+
+
+def unavailable(name: str, reason: str) -> Metric:
+    """The metric `name`, not measured, with the reason."""
+    unit = str(METRICS[name]["unit"])
+    return Metric(name=name, value=None, unit=unit, n=0, provenance="unavailable", reason=reason)
+
+
+def _measured(name: str, value: float, n: int, **more: Any) -> Metric:
+    unit = str(METRICS[name]["unit"])
+    return Metric(name=name, value=value, unit=unit, n=n, provenance="measured", **more)
+
+
+def measure(context: Context) -> list[Metric]:
+    """All nine metrics of experiment 01, with plots, contact sheets and the spot-check sheet."""
+    config = context.config
+    data = read_data_json(config)
+    context.digests["data"] = data["digest"]
+    media = context.manifest.with_name("media.parquet")
+    with connect(context.manifest, config.datasets, media, threads=config.threads) as base:
+        metrics = audit_metrics(base, context, with_media=True)
+        _draw(base, context)
+    metrics += curriculum_metrics(context)
+    return metrics
+
+
+def audit_metrics(
+    base: duckdb.DuckDBPyConnection, context: Context, *, with_media: bool
+) -> list[Metric]:
+    """The six metrics of the data themselves; `safe audit` asks for them without media."""
+    metrics = [_no_leakage(base, context), _class_balance(base, context)]
+    names = ("files_load", "cross_split_duplicates", "alignment", "mismatch")
+    has = base.execute("SELECT count(*) FROM media").fetchall()[0][0] if with_media else 0
+    if not has:
+        reason = "the media are absent: only annotation files were read"
+        missing = {name: unavailable(name, reason) for name in names}
+        name = "cross_split_duplicates"  # what the texts alone show is shown
+        missing[name] = missing[name].model_copy(update={"detail": _text_detail(base, context)})
+        return metrics + list(missing.values())
+    absent = [d.name for d in context.config.datasets if not d.media]
+    if absent:
+        reason = f"the media of {', '.join(absent)} are absent"
+        return metrics + [unavailable(name, reason) for name in names]
+    metrics += [_files_load(base), _duplicates(base, context)]
+    return metrics + _alignment(base, context)
+
+
+def _text_detail(base: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Any]:
+    from safe.hearing.data.audit.texts import find_near_texts
+
+    threshold = context.config.preflight.near_text_similarity
+    return {"findings": _listed(find_near_texts(base, threshold))}
+
+
+def _listed(findings: list[Finding]) -> list[dict[str, Any]]:
+    return [asdict(finding) for finding in findings]
+
+
+def _no_leakage(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
+    from safe.hearing.data.audit.leakage import find_leakage
+
+    findings = find_leakage(base, context.config.datasets)
+    rows = base.execute("SELECT count(*) FROM samples").fetchall()[0][0]
+    return _measured(
+        "no_leakage", undeclared(findings), rows, detail={"findings": _listed(findings)}
+    )
+
+
+def _class_balance(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
+    from safe.hearing.data.audit.balance import class_balance
+
+    balances = class_balance(base, context.config.datasets)
+    judged = [b for b in balances if b.judged]
+    shown = []
+    for balance in sorted(balances, key=lambda b: -b.ratio):
+        counts = list(balance.counts.items())
+        row = asdict(balance) | {"classes": len(counts)}
+        row["counts"] = dict(counts if len(counts) <= 12 else counts[:6] + counts[-6:])
+        shown.append(row)
+    if not judged:
+        reason = "no dataset declares a label field with enough rows, or all are declared intended"
+        return unavailable("class_balance", reason).model_copy(update={"detail": {"fields": shown}})
+    worst = max(judged, key=lambda b: b.ratio)
+    rows = sum(b.rows for b in judged)
+    where = f"{worst.dataset}: {worst.field} {worst.question_type}".strip()
+    return _measured("class_balance", worst.ratio, rows, detail={"worst": where, "fields": shown})
+
+
+def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
+    from safe.gates.statistics import wilson
+
+    rows = base.execute(
+        "SELECT dataset, count(*) FILTER (ok), count(*) FROM media GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    reasons = base.execute(
+        """
+        SELECT dataset, kind, reason, count(*), list(parse_filename(path) ORDER BY path)[:5]
+        FROM media WHERE NOT ok GROUP BY ALL ORDER BY ALL
+        """
+    ).fetchall()
+    groups = {name: (good, n) for name, good, n in rows if n >= POOLED_UNDER}
+    small = [(good, n) for _, good, n in rows if n < POOLED_UNDER]
+    if small:
+        groups["small datasets together"] = (sum(g for g, _ in small), sum(n for _, n in small))
+    # The worst dataset decides: a broken small one must not hide behind a large sound one.
+    intervals = {name: wilson(good, n) for name, (good, n) in groups.items()}
+    worst = min(groups, key=lambda name: (intervals[name].low, name))
+    good, n = groups[worst]
+    keys = ("dataset", "kind", "reason", "files", "examples")
+    return _measured(
+        "files_load",
+        good / n,
+        n,
+        ci=intervals[worst],
+        detail={
+            "worst": worst,
+            "datasets": {name: {"ok": g, "files": m} for name, g, m in rows},
+            "undecodable": [dict(zip(keys, row, strict=True)) for row in reasons],
+        },
+    )
+
+
+def _duplicates(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
+    from safe.gates.statistics import wilson
+    from safe.hearing.data.audit import duplicates
+    from safe.hearing.data.audit.recall import measure_recall
+    from safe.hearing.data.audit.texts import find_near_texts
+
+    settings = context.config.preflight
+    duplicates.prepare_places(base)
+    near = duplicates.find_near_images(base, settings) + duplicates.find_near_audio(base, settings)
+    findings = [
+        *duplicates.find_exact(base),
+        *duplicates.as_findings(near),
+        *find_near_texts(base, settings.near_text_similarity),
+    ]
+    recalls = []
+    for recall in measure_recall(base, settings, context.config.seed):
+        interval = wilson(recall.found, recall.copies)
+        share = recall.found / recall.copies
+        recalls.append(asdict(recall) | {"recall": share, "ci": interval.model_dump()})
+    items = base.execute("SELECT count(*) FROM media WHERE ok").fetchall()[0][0]
+    detail = {"findings": _listed(findings), "recall": recalls}
+    return _measured("cross_split_duplicates", undeclared(findings), items, detail=detail)
+
+
+def _alignment(base: duckdb.DuckDBPyConnection, context: Context) -> list[Metric]:
+    from safe.gates.statistics import wilson
+    from safe.hearing.data.audit.alignment import find_pairs, read_verdicts
+
+    settings = context.config.preflight
+    pairs = find_pairs(base, context.config.seed)
+    if not pairs:
+        reason = "no dataset gives times of events (options.events), so nothing can be compared"
+        return [unavailable("alignment", reason), unavailable("mismatch", reason)]
+    table = _write_pairs(pairs, context.folder / "alignment.parquet")
+    context.evidence.append(table)
+    looked = pairs[: settings.alignment_pairs]
+    aligned = sum(pair.aligned for pair in looked)
+    tried = [pair for pair in looked if pair.label_ok is not None]
+    alignment = _measured(
+        "alignment",
+        aligned / len(looked),
+        len(looked),
+        ci=wilson(aligned, len(looked)),
+        per_item=table,
+        detail={
+            "time_ok": sum(pair.time_ok for pair in looked),
+            "labels_tried": len(tried),
+            "labels_agree": sum(pair.label_ok is True for pair in tried),
+            "misaligned": [pair.id for pair in looked if not pair.aligned][:10],
+        },
+    )
+    shown = [pair for pair in pairs if pair.tried] or pairs
+    wrong = {pair.id: bool(pair.obvious) for pair in shown}
+    detail: dict[str, Any] = {"examples": [f"{p.id}: {p.obvious}" for p in pairs if p.obvious][:10]}
+    if settings.verdict_file is not None:
+        signed, verdicts = read_verdicts(settings.verdict_file)
+        known = {key: value for key, value in verdicts.items() if key in {p.id for p in pairs}}
+        wrong |= known  # a person's word stands over the detector's
+        detail["spot_check"] = {
+            "signed_by": signed,
+            "pairs": len(known),
+            "mismatched": sum(known.values()),
+            "unknown_ids": len(verdicts) - len(known),
+        }
+    count = sum(wrong.values())
+    share, interval = count / len(wrong), wilson(count, len(wrong))
+    return [
+        alignment,
+        _measured("mismatch", share, len(wrong), ci=interval, per_item=table, detail=detail),
+    ]
+
+
+def _write_pairs(pairs: list[Any], path: Path) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from safe.files import atomic
+
+    rows = [asdict(pair) | {"labels": list(pair.labels), "aligned": pair.aligned} for pair in pairs]
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)
+    return path.name
+
+
+def curriculum_metrics(context: Context) -> list[Metric]:
+    """Batches drawn by the training sampler, and scripted stage transitions."""
+    from safe.hearing.data.audit.composition import draw_stages
+    from safe.hearing.data.manifest import load_samples
+    from safe.hearing.training.transition_traces import rehearse
+
+    config = context.config
+    samples = load_samples(context.manifest, split="train")
+    stages = draw_stages(
+        samples, config.curriculum, batches=config.preflight.batches, seed=config.seed
+    )
+    detail = {"stages": [asdict(stage) for stage in stages]}
+    checks = rehearse(config.curriculum)
+    wrong = [asdict(check) for check in checks if check.wrong]
+    batches = sum(stage.batches for stage in stages)
+    rows = sum(stage.rows for stage in stages)
+    worst = max(stage.worst for stage in stages)
+    return [
+        # A share is a ratio of small whole numbers: 12 digits keep it free of rounding dust.
+        _measured("batch_composition", round(worst, 12), batches, detail=detail),
+        _measured("difficulty_filter", sum(s.outside for s in stages), rows, detail=detail),
+        _measured(
+            "stage_transitions",
+            len(wrong),
+            len(checks),
+            detail={"scripts": sorted({c.script for c in checks}), "wrong": wrong[:10]},
+        ),
+    ]
+
+
+def _draw(base: duckdb.DuckDBPyConnection, context: Context) -> None:
+    from safe.hearing.data.audit.plots import draw_contact_sheet, draw_histograms
+
+    folder = context.folder / "plots"
+    names = [dataset.name for dataset in context.config.datasets]
+    files = draw_histograms(base, names, folder, media=True)
+    for name in names:
+        sheet = folder / f"contact_sheet_{name}.png"
+        if draw_contact_sheet(base, name, sheet, context.config.seed):
+            files.append(sheet)
+    context.plots += [str(file.relative_to(context.folder)) for file in files]
+    _write_sheet(base, context)
+
+
+def _write_sheet(base: duckdb.DuckDBPyConnection, context: Context) -> None:
+    from safe.hearing.data.audit.sheet import write_sheet
+    from safe.hearing.data.manifest import iterate_samples
+
+    chosen = {
+        row[0]
+        for row in base.execute(
+            """
+            SELECT id FROM samples WHERE audio_key <> ''
+            ORDER BY (image_key = ''), hash(id || ?), id LIMIT ?
+            """,
+            [str(context.config.seed), SHEET_PAIRS],
+        ).fetchall()
+    }
+    if chosen:
+        samples = [s for s in iterate_samples(context.manifest) if s.id in chosen]
+        write_sheet(samples, context.folder / "spot_check.html", f"run {context.config.run}")
+        context.evidence.append("spot_check.html")

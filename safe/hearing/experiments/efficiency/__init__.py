@@ -1,0 +1,19 @@
+"""06 Efficiency: what training and answering cost in time and memory, and does it fit?"""
+
+from __future__ import annotations
+
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "headroom": {"unit": "fraction", "low": None, "high": 1},
+    "audio_latency": {"unit": "ratio", "low": None, "high": None},
+    "audio_latency_p95": {"unit": "ratio", "low": None, "high": None},
+    "memory_scaling": {"unit": "r2", "low": 0, "high": 1},
+    "throughput": {"unit": "ratio", "low": 0, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "adapter", "stage_a", "pilot", "profile", "device"),
+    inputs=("features",),
+    cores="all",
+)

@@ -1,0 +1,170 @@
+"""07: who listens in vain, who is confused by it, and does the gate depend on sound quality?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from safe.gates.schema import Metric
+from safe.gates.statistics import wilson
+from safe.hearing.context import Context
+from safe.hearing.evaluation.sound_quality import Condition, noise_alone, sweep
+from safe.hearing.experiments.evaluation_harness import plots
+from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessBench, Table
+from safe.hearing.experiments.evidence import Metrics, worst, write_table
+from safe.hearing.models.gating import UncertaintyGate
+from safe.hearing.training.collate import Row
+
+NOISE, SWEEP = "noise.parquet", "sweep.parquet"
+
+
+def irrelevance(
+    meters: Metrics,
+    context: Context,
+    bench: HarnessBench,
+    gate: UncertaintyGate,
+    others: Sequence[UncertaintyGate],
+    seeing: Sequence[Row],
+    base: Sequence[Given],
+    given: Mapping[str, Sequence[Given]],
+) -> list[Metric]:
+    """Args: `given` has the answers beside another row's `sound` and beside `near_silence`."""
+    seed, noise = context.config.seed, Condition("", "", None, noise_alone)
+    distractors = {
+        "another row's sound": given["sound"],
+        "noise as loud": bench.answer(seeing, gate, bench.through(noise), said="noise as loud"),
+        "near-silence": given["near_silence"],
+    }
+    table: Table = []
+    for name, answers in distractors.items():
+        table += [
+            {
+                "id": row.sample.id,
+                "source": row.sample.source,
+                "split": row.sample.split,
+                "distractor": name,
+                "consulted": answer.consulted,
+                **{f"{g.kind}_consults": bool(g.consults(answer.scores[g.kind])) for g in others},
+                "base": plain.text,
+                "safe": answer.text,
+                "identical": answer.tokens == plain.tokens,
+                "base_score": bench.score(row.sample, plain.text),
+                "safe_score": bench.score(row.sample, answer.text),
+            }
+            for row, answer, plain in zip(seeing, answers, base, strict=True)
+        ]
+    write_table(context, NOISE, table)
+    by_name = {name: [r for r in table if r["distractor"] == name] for name in distractors}
+    return [
+        _false_consultation(meters, by_name, gate, others),
+        worst(
+            {
+                name: meters.difference(
+                    "vl_under_noise",
+                    [r["base_score"] for r in rows],
+                    [r["safe_score"] for r in rows],
+                    [r["source"] for r in rows],
+                    seed=seed,
+                    identical=all(r["identical"] for r in rows),
+                    per_item=NOISE,
+                )
+                for name, rows in by_name.items()
+            }
+        ),
+    ]
+
+
+def _false_consultation(
+    meters: Metrics,
+    by_name: Mapping[str, Table],
+    gate: UncertaintyGate,
+    others: Sequence[UncertaintyGate],
+) -> Metric:
+    """The worst over policies and distractors; of the selected gate, what it did is counted.
+
+    On the test split alone, as thresholds were chosen on validation.
+    """
+    by_name = {name: [r for r in rows if r["split"] == "test"] for name, rows in by_name.items()}
+    counts = {
+        (policy.kind, name): sum(
+            r["consulted" if policy == gate else f"{policy.kind}_consults"] for r in rows
+        )
+        for policy in others
+        for name, rows in by_name.items()
+    }
+    (kind, name), count = max(counts.items(), key=lambda item: item[1])
+    n = len(by_name[name])
+    return meters.measured(
+        "false_consultation",
+        count / n,
+        n,
+        ci=wilson(count, n),
+        per_item=NOISE,
+        detail={
+            "policy": kind,
+            "distractor": name,
+            "selected": gate.kind,
+            "rates": {f"{k}, {d}": c / n for (k, d), c in counts.items()},
+        },
+    )
+
+
+def gate_robust(
+    meters: Metrics,
+    context: Context,
+    bench: HarnessBench,
+    gate: UncertaintyGate,
+    others: Sequence[UncertaintyGate],
+    hearing: Sequence[Row],
+    seeing: Sequence[Row],
+) -> Metric:
+    config = context.config.evaluation
+    half = config.sweep_items // 2
+    rows = [*hearing[:half], *seeing[: config.sweep_items - half]]
+    table: Table = []
+    conditions = sweep(
+        bench.rate,
+        snr_db=config.snr_db,
+        clipping=config.clipping,
+        sampling_rates=config.sampling_rates,
+    )
+    for condition in conditions:
+        given = bench.answer(rows, gate, bench.through(condition), said=condition.name)
+        table += [
+            {
+                "id": row.sample.id,
+                "needs_sound": i < half,
+                "condition": condition.name,
+                "kind": condition.kind,
+                "level": condition.level,
+                "consulted": answer.consulted,
+                **{f"{g.kind}_consults": bool(g.consults(answer.scores[g.kind])) for g in others},
+                "score": bench.score(row.sample, answer.text),
+            }
+            for i, (row, answer) in enumerate(zip(rows, given, strict=True))
+        ]
+    write_table(context, SWEEP, table)
+    by_condition = {c.name: [r for r in table if r["condition"] == c.name] for c in conditions}
+    plots.quality(context, conditions, by_condition)
+    columns = {"selected": "consulted"} | {g.kind: f"{g.kind}_consults" for g in others}
+    rates = {
+        policy: {name: fmean([r[column] for r in part]) for name, part in by_condition.items()}
+        for policy, column in columns.items()
+    }
+    spreads = {policy: max(r.values()) - min(r.values()) for policy, r in rates.items()}
+    return meters.measured(
+        "gate_robust",
+        max(spreads.values()),
+        len(rows),
+        per_item=SWEEP,
+        detail={
+            "conditions": len(conditions),
+            "spread": spreads,
+            "consulted": rates["selected"],
+            "audio_accuracy": {
+                name: fmean([r["score"] for r in part if r["needs_sound"]])
+                for name, part in by_condition.items()
+            },
+            "why": "a heuristic gate decides before any sound is heard",
+        },
+    )

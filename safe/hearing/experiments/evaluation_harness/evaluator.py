@@ -1,0 +1,228 @@
+"""The bench of experiment 07: questions asked without their answers, of sounds good and bad."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from safe.hearing.config import RunConfig
+from safe.hearing.data.decode import load_audio
+from safe.hearing.data.manifest import load_samples
+from safe.hearing.data.sample import Sample
+from safe.hearing.evaluation import exact_match, vqa
+from safe.hearing.evaluation.sound_quality import Condition
+from safe.hearing.experiments.gating.evaluator import GateBench
+from safe.hearing.models.audio import Audio
+from safe.hearing.models.gating import POLICIES, Gate, GateLike, GateRequest, as_gate
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import EVALUATE
+from safe.hearing.training.near_silence import near_silence
+from safe.hearing.training.offered import HEARING
+from safe.hearing.training.opened import OpenedBase
+
+Table = list[dict[str, Any]]
+Sounds = Callable[[Sequence[Row]], Audio]
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer.
+
+    Attributes:
+        text, tokens: as generated, without padding.
+        consulted: whether the sound was heard.
+        scores: policy kind -> the uncertainty that the gate looked at.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    consulted: bool
+    scores: dict[str, float]
+
+
+class Watched:
+    """Decides as the gate given, and notes every policy's scores."""
+
+    def __init__(self, gate: GateLike) -> None:
+        self.gate: Gate = as_gate(gate)
+        self.scores: dict[str, list[float]] = {}
+
+    def decide(self, request: GateRequest) -> Tensor:
+        logits = request.base_logits()
+        self.scores = {kind: policy.score(logits).tolist() for kind, policy in POLICIES.items()}
+        return self.gate.decide(request)
+
+
+def unanswered(row: Row) -> Row:
+    """The row without anything that tells its answer: what a generator is given."""
+    sample = dataclasses.replace(row.sample, answer="", answers=(), labels={}, events=())
+    return dataclasses.replace(row, sample=sample, answer=())
+
+
+class HarnessBench:
+    """The trained adapter, and questions of the test split with a sound on offer."""
+
+    def __init__(
+        self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
+    ) -> None:
+        self.config = config
+        self.gated = GateBench(config, manifest, adapter, opened)
+        self.model, self.feeder = self.gated.model, self.gated.feeder
+        self.features, self.encoder = self.gated.features, self.gated.encoder
+        self.rate = opened.ear.sampling_rate
+        self.layouts = {dataset.name: dataset.layout for dataset in config.datasets}
+        self._faint = near_silence(config.cache, config.seed + 2)  # of no other experiment
+        self._waves: dict[str, np.ndarray] = {}
+
+    def rows(self) -> tuple[list[Row], list[Row]]:
+        """Questions that need their sound, and those about a picture beside another row's sound.
+
+        Where the test split has too few about pictures, validation's follow: half a point is told
+        by thousands, and nothing was trained or chosen by their answers.
+        """
+        offered = self.gated.offered("test").rows
+        self.features.ensure([], self._faint)
+        limits = self.config.evaluation
+        hearing = [r for r in offered if r.sample.task in HEARING][: limits.audio_items]
+        seeing = [r for r in offered if r.sample.task not in HEARING]
+        if len(seeing) < limits.vl_items:
+            others = self.gated.offered("val").rows
+            seeing += [r for r in others if r.sample.task not in HEARING]
+        return hearing, seeing[: limits.vl_items]
+
+    def validation_rows(self) -> list[Row]:
+        """Questions about pictures of datasets that have no test split with answers, from val."""
+        tested = {d.name for d in self.config.datasets if "test" in d.splits}
+        found: dict[str, list[Sample]] = {}
+        for sample in load_samples(self.gated.manifest, split="val", task="vl"):
+            if sample.dataset not in tested:
+                found.setdefault(sample.dataset, []).append(sample)
+        rng = np.random.default_rng([self.config.seed, 12])
+        chosen = [
+            samples[i]
+            for _, samples in sorted(found.items())
+            for i in rng.permutation(len(samples))[: self.config.evaluation.vl_items]
+        ]
+        self.features.ensure(chosen, [])
+        return [self.encoder.row(s, s) for s in self.features.usable(chosen)]
+
+    def score(self, sample: Sample, answer: str) -> float:
+        """An answer's score in [0, 1] by the rule of the sample's dataset."""
+        if self.layouts[sample.dataset] == "vqav2":
+            return vqa.item_accuracy(answer, sample.answers)
+        return exact_match.item_accuracy(answer, sample.answers)
+
+    # -- sounds --------------------------------------------------------------------------------
+
+    def faint(self, rows: Sequence[Row]) -> list[Row]:
+        """The same questions, each hearing near-silence."""
+        faint = self.features.usable(self._faint)
+        return [dataclasses.replace(row, heard=faint[i % len(faint)]) for i, row in enumerate(rows)]
+
+    def cached(self, rows: Sequence[Row]) -> Tensor:
+        """The ear's features of what the rows hear."""
+        return self.features.audio([r.heard for r in rows]).to(self.model.device)
+
+    def through(self, condition: Condition) -> Sounds:
+        """What the rows hear, as waveforms in this condition."""
+
+        def sounds(rows: Sequence[Row]) -> list[np.ndarray | None]:
+            return [
+                condition.degrade(self._wave(row), np.random.default_rng(_number(row)))
+                for row in rows
+            ]
+
+        return sounds
+
+    def _wave(self, row: Row) -> np.ndarray:
+        if row.heard.id not in self._waves:
+            assert row.heard.audio is not None
+            self._waves[row.heard.id] = load_audio(row.heard.audio, self.rate)
+        return self._waves[row.heard.id]
+
+    # -- answers -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def base(self, rows: Sequence[Row]) -> list[Given]:
+        """What a base opened on its own answers to picture and question."""
+        found = []
+        for batch in self._asked(rows, EVALUATE, "the base"):
+            inputs = self.feeder.plain(batch)
+            done = self.gated.plain.generate(**inputs, **self._options)
+            texts, tokens = self._read(done, inputs["input_ids"].shape[1])
+            found += [Given(t, tuple(n), False, {}) for t, n in zip(texts, tokens, strict=True)]
+        return found
+
+    @torch.no_grad()
+    def answer(
+        self,
+        rows: Sequence[Row],
+        gate: GateLike,
+        sounds: Sounds | None = None,
+        *,
+        batch: int = EVALUATE,
+        said: str = "answers",
+    ) -> list[Given]:
+        """SAFE's greedy answers under a gate, in the rows' order; sounds from the cache if none."""
+        found = []
+        for asked in self._asked(rows, batch, said):
+            watched = Watched(gate)
+            inputs = self.feeder.plain(asked)
+            audio = (sounds or self.cached)(asked)
+            done = self.model.generate(**inputs, audio=audio, gate=watched, **self._options)
+            texts, tokens = self._read(done.sequences, inputs["input_ids"].shape[1])
+            mask = done.consultation.mask()
+            found += [
+                Given(
+                    texts[i],
+                    tuple(tokens[i]),
+                    mask[i],
+                    {kind: scores[i] for kind, scores in watched.scores.items()},
+                )
+                for i in range(len(asked))
+            ]
+        return found
+
+    @torch.no_grad()
+    def log_probabilities(
+        self, rows: Sequence[Row], gate: GateLike, *, batch: int = EVALUATE
+    ) -> list[float]:
+        """Nats of each right answer under a gate, summed over its tokens."""
+        found: list[float] = []
+        for start in range(0, len(rows), batch):
+            some = rows[start : start + batch]
+            answers = self.encoder.answers(some).items()
+            inputs: dict[str, Any] = {**self.feeder.plain(some)}
+            inputs |= {name: value.to(self.model.device) for name, value in answers}
+            nats = self.model.score(**inputs, audio=self.cached(some), gate=gate)
+            found += nats.double().sum(dim=1).tolist()
+        return found
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"max_new_tokens": self.config.evaluation.max_new_tokens, "do_sample": False}
+
+    def _asked(self, rows: Sequence[Row], size: int, said: str) -> Any:
+        asked = [unanswered(row) for row in rows]
+        parts = [asked[start : start + size] for start in range(0, len(asked), size)]
+        return tqdm(parts, said, unit="batch")
+
+    def _read(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
+        tokens = sequences[:, prompt:].tolist()
+        for row in tokens:
+            while row and row[-1] == self.encoder.pad:
+                row.pop()
+        return self.encoder.decode(sequences, prompt), tokens
+
+
+def _number(row: Row) -> list[int]:
+    """A seed of the row's own, so that noise does not depend on the order of rows."""
+    return list(row.sample.id.encode())

@@ -1,0 +1,142 @@
+"""07: leave one modality out. What goes when the sound goes?
+
+Asked of SAFE as it is used, under the gate that 05 selected; what an adapter does to pictures when
+it always listens is 04's to judge. A muted sound is not consulted, as SAFE does with silence. What
+that cannot show, that answers follow the very sound and nothing else in the prompt, is asked with
+another row's sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from safe.gates.schema import Metric
+from safe.gates.statistics import auroc, auroc_interval, wilson
+from safe.hearing.context import Context
+from safe.hearing.experiments.evaluation_harness import plots
+from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessBench, Table
+from safe.hearing.experiments.evidence import Metrics, worst, write_table
+from safe.hearing.models.gating import GateLike
+from safe.hearing.training.collate import Row
+from safe.hearing.training.held_out import swap_sounds
+
+LOMO = "lomo.parquet"
+
+
+def lomo(
+    meters: Metrics,
+    context: Context,
+    bench: HarnessBench,
+    gate: GateLike,
+    hearing: Sequence[Row],
+    seeing: Sequence[Row],
+) -> tuple[list[Metric], dict[str, list[Given]]]:
+    """The metrics; and by way of hearing what was answered to the questions about pictures."""
+    rows, first_picture = [*hearing, *seeing], len(hearing)
+    ways: dict[str, tuple[Sequence[Row], GateLike]] = {
+        "sound": (rows, gate),
+        "muted": (rows, False),
+        "near_silence": (bench.faint(rows), gate),
+        "swapped": (swap_sounds(hearing), gate),  # pictures are beside another row's already
+    }
+    nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
+    answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}
+    table: Table = []
+    for i, row in enumerate(rows):
+        item = {
+            "id": row.sample.id,
+            "source": row.sample.source,
+            "split": row.sample.split,
+            "task": row.sample.task,
+            "question_type": row.sample.question_type,
+            "needs_sound": i < first_picture,
+            "consulted": answers["sound"][i].consulted,
+            "drop": nats["sound"][i] - nats["muted"][i],
+        }
+        for way in ways:
+            if i < len(nats[way]):
+                text = answers[way][i].text
+                score = bench.score(row.sample, text)
+                item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
+        table.append(item)
+    write_table(context, LOMO, table)
+    plots.drops(context, table)
+    needs, pictures = table[:first_picture], table[first_picture:]
+    metrics = [
+        _drop(meters, needs, context.config.evaluation.min_drop),
+        _vl(meters, pictures, context.config.seed),
+        _separation(meters, needs, pictures, context.config.seed),
+        meters.difference(
+            "follows_sound",
+            [r["score_sound"] for r in needs],
+            [r["score_swapped"] for r in needs],
+            [r["source"] for r in needs],
+            seed=context.config.seed,
+            per_item=LOMO,
+        ),
+    ]
+    return metrics, {way: given[first_picture:] for way, given in answers.items()}
+
+
+def _drop(meters: Metrics, needs: Table, least: float) -> Metric:
+    dropped = [row["drop"] > least for row in needs]
+    kinds = sorted({row["question_type"] for row in needs})
+    return meters.measured(
+        "lomo_drop",
+        sum(dropped) / len(needs),
+        len(needs),
+        ci=wilson(sum(dropped), len(needs)),
+        per_item=LOMO,
+        detail={
+            "a_drop_is_more_than_nats": least,
+            "consulted": fmean([row["consulted"] for row in needs]),
+            "by_question_type": {
+                kind: fmean(
+                    [d for d, r in zip(dropped, needs, strict=True) if r["question_type"] == kind]
+                )
+                for kind in kinds
+            },
+            "share_by_way": {
+                way: fmean([r["nats_sound"] - r[f"nats_{way}"] > least for r in needs])
+                for way in ("muted", "near_silence", "swapped")
+            },
+            "accuracy": {
+                way: fmean([r[f"score_{way}"] for r in needs])
+                for way in ("sound", "muted", "near_silence", "swapped")
+            },
+        },
+    )
+
+
+def _vl(meters: Metrics, pictures: Table, seed: int) -> Metric:
+    """The largest of the losses that the ways to take the sound away bring."""
+    found = {
+        way: meters.difference(
+            "lomo_vl",
+            [r["score_sound"] for r in pictures],
+            [r[f"score_{way}"] for r in pictures],
+            [r["source"] for r in pictures],
+            seed=seed,
+            identical=all(r["sound"] == r[way] for r in pictures),
+            per_item=LOMO,
+        )
+        for way in ("muted", "near_silence")
+    }
+    return worst(found)
+
+
+def _separation(meters: Metrics, needs: Table, pictures: Table, seed: int) -> Metric:
+    drops = [r["drop"] for r in needs], [r["drop"] for r in pictures]
+    try:
+        interval = auroc_interval(*drops, seed=seed)
+    except ValueError as error:
+        return meters.missing("lomo_separation", str(error), len(needs))
+    return meters.measured(
+        "lomo_separation",
+        auroc(*drops),
+        min(len(needs), len(pictures)),
+        ci=interval,
+        per_item=LOMO,
+        detail={"needs_sound": len(needs), "about_a_picture": len(pictures)},
+    )

@@ -1,0 +1,73 @@
+"""07 Evaluation harness: can the numbers be trusted, and do they show what depends on sound?
+
+The generator is given questions without their answers, for as long as `evaluation.max_new_tokens`
+says.
+"""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+
+from safe.digest import digest_file
+from safe.gates.schema import Metric
+from safe.hearing.config import RunConfig
+from safe.hearing.context import Context
+from safe.hearing.evaluation.references import load_references
+from safe.hearing.experiments.evaluation_harness import METRICS
+from safe.hearing.experiments.evaluation_harness.distractors import gate_robust, irrelevance
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessBench
+from safe.hearing.experiments.evaluation_harness.lomo import lomo
+from safe.hearing.experiments.evaluation_harness.metrics import (
+    baseline_matches,
+    metrics_correct,
+    metrics_stable,
+)
+from safe.hearing.experiments.evidence import Metrics
+from safe.hearing.experiments.gating.measure import ADAPTER, CHOICES, GATE
+from safe.hearing.models.checkpoint import RECORD
+from safe.hearing.models.gate_file import load_gate
+from safe.hearing.models.gating import POLICIES, UncertaintyGate
+from safe.hearing.training.opened import open_base, use_threads
+
+METERS = Metrics(METRICS)
+GATING = "05_gating"
+
+
+def measure(context: Context) -> list[Metric]:
+    """Check the metrics, then ask every question with its sound, muted, and beside distractors."""
+    config = context.config
+    use_threads(config)
+    references = load_references(config.evaluation.references)
+    opened = open_base(config)
+    adapter, chosen = config.folder / ADAPTER, config.folder / GATING / GATE
+    gate = load_gate(chosen, base=opened.vlm_ref.digest)
+    bench = HarnessBench(config, context.manifest, adapter, opened)
+    context.digests |= opened.digests | {
+        "manifest": digest_file(context.manifest),
+        "adapter": digest_file(adapter / RECORD),
+        "gate": digest_file(chosen),
+        "references": digest_file(config.evaluation.references),
+    }
+    context.extra |= {"device": str(bench.model.device)}
+    hearing, seeing = bench.rows()
+    base, known = bench.base([*hearing, *seeing]), {row.sample.id for row in seeing}
+    beside = [row for row in bench.validation_rows() if row.sample.id not in known]
+    asked = [*hearing, *seeing, *beside]
+    answered = [*base, *bench.base(beside)]
+    gates, pictures = _policies(config, gate), base[len(hearing) :]
+    drops, given = lomo(METERS, context, bench, gate, hearing, seeing)
+    return [
+        baseline_matches(METERS, context, bench, references, asked, answered),
+        metrics_stable(METERS, context, bench, gate, hearing, seeing),
+        metrics_correct(METERS, context),
+        *drops,
+        *irrelevance(METERS, context, bench, gate, gates, seeing, pictures, given),
+        gate_robust(METERS, context, bench, gate, gates, hearing, seeing),
+    ]
+
+
+def _policies(config: RunConfig, gate: UncertaintyGate) -> list[UncertaintyGate]:
+    """The heuristic gates that experiment 05 chose a threshold for, the selected one first."""
+    table = pq.read_table(config.folder / GATING / CHOICES).to_pylist()
+    listed = [POLICIES[row["kind"]](threshold=row["threshold"]) for row in table]  # type: ignore[call-arg]
+    return [gate, *(other for other in listed if other.kind != gate.kind)]

@@ -1,0 +1,21 @@
+"""05 Gating: can the base's own uncertainty decide when to listen?"""
+
+from __future__ import annotations
+
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "skip_rate": {"unit": "fraction", "low": 0, "high": 1},
+    "audio_drop": {"unit": "fraction", "low": -1, "high": 1},
+    "vl_unchanged": {"unit": "count", "low": 0, "high": None},
+    "tradeoff": {"unit": "count", "low": 0, "high": None},
+    "chosen_on_validation": {"unit": "count", "low": 0, "high": None},
+    "as_tabulated": {"unit": "fraction", "low": 0, "high": 1},
+    "skipped_work": {"unit": "count", "low": 0, "high": None},
+    "time_saved": {"unit": "ratio", "low": None, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "adapter", "gating", "device"),
+    inputs=("data", "base"),
+)

@@ -1,0 +1,112 @@
+"""What experiment 05's gate saves and what it costs: work and time of single questions."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from safe.gates.schema import Metric
+from safe.hearing.context import Context
+from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.gating.evaluator import WAYS, Cost
+from safe.hearing.models.full_size import build_full_size, count_answer
+
+TIMES = "timing.parquet"
+
+
+def skipped_work(meters: Metrics, cost: Cost) -> Metric:
+    """Work of skipped questions that hearing alone has use for."""
+    skipped = [i for i, question in enumerate(cost.counted) if cost.skipped[question]]
+    if not skipped:
+        return meters.missing("skipped_work", "the gate skipped none of the counted questions")
+    flops = sum(abs(cost.flops["gated"][i] - cost.flops["none consult"][i]) for i in skipped)
+    calls = sum(cost.heard[i] for i in skipped)
+    return meters.measured(
+        "skipped_work",
+        flops + calls,
+        len(skipped),
+        detail={
+            "of": "floating-point operations beyond those of a skip with no sound at hand, and "
+            "calls of ear, projector or LoRA",
+            "flops": flops,
+            "calls": calls,
+        },
+    )
+
+
+def time_saved(context: Context, meters: Metrics, cost: Cost) -> Metric:
+    """Share of hearing's time that was saved, over the share of questions that was skipped."""
+    columns = {way: way.replace(" ", "_") for way in WAYS}
+    table = [
+        {"id": name, "skipped": cost.skipped[i]}
+        | {column: cost.seconds[way][i].tolist() for way, column in columns.items()}
+        for i, name in enumerate(cost.ids)
+    ]
+    write_table(context, TIMES, table)
+    skip_rate = sum(cost.skipped) / len(cost.skipped)
+    if skip_rate == 0:
+        return meters.missing("time_saved", "the gate skipped none of the timed questions")
+    saved, could = (  # each repeat is a pair of calls close in time; the median drops outliers
+        np.median(cost.seconds["all consult"] - cost.seconds[way], axis=1)
+        for way in ("gated", "none consult")
+    )
+    could = could * skip_rate
+    detail = {
+        "of": "one question at a time, sound decoded beforehand; medians over repeats",
+        "skip_rate": skip_rate,
+        "by_repeat": _by_repeat(cost, skip_rate),
+        **_costs(cost, skip_rate),
+    }
+    if could.sum() <= 0:  # there is no time to be saved, and so none was
+        detail["note"] = "answering without the sound takes as long as with it"
+        return meters.measured("time_saved", 0.0, len(could), per_item=TIMES, detail=detail)
+    return meters.measured(
+        "time_saved", float(saved.sum() / could.sum()), len(could), per_item=TIMES, detail=detail
+    )
+
+
+def _by_repeat(cost: Cost, skip_rate: float) -> list[float | None]:
+    """The same from each repeat alone: how steady the clock was."""
+    total = {way: values.sum(axis=0) for way, values in cost.seconds.items()}
+    saved = total["all consult"] - total["gated"]
+    could = (total["all consult"] - total["none consult"]) * skip_rate
+    return [float(s / c) if c > 0 else None for s, c in zip(saved, could, strict=True)]
+
+
+def _costs(cost: Cost, skip_rate: float) -> dict[str, Any]:
+    """What gating gains or loses against always-on once its own look at the base is paid for."""
+    milliseconds = {
+        way: 1000 * float(np.median(values, axis=1).mean()) for way, values in cost.seconds.items()
+    }
+    return {
+        "milliseconds": milliseconds,
+        "net_milliseconds": milliseconds["gated"] - milliseconds["always on"],
+        "flops": {way: _per_question(cost, values) for way, values in cost.flops.items()},
+        "flops_full_size": _full_size(skip_rate),
+    }
+
+
+def _per_question(cost: Cost, values: list[int]) -> float:
+    """Mean over the timed questions, of which more skipped than consulting ones were counted."""
+    kinds = [cost.skipped[i] for i in cost.counted]
+    share = [cost.skipped.count(kind) / kinds.count(kind) for kind in kinds]
+    return float(np.average(values, weights=share))
+
+
+@cache
+def _full_size_work() -> dict[str, int]:
+    return count_answer(build_full_size())
+
+
+def _full_size(skip_rate: float) -> dict[str, float]:
+    """Operations of the first answer token by BLIP-2 OPT-2.7B with CLAP HTSAT, k = 8, r = 8."""
+    work = _full_size_work()
+    look = work["vision"] + work["language"]
+    hear = work["ear"] + work["projector"] + work["language_on"]
+    return {
+        "always off": look,
+        "always on": work["vision"] + hear,
+        "gated": look + skip_rate * look + (1 - skip_rate) * hear,
+    }

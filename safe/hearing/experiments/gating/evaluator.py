@@ -1,0 +1,258 @@
+"""The bench of experiment 05: questions with a sound on offer, answered, gated and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from safe.hearing.config import RunConfig
+from safe.hearing.data.decode import load_audio
+from safe.hearing.evaluation.gate_curve import Outcomes
+from safe.hearing.evaluation.latency import interleaved
+from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.models.checkpoint import load_adapter
+from safe.hearing.models.gating import POLICIES, Gate, GateRequest
+from safe.hearing.models.probe import Trace, trace
+from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.features import Features
+from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.offered import HEARING, Offered, offered_questions, split_sources
+from safe.hearing.training.opened import OpenedBase, open_plain_vlm
+
+WAYS = ("gated", "all consult", "none consult", "always off", "always on")
+COUNTED = {True: 8, False: 4}  # skipped or not -> timed questions whose work is counted too
+
+
+class Looking:
+    """Notes every policy's scores and lets nobody consult."""
+
+    def __init__(self) -> None:
+        self.scores: dict[str, Tensor] = {}
+
+    def decide(self, request: GateRequest) -> Tensor:
+        logits = request.base_logits()
+        self.scores = {kind: policy.score(logits) for kind, policy in POLICIES.items()}
+        return torch.zeros(request.rows, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class Overruled:
+    """Asks the gate, which costs what it costs, and then decides alike for every row."""
+
+    gate: Gate
+    consult: bool
+
+    def decide(self, request: GateRequest) -> Tensor:
+        return torch.full_like(self.gate.decide(request), self.consult)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What single questions cost, one at a time.
+
+    Attributes:
+        ids, skipped: of the questions; whether the gate skips each.
+        seconds: way -> (questions, repeats).
+        counted: which of the questions had their work counted.
+        flops: way -> floating-point operations of each of those.
+        heard: for each of those, the calls of ear, projector or LoRA made by the gated answer.
+    """
+
+    ids: list[str]
+    skipped: list[bool]
+    seconds: dict[str, np.ndarray]
+    counted: list[int]
+    flops: dict[str, list[int]]
+    heard: list[int]
+
+
+def outcomes_of(table: Sequence[Mapping[str, Any]]) -> Outcomes:
+    """The table's columns as arrays."""
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in table])
+
+    return Outcomes(
+        ids=tuple(row["id"] for row in table),
+        sources=tuple(row["source"] for row in table),
+        hears=np.isin(column("task"), HEARING),
+        scores={kind: column(kind) for kind in POLICIES},
+        off=column("off_correct"),
+        on=column("on_correct"),
+        same=np.array([row["off_tokens"] == row["on_tokens"] for row in table]),
+    )
+
+
+class GateBench:
+    """The trained adapter on its base, and the plain base beside it."""
+
+    def __init__(
+        self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
+    ) -> None:
+        self.config, self.manifest, self.opened = config, manifest, opened
+        refs = {"base": opened.vlm_ref.digest, "ear": opened.ear_ref.digest}
+        self.model = load_adapter(adapter, opened.vlm, opened.ear, digests=refs)
+        self.plain = open_plain_vlm(config)  # SAFE must not be compared with itself
+        self.features = Features(opened, config.cache, self.model.projector.input_kind)
+        self.encoder = TextEncoder(opened.vlm, opened.processor)
+        self.feeder = Feeder(self.model, self.features, self.encoder)
+        self._test_sources = split_sources(manifest, "test")
+
+    def offered(self, split: str) -> Offered:
+        """The split's questions; of another split than test, those that share nothing with it."""
+        return offered_questions(
+            self.config,
+            self.manifest,
+            split,
+            self.features,
+            self.encoder,
+            apart_from=frozenset() if split == "test" else self._test_sources,
+        )
+
+    def _options(self, rows: Sequence[Row]) -> dict[str, Any]:
+        return {"max_new_tokens": max(len(r.answer) for r in rows), "do_sample": False}
+
+    def _batch(self, rows: Sequence[Row]) -> tuple[dict[str, Tensor], Tensor]:
+        """What a plain call takes, from the pictures themselves, and the ear's features."""
+        sounds = self.features.audio([r.heard for r in rows])
+        return self.feeder.plain(rows), sounds.to(self.model.device)
+
+    def _answers(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
+        """Texts, and new tokens without the padding behind them."""
+        tokens = sequences[:, prompt:].tolist()
+        for row in tokens:
+            while row and row[-1] == self.encoder.pad:
+                row.pop()
+        return self.encoder.decode(sequences, prompt), tokens
+
+    def tabulate(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Each question's scores, and its answers with the gate OFF and ON."""
+        options, table = self._options(rows), []
+        for batch in tqdm(list(batches(rows)), "both answers", unit="batch"):
+            inputs, sounds = self._batch(batch)
+            prompt, looking = inputs["input_ids"].shape[1], Looking()
+            answered: dict[str, Any] = {}
+            for name, gate in (("off", looking), ("on", True)):
+                done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
+                answered[name], answered[f"{name}_tokens"] = self._answers(done.sequences, prompt)
+            for i, row in enumerate(batch):
+                given = {name: values[i] for name, values in answered.items()}
+                table.append(
+                    {
+                        "id": row.sample.id,
+                        "source": row.sample.source,
+                        "image_source": row.sample.image_source,
+                        "heard_source": row.heard.source,
+                        "task": row.sample.task,
+                        "split": row.sample.split,
+                        "question_type": row.sample.question_type,
+                        **{kind: float(s[i]) for kind, s in looking.scores.items()},
+                        "answer": row.sample.answer,
+                        **given,
+                        "off_correct": same_answer(given["off"], row.sample.answer),
+                        "on_correct": same_answer(given["on"], row.sample.answer),
+                    }
+                )
+        return table
+
+    def waves(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        """The sounds on offer, decoded."""
+        found = []
+        for row in rows:
+            assert row.heard.audio is not None
+            found.append(load_audio(row.heard.audio, self.opened.ear.sampling_rate))
+        return found
+
+    def answer_gated(
+        self, rows: Sequence[Row], gate: Gate, *, glances: bool = False
+    ) -> list[dict[str, Any]]:
+        """The gate at work on mixed batches; rows it skips beside a plain call of the base.
+
+        Args:
+            glances: the gate looks at waveforms, so that these are given and not cached features.
+        """
+        options, table = self._options(rows), []
+        for batch in tqdm(list(batches(rows)), "gated answers", unit="batch"):
+            inputs, cached = self._batch(batch)
+            sounds: Any = self.waves(batch) if glances else cached
+            prompt = inputs["input_ids"].shape[1]
+            done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
+            texts, tokens = self._answers(done.sequences, prompt)
+            off = done.consultation.off
+            by_base: dict[int, list[int]] = {}
+            if off:
+                alone = {name: value[off] for name, value in inputs.items()}
+                plain = self._answers(self.plain.generate(**alone, **options), prompt)[1]
+                by_base = dict(zip(off, plain, strict=True))
+            consulted, counts = done.consultation.mask(), done.consultation.counts()
+            table += [
+                {
+                    "id": row.sample.id,
+                    "task": row.sample.task,
+                    "consulted": consulted[i],
+                    "tokens_heard": counts[i],
+                    "gated": texts[i],
+                    "gated_tokens": tokens[i],
+                    "gated_correct": same_answer(texts[i], row.sample.answer),
+                    "as_the_base": None if consulted[i] else tokens[i] == by_base[i],
+                }
+                for i, row in enumerate(batch)
+            ]
+        return table
+
+    # -- what it costs -------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def cost(self, rows: Sequence[Row], gate: Gate, *, repeats: int) -> Cost:
+        """Single questions in turn: gated; the gate asked and overruled; and without a gate.
+
+        Sounds are decoded beforehand and heard from the waveform. Where nobody is to consult no
+        sound is at hand, so that hearing one all the same would show.
+        """
+        seconds: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+        flops: dict[str, list[int]] = {way: [] for way in WAYS}
+        skipped: list[bool] = []
+        counted: list[int] = []
+        heard: list[int] = []
+        for number, row in enumerate(tqdm(rows, "timing", unit="question")):
+            calls = self._calls(row, gate)
+            skipped.append(not calls["gated"]().consultation.on)
+            if sum(skipped[i] == skipped[number] for i in counted) < COUNTED[skipped[number]]:
+                counted.append(number)
+                work = {way: self._trace(call) for way, call in calls.items()}
+                for way in WAYS:
+                    flops[way].append(work[way].flops)
+                beyond = [n for name, n in work["gated"].calls.items() if name.startswith("+")]
+                heard.append(sum(beyond))
+            taken = interleaved(list(calls.values()), self.model.device, repeats=repeats)
+            for way, values in zip(calls, zip(*taken, strict=True), strict=True):
+                seconds[way].append(list(values))
+        arrays = {way: np.array(values) for way, values in seconds.items()}
+        return Cost([r.sample.id for r in rows], skipped, arrays, counted, flops, heard)
+
+    def _trace(self, call: Callable[[], Any]) -> Trace:
+        """Parts outside the base are named with a leading `+`."""
+        return trace(call, self.model.base, wrapper=self.model, tensor_ops=False)
+
+    def _calls(self, row: Row, gate: Gate) -> dict[str, Callable[[], Any]]:
+        inputs, options = self.feeder.plain([row]), self._options([row])
+        (wave,) = self.waves([row])
+
+        def call(gate: Any, sound: Any) -> Callable[[], Any]:
+            return lambda: self.model.generate(**inputs, gate=gate, audio=sound, **options)
+
+        ways = {
+            "gated": (gate, [wave]),
+            "all consult": (Overruled(gate, True), [wave]),
+            "none consult": (Overruled(gate, False), None),
+            "always off": (False, [wave]),
+            "always on": (True, [wave]),
+        }
+        return {way: call(*ways[way]) for way in WAYS}

@@ -1,0 +1,260 @@
+"""05 Gating: can the base's own uncertainty decide when to listen?
+
+Thresholds are chosen on the validation split alone and reported on test. A gate decides row by
+row, so that a table of both answers holds every policy's outcome; the chosen gate is then put to
+work, and must do as the table says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from safe.digest import digest_file
+from safe.errors import EvidenceError
+from safe.gates.schema import Metric
+from safe.gates.statistics import wilson
+from safe.hearing.context import Context
+from safe.hearing.evaluation.gate_curve import Choice, Point, choose, curve, frontier, policies
+from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.gating import METRICS, plots
+from safe.hearing.experiments.gating.cost import skipped_work, time_saved
+from safe.hearing.experiments.gating.evaluator import GateBench, outcomes_of
+from safe.hearing.models.checkpoint import RECORD
+from safe.hearing.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
+from safe.hearing.training.offered import HEARING, met_in
+from safe.hearing.training.opened import open_base, use_threads
+
+METERS = Metrics(METRICS)
+ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
+GATE, SELECTION, CHOICES = "gate.json", "selection.parquet", "choices.parquet"
+ITEMS, GATED, CURVE = "items.parquet", "gated.parquet", "curve.parquet"
+CHOSEN_ON, REPORTED_ON = "val", "test"
+
+Table = Sequence[Mapping[str, Any]]
+
+
+def measure(context: Context) -> list[Metric]:
+    """Tabulate both answers, choose on validation, and run what was chosen on test."""
+    config = context.config
+    use_threads(config)
+    (context.folder / GATE).unlink(missing_ok=True)  # of an earlier measurement
+    opened = open_base(config)
+    adapter = config.folder / ADAPTER
+    bench = GateBench(config, context.manifest, adapter, opened)
+    context.digests |= opened.digests | {
+        "manifest": digest_file(context.manifest),
+        "adapter": digest_file(adapter / RECORD),
+    }
+    context.extra |= {"device": str(bench.model.device)}
+
+    offered = {split: bench.offered(split) for split in (CHOSEN_ON, REPORTED_ON)}
+    tables = {split: bench.tabulate(found.rows) for split, found in offered.items()}
+    write_table(context, ITEMS, [row for table in tables.values() for row in table])
+    val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
+    gates = policies(val.scores, config.gating.points)
+    choices = choose(val, gates, max_drop=config.gating.max_audio_drop, seed=config.seed)
+    listed = [{"kind": c.gate.kind, "threshold": c.gate.threshold} for c in choices]
+    write_table(context, CHOICES, listed)
+    points = curve(test, dict.fromkeys([*gates, *(c.gate for c in choices)]))
+    best = frontier(points)
+    write_table(context, CURVE, [{**asdict(p), "on_frontier": p in best} for p in points])
+    plots.tradeoff(context, points, choices[0].gate if choices else None)
+    left_out = {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()}
+    tradeoff = _tradeoff(best, points, {s: len(t) for s, t in tables.items()}, left_out)
+    if not choices:
+        why = (
+            "no threshold's audio drop on validation is shown to stay within "
+            f"gating.max_audio_drop = {config.gating.max_audio_drop}"
+        )
+        return [tradeoff, *(METERS.missing(name, why) for name in METRICS if name != "tradeoff")]
+
+    chosen = choices[0].gate
+    _save(context, choices[0], tables, opened.vlm_ref.digest)
+    rows = offered[REPORTED_ON].rows
+    gated = bench.answer_gated(rows, chosen)
+    consults = chosen.consults(test.scores[chosen.kind])
+    table = _held_against(gated, tables[REPORTED_ON], consults)
+    write_table(context, GATED, table)
+    rng = np.random.default_rng([config.seed, 9])
+    timed = [rows[i] for i in rng.permutation(len(rows))[: config.gating.timed_items]]
+    cost = bench.cost(timed, chosen, repeats=config.gating.timing_repeats)
+    if bench.model.device.type == "cuda":
+        context.device_seconds += sum(float(s.sum()) for s in cost.seconds.values())
+    return [
+        _skip_rate(table, choices),
+        _audio_drop(table, config.seed),
+        _vl_unchanged(table),
+        tradeoff,
+        _chosen_on_validation(context),
+        _as_tabulated(table),
+        skipped_work(METERS, cost),
+        time_saved(context, METERS, cost),
+    ]
+
+
+# -- the gate file --------------------------------------------------------------------------------
+
+
+def _save(context: Context, choice: Choice, tables: Mapping[str, Table], base: str) -> None:
+    """The gate, and beside it the very questions that its threshold was chosen on."""
+    known = {row["id"]: row for table in tables.values() for row in table}
+    columns = ("id", "split", "source", "image_source", "heard_source")
+    listed = [{name: known[i][name] for name in columns} for i in choice.outcomes.ids]
+    write_table(context, SELECTION, listed)
+    run = context.config.run
+    chosen_on = ChosenOn(
+        run=run,
+        split=CHOSEN_ON,  # type: ignore[arg-type]
+        items=len(listed),
+        digest=items_digest(run, choice.outcomes.ids),
+        table=SELECTION,
+        base=base,
+    )
+    save_gate(context.folder / GATE, choice.gate, chosen_on)
+    context.evidence.append(GATE)
+
+
+def _chosen_on_validation(context: Context) -> Metric:
+    """Looks up in the manifest what the gate file says it was chosen on."""
+    path = context.folder / GATE
+    said = read_gate(path).chosen_on
+    listed = pq.read_table(path.parent / said.table).to_pylist()
+    if items_digest(said.run, [row["id"] for row in listed]) != said.digest:
+        raise EvidenceError(
+            "the questions listed are not those the gate was chosen on",
+            where=path.parent / said.table,
+            mend="measure experiment 05 again",
+        )
+    seen = met_in(context.manifest, REPORTED_ON, listed)
+    return METERS.measured(
+        "chosen_on_validation",
+        len(seen),
+        len(listed),
+        per_item=SELECTION,
+        detail={"seen": seen[:20], "digest": said.digest},
+    )
+
+
+# -- the chosen gate at work ----------------------------------------------------------------------
+
+
+def _held_against(gated: Table, tabulated: Table, consults: Sequence[bool]) -> list[dict[str, Any]]:
+    """What the gate did beside what the table says it would do."""
+    return [
+        {
+            **did,
+            "source": row["source"],
+            "on_correct": row["on_correct"],
+            "as_always_on": did["gated_tokens"] == row["on_tokens"],
+            "to_consult": bool(consult),
+            "as_tabulated": did["consulted"] == bool(consult)
+            and did["gated_tokens"] == row["on_tokens" if consult else "off_tokens"],
+        }
+        for did, row, consult in zip(gated, tabulated, consults, strict=True)
+    ]
+
+
+def _share(rows: Table, column: str) -> float | None:
+    return sum(row[column] for row in rows) / len(rows) if rows else None
+
+
+def _skip_rate(table: Table, choices: Sequence[Choice]) -> Metric:
+    skipped = sum(not row["consulted"] for row in table)
+    tasks = sorted({row["task"] for row in table})
+    return METERS.measured(
+        "skip_rate",
+        skipped / len(table),
+        len(table),
+        ci=wilson(skipped, len(table)),
+        per_item=GATED,
+        detail={
+            "consulted_by_task": {
+                t: _share([r for r in table if r["task"] == t], "consulted") for t in tasks
+            },
+            "selected": choices[0].gate.kind,
+            "on_validation": {
+                c.gate.kind: {
+                    "threshold": c.gate.threshold,
+                    "skip_rate": c.point.skip_rate,
+                    "vl_consulted": c.point.vl_consulted,
+                    "audio_drop": [c.drop.low, c.drop.high],
+                }
+                for c in choices
+            },
+        },
+    )
+
+
+def _audio_drop(table: Table, seed: int) -> Metric:
+    rows = [row for row in table if row["task"] in HEARING]
+    return METERS.difference(
+        "audio_drop",
+        [r["on_correct"] for r in rows],
+        [r["gated_correct"] for r in rows],
+        [r["source"] for r in rows],
+        seed=seed,
+        identical=all(r["as_always_on"] for r in rows),
+        per_item=GATED,
+        detail={
+            "skipped": sum(not r["consulted"] for r in rows),
+            "answers_that_differ": sum(not r["as_always_on"] for r in rows),
+        },
+    )
+
+
+def _vl_unchanged(table: Table) -> Metric:
+    skipped = [row for row in table if not row["consulted"]]
+    changed = [row["id"] for row in skipped if not row["as_the_base"]]
+    return METERS.measured(
+        "vl_unchanged",
+        len(changed),
+        len(skipped),
+        per_item=GATED,
+        detail={
+            "compared": "tokens generated, with a base opened on its own",
+            "changed": changed[:20],
+            "vl_rows": sum(row["task"] == "vl" for row in skipped),
+        },
+    )
+
+
+def _as_tabulated(table: Table) -> Metric:
+    other = [row for row in table if not row["as_tabulated"]]
+    return METERS.measured(
+        "as_tabulated",
+        len(other) / len(table),
+        len(table),
+        per_item=GATED,
+        detail={
+            "rows": len(other),
+            "of_them_consulted_otherwise": sum(r["consulted"] != r["to_consult"] for r in other),
+            "ids": [row["id"] for row in other[:20]],
+        },
+    )
+
+
+def _tradeoff(
+    best: Sequence[Point],
+    points: Sequence[Point],
+    items: Mapping[str, int],
+    left_out: Mapping[str, Mapping[str, int]],
+) -> Metric:
+    return METERS.measured(
+        "tradeoff",
+        len(best),
+        len(points),
+        per_item=CURVE,
+        detail={
+            "frontier": [[p.kind, p.threshold, p.skip_rate, p.accuracy] for p in best],
+            "of": "policy, threshold, skip rate, accuracy over all questions on offer",
+            "thresholds_from": CHOSEN_ON,
+            "items": dict(items),
+            "left_out": dict(left_out),
+        },
+    )

@@ -1,0 +1,21 @@
+"""09 Retention: is what was known still known, and what keeps it?"""
+
+from __future__ import annotations
+
+from safe.hearing.experiments.retention.plan import groups
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "distillation": {"unit": "fraction", "low": None, "high": 1},
+    "null_space": {"unit": "fraction", "low": -1, "high": 1},
+    "null_space_distilled": {"unit": "fraction", "low": -1, "high": 1},
+    "lambda_selected": {"unit": "count", "low": 0, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "stage_a", "retention"),
+    part_reads=("seed", "adapter", "stage_a", "pilot", "retention", "device"),
+    inputs=("features",),
+    parts=groups,
+    cores="one",
+)

@@ -1,0 +1,182 @@
+"""The trainings of experiment 09, a job for each way to hold on to pictures, all seeds in it.
+
+`retention_plan` names them. Each leaves below 09_retention/parts/NAME: result.json, drift.parquet,
+items.parquet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safe.digest import digest_file
+from safe.errors import TrainingError
+from safe.files import atomic
+from safe.hearing.config import StageAConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.retention.plan import START, plan, seeds_of
+from safe.hearing.experiments.training_bench import Looks, TrainingBench
+from safe.hearing.models.checkpoint import save_adapter
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.forced import Forced, forced
+from safe.hearing.training.held_out import audio_rows, spread, vl_rows
+from safe.hearing.training.stage_a import StageA, StageARun
+from safe.hearing.training.warm_start import warm_start
+
+ADAPTER = Path("09_retention", "parts", START, "adapter")
+DRIFT, ITEMS = "drift.parquet", "items.parquet"
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> RetentionBench:
+    """What all parts share.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    for part in wanted:
+        plan(context.config, part)
+    return RetentionBench(context)
+
+
+def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
+    """Train a part with every seed. Returns what result.json holds."""
+    config = context.config
+    settings = plan(config, part)
+    if part == START:
+        return bench.start(settings, context.folder)
+    drift: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
+    diverged: dict[str, str] = {}
+    fit: dict[str, Any] = {}
+    taken_out: dict[str, float | None] = {}
+    penalty: dict[str, float] = {}  # the largest KL of a step, before its weight
+    for seed in seeds_of(config, part):
+        checkpoint = context.folder / f"seed_{seed}.pt"
+        try:
+            stage, seen, trained = bench.train(
+                settings, seed, checkpoint, f"09 {part}, seed {seed}"
+            )
+        except TrainingError as error:
+            diverged[str(seed)] = str(error)
+            continue
+        asked = bench.ask(stage)
+        seen.append(bench.summary(settings.steps, asked))
+        drift += [{"seed": seed, **row} for row in seen]
+        penalty[str(seed)] = max(record.divergence for record in trained.history)
+        items += [{"seed": seed, **row} for row in asked]
+        if stage.retention:
+            fit = asdict(stage.retention.fit)
+            taken_out[str(seed)] = stage.retention.mean_taken_out
+    _write(context.folder / DRIFT, drift)
+    _write(context.folder / ITEMS, items)
+    return {
+        "part": part,
+        "settings": settings.model_dump(mode="json"),
+        "seeds": seeds_of(config, part),
+        "diverged": diverged,
+        "penalty": penalty,
+        "null_space": {"memory": fit, "share_of_update_taken_out": taken_out},
+        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+    }
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+
+
+class RetentionBench(TrainingBench):
+    """Rows to train on and to ask, the same for every part and seed."""
+
+    def __init__(self, context: Context) -> None:
+        own = context.config.retention
+        super().__init__(context, rows=own.rows)
+        config, manifest = self.config, self.manifest
+        seeing = vl_rows(config, manifest, self.features, self.encoder)
+        self.seeing = spread(seeing, own.vl_items)
+        self.drifting = spread(self.seeing, own.drift_items)
+        hearing = audio_rows(config, manifest, "val", self.features, self.encoder)
+        self.hearing = spread(hearing, own.audio_items)
+        self.teacher.ensure(self.seeing)
+        self._first: dict[str, Any] | None = None  # what every variant is before its first step
+
+    def start(self, settings: StageAConfig, folder: Path) -> dict[str, Any]:
+        """Train the adapter that all variants go on from. Returns what result.json holds."""
+        config = self.config
+        model = self.opened.build(config, seed=config.seed)
+        feeder = self.feeder(model)
+        stage = StageA(feeder, self.rows, self.teacher, settings, config.seed)
+        stage.train(config, checkpoint=folder / "start.pt", folder=None, name="09 start")
+        model.eval()
+        save_adapter(model, folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref)
+        heard = forced(feeder, self.hearing)
+        return {
+            "part": START,
+            "settings": settings.model_dump(mode="json"),
+            "audio_accuracy": sum(a.right for a in heard) / len(heard),
+            "digests": dict(self.opened.digests),
+        }
+
+    def train(
+        self, settings: StageAConfig, seed: int, checkpoint: Path, name: str
+    ) -> tuple[StageA, list[dict[str, Any]], StageARun]:
+        """The start, trained on; its drift and accuracy before the end; and how it went."""
+        config = self.config
+        model = warm_start(config.folder / ADAPTER, self.opened, seed=seed).eval()
+        feeder = self.feeder(model)
+        stage = StageA(feeder, self.rows, self.teacher, settings, seed)
+        every = config.retention.drift_every  # and at the end, when all held-out rows are asked
+        steps = range(every, settings.steps, every)
+        watch = Looks(model, steps, lambda step: self.look(feeder, step))
+        if self._first is None:
+            self._first = self.look(feeder, 0)
+        watch.seen.append(self._first)
+        trained = stage.train(config, checkpoint=checkpoint, folder=None, name=name, watch=watch)
+        return stage, watch.seen, trained
+
+    def ask(self, stage: StageA) -> list[dict[str, Any]]:
+        """Every held-out row at the end: right or not, and how far from the base."""
+        feeder = stage.feeder
+        kinds: dict[str, tuple[list[Row], list[Forced]]] = {
+            "vl": (self.seeing, forced(feeder, self.seeing, self.teacher)),
+            "audio": (self.hearing, forced(feeder, self.hearing)),
+        }
+        return [
+            {
+                "kind": kind,
+                "id": row.sample.id,
+                "source": row.sample.image_source or row.sample.source,
+                "right": answer.right,
+                "base_right": answer.base_right,
+                "drift": answer.drift if kind == "vl" else None,
+            }
+            for kind, (rows, answers) in kinds.items()
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+    def look(self, feeder: Feeder, step: int) -> dict[str, Any]:
+        """Drift and audio accuracy on the rows that are asked while a part is trained."""
+        drifts = [answer.drift for answer in forced(feeder, self.drifting, self.teacher)]
+        return _seen(step, drifts, [answer.right for answer in forced(feeder, self.hearing)])
+
+    def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What `look` would say at `step`, from answers to all held-out rows."""
+        ids = {row.sample.id for row in self.drifting}
+        drifts = [row["drift"] for row in asked if row["kind"] == "vl" and row["id"] in ids]
+        right = [row["right"] for row in asked if row["kind"] == "audio"]
+        return _seen(step, drifts, right)
+
+
+def _seen(step: int, drifts: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
+    return {
+        "step": step,
+        "drift": math.fsum(drifts) / len(drifts),
+        "audio_accuracy": sum(right) / len(right),
+    }

@@ -1,0 +1,267 @@
+"""09 Retention: is what was known still known, and what keeps it?
+
+The trainings are jobs of their own (`jobs`). Drift is KL(base || SAFE) per answer token
+on held-out VL rows, gate ON, beside sounds that have nothing to do with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from safe.gates.schema import Interval, Metric
+from safe.gates.statistics import paired_difference, ratio_bootstrap
+from safe.hearing.config import RunConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.retention import METRICS, plots
+from safe.hearing.experiments.retention.jobs import DRIFT, ITEMS
+from safe.hearing.experiments.retention.plan import lambdas, parts, variants
+from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
+from safe.hearing.training.null_space import what_fits
+from safe.pipeline.parts import read_part, read_rows
+
+METERS = Metrics(METRICS)
+RULE = (
+    "the least weight whose VL drop stays within retention.max_vl_drop and whose audio accuracy "
+    "stays within retention.margin of the best weight's, both by the upper bound"
+)
+LEAST_LEFT = 0.1  # of what the base knows, where something else is to be no worse
+NOTHING = 1e-4  # nats per answer token: what rounding leaves between a model and itself
+Items = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One part: its result.json, and what its held-out rows said."""
+
+    name: str
+    result: Mapping[str, Any]
+    items: Items
+    drift: Items
+
+    @property
+    def why_not(self) -> str | None:
+        """Why it cannot be compared, where a seed diverged."""
+        broken = self.result["diverged"]
+        return f"{self.name} diverged: {'; '.join(broken.values())}" if broken else None
+
+    @property
+    def seeds(self) -> list[int]:
+        return [int(seed) for seed in self.result["seeds"]]
+
+    def of(self, kind: str, seed: int | None = None) -> list[Mapping[str, Any]]:
+        """Rows of a kind (`vl`, `audio`), of one seed or of all, in a fixed order."""
+        found = [
+            row
+            for row in self.items
+            if row["kind"] == kind and (seed is None or row["seed"] == seed)
+        ]
+        return sorted(found, key=lambda row: (row["seed"], row["id"]))
+
+
+def measure(context: Context) -> list[Metric]:
+    """Hold the trained parts against one another."""
+    config = context.config
+    found = {name: _read(context, name) for name in parts(config)}
+    context.extra |= {"seeds": {f"training {n}": s for n, s in enumerate(found["none"].seeds)}}
+    table = [_summary(config, part) for part in found.values()]
+    write_table(context, "variants.parquet", table)
+    plots.over_steps(context, {name: part.drift for name, part in found.items()})
+    plots.frontier(context, table)
+    return [
+        _distillation(config, found, table),
+        _null_space(config, found, "null_space", "none"),
+        _null_space(config, found, "null_space_distilled", "distilled"),
+        _lambda_selected(config, found),
+    ]
+
+
+def _read(context: Context, name: str) -> Trained:
+    folder, result = read_part(context, name)
+    items, drift = (read_rows(folder, file) for file in (ITEMS, DRIFT))
+    return Trained(name, result, items, drift)
+
+
+def _summary(config: RunConfig, part: Trained) -> dict[str, Any]:
+    """A part in one line: means over its rows and seeds; null where every seed diverged."""
+    seeing, hearing = part.of("vl"), part.of("audio")
+    settings = part.result["settings"]
+    return {
+        "part": part.name,
+        "distillation": settings["distillation"],
+        "null_space": settings["null_space"],
+        "fisher": settings["fisher"],
+        "seeds_that_diverged": len(part.result["diverged"]),
+        "drift": _mean(seeing, "drift"),
+        "vl_accuracy": _mean(seeing, "right"),
+        "base_accuracy": _mean(seeing, "base_right"),
+        "audio_accuracy": _mean(hearing, "right"),
+    }
+
+
+def _mean(rows: Items, column: str) -> float | None:
+    return sum(float(row[column]) for row in rows) / len(rows) if rows else None
+
+
+# -- distillation ---------------------------------------------------------------------------------
+
+
+def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items) -> Metric:
+    """One minus the ratio of the drifts; the seed whose lower bound is lowest decides."""
+    without, held = found["none"], found["distilled"]
+    why = without.why_not or held.why_not or _vacuous(without, held)
+    if why:
+        return METERS.missing("distillation", why)
+    by_seed: dict[int, tuple[float, Interval]] = {}
+    for seed in held.seeds:
+        one, other = held.of("vl", seed), without.of("vl", seed)
+        try:
+            by_seed[seed] = _reduction(one, other, config.seed)
+        except ValueError as error:
+            return METERS.missing("distillation", f"seed {seed}: {error}", len(one))
+    decides = min(by_seed, key=lambda seed: by_seed[seed][1].low)
+    value, interval = by_seed[decides]
+    base = {row["part"]: row for row in table}
+    return METERS.measured(
+        "distillation",
+        value,
+        len(without.of("vl", decides)),
+        ci=interval,
+        per_item="variants.parquet",
+        detail={
+            "decided_by_seed": decides,
+            "by_seed": {str(s): [v, i.low, i.high] for s, (v, i) in by_seed.items()},
+            "drift": {name: row["drift"] for name, row in base.items()},
+            "vl_accuracy": {name: row["vl_accuracy"] for name, row in base.items()},
+            "audio_accuracy": {name: row["audio_accuracy"] for name, row in base.items()},
+            "variants": variants(config),
+        },
+    )
+
+
+def _vacuous(without: Trained, held: Trained) -> str | None:
+    """Why a comparison of these two would say nothing, however it came out."""
+    for seed in held.seeds:
+        if held.result["penalty"][str(seed)] < NOTHING:
+            return (
+                f"the distillation of seed {seed} was next to 0 in every step: teacher and student "
+                "are the same, or its rows were answered with the gate OFF"
+            )
+        if all(row["drift"] < NOTHING for row in without.of("vl", seed)):
+            return (
+                f"nothing drifts without distillation (seed {seed}): teacher and student are the "
+                "same, or the rows were asked with the gate OFF"
+            )
+    return None
+
+
+def _reduction(held: Items, without: Items, seed: int) -> tuple[float, Interval]:
+    """(1 - ratio of mean drifts, its interval); items paired, resampled by picture."""
+    top, bottom = [r["drift"] for r in held], [r["drift"] for r in without]
+    clusters = [row["source"] for row in without]
+    ratio = ratio_bootstrap(top, bottom, seed=seed, clusters=clusters)
+    interval = ratio.model_copy(update={"low": 1 - ratio.high, "high": 1 - ratio.low})
+    return 1 - sum(top) / sum(bottom), interval
+
+
+# -- null space -----------------------------------------------------------------------------------
+
+
+def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare: str) -> Metric:
+    """VL accuracy of a variant less that of the same with the projection."""
+    without = found[bare]
+    held = found["null_space" if bare == "none" else f"{bare}-null_space"]
+    why = without.why_not or held.why_not or _nothing_left(without)
+    if why:
+        return METERS.missing(name, why)
+    one, other = without.of("vl"), held.of("vl")
+    return METERS.difference(
+        name,
+        [row["right"] for row in one],
+        [row["right"] for row in other],
+        [row["source"] for row in one],
+        seed=config.seed,
+        per_item="variants.parquet",
+        detail={
+            "compared": f"{held.name} against {without.name}",
+            "in_training": held.result["null_space"],
+            "full_size": _full_size(config),
+        },
+    )
+
+
+def _nothing_left(without: Trained) -> str | None:
+    """Why nothing can be worse than this part, where it has forgotten nearly everything."""
+    rows = without.of("vl")
+    left, known = (sum(bool(row[c]) for row in rows) for c in ("right", "base_right"))
+    if left >= LEAST_LEFT * known:
+        return None
+    return (
+        f"{without.name} answers {left} of the {known} VL questions that the base does: too "
+        "little is left for the projection to lose; train it for fewer steps, or more slowly"
+    )
+
+
+def _full_size(config: RunConfig) -> dict[str, Any]:
+    """What a budget holds of a basis at BLIP-2 OPT-2.7B, k = 8, r = 8."""
+    model = build_full_size()
+    weights = sum(p.numel() for p in model.trainable().values())
+    budget = config.stage_a.null_space_gb
+    fit = what_fits(
+        weights,
+        round(budget * 2**30),
+        rows=config.stage_a.retention_rows,
+        directions=config.retention.null_space,
+    )
+    adapter = f"k = {PLAN_ADAPTER.audio_tokens}, r = {PLAN_ADAPTER.lora.rank}"
+    return {"adapter": adapter, "weights": weights, "budget_gb": budget, **asdict(fit)}
+
+
+# -- the weight of distillation -------------------------------------------------------------------
+
+
+def _lambda_selected(config: RunConfig, found: Mapping[str, Trained]) -> Metric:
+    own, weights = config.retention, lambdas(config)
+    usable = {name: found[name] for name in weights if found[name].why_not is None}
+    if not usable:
+        return METERS.missing("lambda_selected", "the trainings of every weight diverged")
+    accuracy = {n: float(_mean(part.of("audio"), "right") or 0) for n, part in usable.items()}
+    best = max(accuracy, key=lambda name: accuracy[name])
+    rows = {}
+    for name, part in usable.items():
+        seeing, hearing, ideal = part.of("vl"), part.of("audio"), found[best].of("audio")
+        drop = _loss(config, [r["base_right"] for r in seeing], seeing)
+        loss = _loss(config, [r["right"] for r in ideal], hearing) if name != best else 0.0
+        rows[name] = {
+            "weight": weights[name],
+            "vl_drop_high": drop,
+            "audio_loss_high": loss,
+            "holds": drop <= own.max_vl_drop and loss <= own.margin,
+        }
+    held = [row["weight"] for row in rows.values() if row["holds"]]
+    return METERS.measured(
+        "lambda_selected",
+        len(held),
+        len(weights),
+        per_item="variants.parquet",
+        detail={
+            "selected": min(held) if held else None,
+            "rule": RULE,
+            "weights": rows,
+            "diverged": sorted(set(weights) - set(usable)),
+            "audio_accuracy": accuracy,
+        },
+    )
+
+
+def _loss(config: RunConfig, before: Sequence[bool], rows: Items) -> float:
+    """Upper bound of the accuracy that these rows have lost."""
+    interval = paired_difference(
+        [float(right) for right in before],
+        [float(row["right"]) for row in rows],
+        seed=config.seed,
+        clusters=[row["source"] for row in rows],
+    )
+    return float(interval.high)

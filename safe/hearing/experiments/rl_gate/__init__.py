@@ -1,0 +1,21 @@
+"""12 RL gate: can a gate learn when to listen, and to how much of it?"""
+
+from __future__ import annotations
+
+from safe.hearing.experiments.rl_gate.plan import groups
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "skips": {"unit": "fraction", "low": 0, "high": 1},
+    "audio_drop": {"unit": "fraction", "low": -1, "high": 1},
+    "vl_constraint": {"unit": "count", "low": 0, "high": None},
+    "pareto": {"unit": "count", "low": 0, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "adapter", "gating", "policy"),
+    part_reads=("seed", "adapter", "stage_a", "pilot", "policy", "device", "gating"),
+    inputs=("features",),
+    parts=groups,
+    cores="one",
+)

@@ -1,0 +1,155 @@
+"""The bench of experiment 12: every action tried on every question, and what actions cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from safe.hearing.evaluation.latency import interleaved
+from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.experiments.gating.evaluator import GateBench
+from safe.hearing.models.gating import POLICIES, EntropyGate, Gate, GateRequest, Tokens
+from safe.hearing.models.policy import (
+    GLANCE,
+    VIEWS,
+    LearnedGate,
+    PolicyRecord,
+    feature_names,
+    features_of,
+)
+from safe.hearing.models.preview import preview
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import batches
+
+
+class Noting:
+    """Notes the state that a learned gate would decide by, and lets nobody consult."""
+
+    def __init__(self, preview_B4: Tensor) -> None:
+        self.preview_B4 = preview_B4
+        self.features = torch.empty(0)
+        self.scores: dict[str, list[float]] = {}
+
+    def decide(self, request: GateRequest) -> Tensor:
+        self.features = features_of(replace(request, preview=lambda: self.preview_B4), GLANCE)
+        logits = request.base_logits()
+        self.scores = {kind: p.score(logits).tolist() for kind, p in POLICIES.items()}
+        return torch.zeros(request.rows, dtype=torch.int64)
+
+
+HEURISTIC = "heuristic"  # looks at the base's uncertainty alone
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Lets a gate decide, in the time that takes; the action is given."""
+
+    gate: Gate
+    tokens: int
+
+    def decide(self, request: GateRequest) -> Tensor:
+        self.gate.decide(request)
+        return torch.full((request.rows,), self.tokens, dtype=torch.int64)
+
+
+def undecided(view: str, width: int, actions: Sequence[int]) -> LearnedGate:
+    """A learned gate that prefers nothing, for its time; `width` is that of the language model."""
+    names = feature_names(width, view)
+    none = "0" * 64
+    record = PolicyRecord(
+        actions=tuple(actions),
+        features=tuple(names),
+        price=0.0,
+        base=none,
+        adapter=none,
+        trained_on=none,
+    )
+    ones = torch.ones(len(names), dtype=torch.float64)
+    weight = torch.zeros(len(actions), len(names), dtype=torch.float64)
+    return LearnedGate(record, 0 * ones, ones, weight, weight[:, 0])
+
+
+def way(kind: str, tokens: int) -> str:
+    """The name under which an action's seconds stand; `kind` is a view, or `HEURISTIC`."""
+    return f"{kind} {tokens}"
+
+
+class ActionBench(GateBench):
+    """An adapter on its base, under every action."""
+
+    def outcomes(self, rows: Sequence[Row], actions: Sequence[int]) -> list[dict[str, Any]]:
+        """For each question: the state before listening, and whether each action answers it.
+
+        Columns `right_K` are for K audio tokens, 0 to skip; `state` is what `features_of` gives.
+        """
+        options, table = self._options(rows), []
+        rate = self.opened.ear.sampling_rate
+        for batch in tqdm(list(batches(rows)), "every action", unit="batch"):
+            inputs, sounds = self._batch(batch)
+            noting = Noting(torch.from_numpy(preview(self.waves(batch), rate)))
+            prompt = inputs["input_ids"].shape[1]
+            right: dict[int, list[bool]] = {}
+            for action in actions:
+                gate = Tokens((action,) * len(batch)) if action else noting
+                done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
+                texts, _ = self._answers(done.sequences, prompt)
+                right[action] = [
+                    same_answer(text, row.sample.answer)
+                    for text, row in zip(texts, batch, strict=True)
+                ]
+            table += [
+                {
+                    "id": row.sample.id,
+                    "split": row.sample.split,
+                    "task": row.sample.task,
+                    "source": row.sample.source,
+                    "image_source": row.sample.image_source,
+                    "heard_source": row.heard.source,
+                    **{kind: scores[i] for kind, scores in noting.scores.items()},
+                    **{f"right_{action}": answers[i] for action, answers in right.items()},
+                    "state": noting.features[i].tolist(),
+                }
+                for i, row in enumerate(batch)
+            ]
+        return table
+
+    @torch.no_grad()
+    def seconds(
+        self, rows: Sequence[Row], actions: Sequence[int], *, repeats: int
+    ) -> dict[str, float]:
+        """Seconds of a single question, from decoded picture and sound to the answer.
+
+        The median over questions, each at its fastest of `repeats` turns: what else a machine does
+        only adds.
+
+        Of every action under a learned gate of each view, whose decision is part of it; of skipping
+        and of hearing everything under a gate that looks at the base's uncertainty alone; and of
+        always ON and always OFF, which look at nothing.
+        """
+        found: dict[str, list[float]] = {}
+        width = self.model.base.get_input_embeddings().embedding_dim
+        learned = {view: undecided(view, width, actions) for view in VIEWS}
+        plain = EntropyGate(threshold=0.0)
+        for row in tqdm(rows, "timing actions", unit="question"):
+            inputs, options = self.feeder.plain([row]), self._options([row])
+            sounds = self.waves([row])
+
+            def call(gate: Any, i: Any = inputs, s: Any = sounds, o: Any = options) -> Any:
+                return lambda: self.model.generate(**i, audio=s, gate=gate, **o)
+
+            calls: dict[str, Callable[[], Any]] = {
+                **{way(v, k): call(Decided(g, k)) for v, g in learned.items() for k in actions},
+                **{way(HEURISTIC, k): call(Decided(plain, k)) for k in (0, actions[-1])},
+                "always off": call(False),
+                "always on": call(True),
+            }
+            turns = interleaved(list(calls.values()), self.model.device, repeats=repeats)
+            for name, taken in zip(calls, zip(*turns, strict=True), strict=True):
+                found.setdefault(name, []).append(min(taken))
+        return {name: median(values) for name, values in found.items()}

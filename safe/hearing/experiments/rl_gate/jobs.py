@@ -1,0 +1,233 @@
+"""What experiment 12 prepares: an adapter for both lengths, one for the short, and outcomes.
+
+`rl_gate_plan` names the parts. The two trainings leave below 12_rl_gate/parts/NAME: result.json,
+items.parquet, adapter/; `outcomes` leaves result.json and items.parquet, what every action would
+give for every question that is offered a sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safe.digest import digest_file
+from safe.errors import ConfigError, EvidenceError
+from safe.files import atomic
+from safe.gates.statistics import paired_difference
+from safe.hearing.context import Context
+from safe.hearing.experiments.rl_gate.evaluator import ActionBench
+from safe.hearing.experiments.rl_gate.plan import (
+    NESTED,
+    OUTCOMES,
+    SHORT,
+    lengths,
+    settings,
+    trainings,
+)
+from safe.hearing.experiments.training_bench import TrainingBench
+from safe.hearing.models.checkpoint import RECORD, save_adapter
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.forced import forced
+from safe.hearing.training.held_out import audio_rows, spread
+from safe.hearing.training.nested import NestedStageA
+from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.warm_start import warm_start
+from safe.pipeline.parts import RESULT, read_result, read_rows
+
+PILOT = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
+ITEMS = "items.parquet"
+SPLITS = ("val", "test")  # a policy is trained on the first and reported on the other
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> LengthBench | None:
+    """What the trainings share; nothing where only outcomes are wanted.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    known = [*trainings(context.config), OUTCOMES]
+    for part in wanted:
+        if part not in known:
+            raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(known)}")
+    return LengthBench(context) if set(wanted) - {OUTCOMES} else None
+
+
+def run(context: Context, part: str, bench: LengthBench | None) -> dict[str, Any]:
+    """Do a part. Returns what result.json holds."""
+    if part == OUTCOMES:
+        return tabulate(context)
+    assert bench is not None
+    return bench.train(context, part)
+
+
+class LengthBench(TrainingBench):
+    """Rows to train on, and questions of validation that are asked at each length."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        config = self.config
+        hearing = audio_rows(config, self.manifest, "val", self.features, self.encoder)
+        self.hearing = spread(hearing, config.policy.audio_items)
+
+    def train(self, context: Context, part: str) -> dict[str, Any]:
+        """The pilot's adapter, trained on to be heard at the part's lengths."""
+        config, own = self.config, settings(self.config)
+        short, long = lengths(config)
+        model = warm_start(config.folder / PILOT, self.opened, seed=config.seed).eval()
+        feeder = self.feeder(model)
+        asked = [("pilot", long, self._ask(feeder, long))] if part == NESTED else []
+        wanted = (short, long) if part == NESTED else (short,)
+        stage = NestedStageA(feeder, self.rows, self.teacher, own, config.seed, lengths=wanted)
+        trained = stage.train(
+            config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"12 {part}"
+        )
+        model.eval()
+        save_adapter(
+            model, context.folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref
+        )
+        asked += [(part, k, self._ask(feeder, k)) for k in wanted]
+        _write(
+            context.folder / ITEMS,
+            [
+                {
+                    "adapter": name,
+                    "tokens": k,
+                    "id": r.sample.id,
+                    "source": r.sample.source,
+                    "right": right,
+                }
+                for name, k, answers in asked
+                for r, right in zip(self.hearing, answers, strict=True)
+            ],
+        )
+        return {
+            "part": part,
+            "lengths": list(wanted),
+            "settings": own.model_dump(mode="json"),
+            "final_loss": trained.history[-1].loss,
+            "pilot": digest_file(config.folder / PILOT / RECORD),
+            "digests": self.opened.digests | {"manifest": digest_file(context.manifest)},
+        }
+
+    def _ask(self, feeder: Feeder, tokens: int) -> list[bool]:
+        rows: Sequence[Row] = self.hearing
+        return [answer.right for answer in forced(feeder, rows, tokens=tokens)]
+
+
+# -- one adapter or two ---------------------------------------------------------------------------
+
+
+def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[str, Any]]:
+    """The adapter that a policy decides for, its actions, and why.
+
+    One adapter serves both lengths where it is no worse, by the upper bounds, than the pilot's at
+    the long and than one that was trained for the short alone. Otherwise short listening is given
+    up: two adapters would have to be loaded for it.
+
+    Raises:
+        EvidenceError: a part was not trained, or from another adapter than the pilot's of today.
+    """
+    config = context.config
+    short, long = lengths(config)
+    pilot = digest_file(config.folder / PILOT / RECORD)
+    right: dict[tuple[str, int], dict[str, bool]] = {}
+    sources: dict[str, str] = {}
+    for part in (NESTED, SHORT):
+        result = read_result(parts / part)
+        if result["pilot"] != pilot or result["settings"] != settings(config).model_dump(
+            mode="json"
+        ):
+            raise EvidenceError(
+                f"{part} was trained from another adapter, or with other settings, than there are",
+                where=parts / part / RESULT,
+                mend=f"delete the folder and run `safe part 12_rl_gate {part} --config ...`",
+            )
+        for row in read_rows(parts / part, ITEMS):
+            right.setdefault((row["adapter"], row["tokens"]), {})[row["id"]] = row["right"]
+            sources[row["id"]] = row["source"]
+    behind: dict[str, dict[str, Any]] = {}
+    nested_serves = True
+    for theirs, tokens in ((SHORT, short), ("pilot", long)):
+        ours, other = right[NESTED, tokens], right[theirs, tokens]
+        ids = sorted(other)
+        try:
+            interval = paired_difference(
+                [float(other[i]) for i in ids],
+                [float(ours[i]) for i in ids],
+                seed=config.seed,
+                clusters=[sources[i] for i in ids],
+                identical_outputs=False,
+            )
+        except ValueError as error:  # too few questions, or none that the two tell apart
+            behind[f"{theirs} at {tokens}"] = {"unknown": str(error)}
+            nested_serves &= ours == other
+            continue
+        behind[f"{theirs} at {tokens}"] = {"low": interval.low, "high": interval.high}
+        nested_serves &= interval.high <= config.policy.margin
+    detail = {
+        "accuracy": {
+            f"{name} at {k}": sum(answers.values()) / len(answers)
+            for (name, k), answers in right.items()
+        },
+        "nested_behind": behind,
+        "margin": config.policy.margin,
+        "one_adapter_serves_both": nested_serves,
+    }
+    if nested_serves:
+        return parts / NESTED / "adapter", (0, short, long), detail
+    return config.folder / PILOT, (0, long), detail
+
+
+# -- outcomes -------------------------------------------------------------------------------------
+
+
+def tabulate(context: Context) -> dict[str, Any]:
+    """Every question on offer, answered under every action; what each costs."""
+    config = context.config
+    use_threads(config)
+    opened = open_base(config)
+    adapter, actions, detail = serving(context, context.folder.parent)
+    bench = ActionBench(config, context.manifest, adapter, opened)
+    offered = {split: bench.offered(split) for split in SPLITS}
+    table = [row for split in SPLITS for row in bench.outcomes(offered[split].rows, actions)]
+    _write(context.folder / ITEMS, table)
+    timed = spread(offered[SPLITS[0]].rows, config.policy.timed_items)
+    return {
+        "part": OUTCOMES,
+        "actions": list(actions),
+        "serving": detail,
+        "seconds": bench.seconds(timed, actions, repeats=config.policy.timing_repeats),
+        "left_out": {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()},
+        "digests": opened.digests
+        | {"manifest": digest_file(context.manifest), "adapter": digest_file(adapter / RECORD)},
+    }
+
+
+def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
+    """(adapter, result.json, rows) of the outcomes.
+
+    Raises:
+        EvidenceError: they were not tabulated, or are of another adapter or manifest.
+    """
+    folder = context.folder / "parts" / OUTCOMES
+    result = read_result(folder)
+    adapter, actions, _ = serving(context, folder.parent)
+    wanted = {"adapter": digest_file(adapter / RECORD), "manifest": digest_file(context.manifest)}
+    other = [name for name, digest in wanted.items() if result["digests"][name] != digest]
+    if other or result["actions"] != list(actions):
+        raise EvidenceError(
+            f"the outcomes are of another {' and '.join(other) or 'set of actions'}",
+            where=folder / RESULT,
+            mend="delete the folder and run `safe part 12_rl_gate outcomes --config ...`",
+        )
+    return adapter, result, read_rows(folder, ITEMS)
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)

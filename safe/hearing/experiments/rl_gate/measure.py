@@ -1,0 +1,262 @@
+"""12 RL gate: can a gate learn when to listen, and to how much of it?
+
+A contextual bandit (`safe.hearing.training.bandit`) is trained on outcomes that were tabulated on
+the validation split (`jobs`): first at the price in the middle, for each view of what is
+known before listening, and then, in the view that earns most after its own time, at every other
+price (`rl_gate_learning`). Each is distilled into a linear policy, and into one that hears in full
+whatever it listens to. One of all these is chosen on rows of validation that the bandit did not
+learn from; that policy is written to a file, read back, and put to work on the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from safe.digest import digest_file
+from safe.gates.schema import Metric
+from safe.gates.statistics import wilson
+from safe.hearing.context import Context
+from safe.hearing.evaluation.action_curve import ActionPoint, undominated
+from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.rl_gate import METRICS, plots
+from safe.hearing.experiments.rl_gate.curve import heuristics, point
+from safe.hearing.experiments.rl_gate.evaluator import ActionBench
+from safe.hearing.experiments.rl_gate.jobs import SPLITS, read_outcomes
+from safe.hearing.experiments.rl_gate.learning import (
+    FLOOR,
+    Table,
+    Trained,
+    choose,
+    in_full,
+    outcomes_of,
+    part,
+    prices_per_second,
+    train,
+    try_views,
+    width_of,
+)
+from safe.hearing.models.checkpoint import RECORD
+from safe.hearing.models.gate_file import items_digest
+from safe.hearing.models.policy import (
+    GLANCE,
+    VIEWS,
+    LearnedGate,
+    PolicyRecord,
+    feature_names,
+    load_policy,
+    save_policy,
+)
+from safe.hearing.training.offered import HEARING, met_in
+from safe.hearing.training.opened import open_base, use_threads
+
+METERS = Metrics(METRICS)
+POLICY = "policy.safetensors"
+SELECTION, EVALUATIONS, CURVE = "selection.parquet", "evaluations.parquet", "curve.parquet"
+GATED = "gated.parquet"
+LEARNED_ON, REPORTED_ON = SPLITS
+
+
+def measure(context: Context) -> list[Metric]:
+    """Train at every price, choose one, and put it to work on test."""
+    config = context.config
+    use_threads(config)
+    (context.folder / POLICY).unlink(missing_ok=True)  # of an earlier measurement
+    adapter, result, table = read_outcomes(context)
+    context.digests |= result["digests"]
+    actions: list[int] = result["actions"]
+    learned_on = [row for row in table if row["split"] == LEARNED_ON]
+    reported = [row for row in table if row["split"] == REPORTED_ON]
+    seen = met_in(context.manifest, REPORTED_ON, learned_on)
+    if seen:
+        why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
+        return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
+    seconds = result["seconds"]
+    prices = prices_per_second(config, seconds)
+    if prices is None:
+        why = (
+            "an answer with the sound takes no longer than one without it, and policy.prices are "
+            "in units of that difference"
+        )
+        return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
+    parts = {
+        view: part(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
+    }
+    tried = try_views(config, parts, prices)
+    best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
+    view, at = best.taught.view, best.taught.price
+    trained = [best if price == at else train(config, parts[view], price, view) for price in prices]
+    fuller = [in_full(config, parts[view], t) for t in trained]
+    evaluations = _evaluations([*tried, *(t for t in trained if t is not best)], fuller)
+    write_table(context, EVALUATIONS, evaluations)
+    on_test = outcomes_of(reported, actions, seconds, view)
+    learned = [point("learned", on_test, t) for t in trained]
+    longer = [point("learned, in full", on_test, t) for t in fuller]
+    heuristic = heuristics(config, learned_on, reported, actions, seconds)
+    beyond = undominated(learned, heuristic)
+    points = [*learned, *longer, *heuristic]
+    write_table(context, CURVE, [{**asdict(p), "undominated": p in beyond} for p in points])
+    chosen = choose([*trained, *fuller], config.policy.max_audio_drop)
+    taken = point("selected", on_test, chosen) if chosen else None
+    plots.frontier(context, learned, heuristic, taken)
+    rest = [_constraint(evaluations), _pareto(learned, beyond, tried, result)]
+    if chosen is None:
+        why = (
+            "no price's policy is shown to cost less audio accuracy on validation than "
+            f"policy.max_audio_drop = {config.policy.max_audio_drop}"
+        )
+        return [*(METERS.missing(name, why) for name in ("skips", "audio_drop")), *rest]
+    opened = open_base(config)
+    gate = _save(context, chosen, actions, learned_on, opened.vlm_ref.digest, adapter)
+    bench = ActionBench(config, context.manifest, adapter, opened)
+    gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE)
+    return [*_at_work(context, gated, reported, actions, chosen), *rest]
+
+
+def _evaluations(taught: Sequence[Trained], fuller: Sequence[Trained]) -> list[dict[str, Any]]:
+    """Every look that was taken at a policy; the bandits of `fuller` are those of `taught`."""
+    looks = [(t.taught, look) for t in taught for look in (*t.taught.looks, t.final)]
+    return [
+        {
+            "price": taught.price,
+            "view": taught.view,
+            **asdict(look),
+            "broken": look.vl_drop > FLOOR,
+        }
+        for taught, look in [*looks, *((t.taught, t.final) for t in fuller)]
+    ]
+
+
+# -- the policy's file ----------------------------------------------------------------------------
+
+
+def _save(
+    context: Context,
+    chosen: Trained,
+    actions: Sequence[int],
+    table: Table,
+    base: str,
+    adapter: Path,
+) -> LearnedGate:
+    """Write the policy and what it was trained on; returns it as it is read back."""
+    columns = ("id", "split", "source", "image_source", "heard_source")
+    write_table(context, SELECTION, [{name: row[name] for name in columns} for row in table])
+    names = feature_names(width_of(table), chosen.taught.view)
+    record = PolicyRecord(
+        actions=tuple(actions[way] for way in chosen.student.ways),
+        features=tuple(names),
+        price=chosen.taught.price,
+        base=base,
+        adapter=digest_file(adapter / RECORD),
+        trained_on=items_digest(context.config.run, [row["id"] for row in table]),
+    )
+    policy = chosen.student.policy
+    linear = policy.net[0]
+    assert isinstance(linear, torch.nn.Linear)
+    gate = LearnedGate(
+        record,
+        policy.mean,
+        policy.scale,
+        linear.weight.detach(),
+        linear.bias.detach(),
+    )
+    path = save_policy(context.folder / POLICY, gate)
+    context.evidence.append(POLICY)
+    return load_policy(path, base=base, adapter=record.adapter)
+
+
+# -- on test --------------------------------------------------------------------------------------
+
+
+def _at_work(
+    context: Context, gated: Table, tabulated: Table, actions: Sequence[int], chosen: Trained
+) -> list[Metric]:
+    """The policy from its file, on mixed batches of test, beside hearing everything."""
+    on = {row["id"]: row for row in tabulated}
+    table = [
+        {
+            **row,
+            "source": on[row["id"]]["source"],
+            "on_correct": on[row["id"]][f"right_{actions[-1]}"],
+        }
+        for row in gated
+    ]
+    write_table(context, GATED, table)
+    skipped = sum(not row["consulted"] for row in table)
+    hearing = [row for row in table if row["task"] in HEARING]
+    seeing = [row for row in table if row["task"] not in HEARING]
+    heard = {str(k): sum(r["tokens_heard"] == k for r in table) / len(table) for k in actions}
+    changed = [row["id"] for row in table if row["as_the_base"] is False]
+    return [
+        METERS.measured(
+            "skips",
+            skipped / len(table),
+            len(table),
+            ci=wilson(skipped, len(table)),
+            per_item=GATED,
+            detail={
+                "price": chosen.taught.price,
+                "view": chosen.taught.view,
+                "share_by_audio_tokens": heard,
+                "vl_drop": sum(on[r["id"]]["right_0"] - r["gated_correct"] for r in seeing)
+                / max(1, len(seeing)),
+                "skipped_but_not_as_the_base": changed[:20],
+            },
+        ),
+        METERS.difference(
+            "audio_drop",
+            [row["on_correct"] for row in hearing],
+            [row["gated_correct"] for row in hearing],
+            [row["source"] for row in hearing],
+            seed=context.config.seed,
+            identical=all(row["tokens_heard"] == actions[-1] for row in hearing),
+            per_item=GATED,
+            detail={"skipped": sum(not row["consulted"] for row in hearing)},
+        ),
+    ]
+
+
+def _constraint(evaluations: Table) -> Metric:
+    broken = [row for row in evaluations if row["broken"]]
+    return METERS.measured(
+        "vl_constraint",
+        len(broken),
+        len(evaluations),
+        per_item=EVALUATIONS,
+        detail={
+            "floor": FLOOR,
+            "largest_drop": max(row["vl_drop"] for row in evaluations),
+            "by_price": {
+                str(price): max(r["vl_drop"] for r in evaluations if r["price"] == price)
+                for price in sorted({row["price"] for row in evaluations})
+            },
+            "undone": sum(not row["kept"] for row in evaluations),
+        },
+    )
+
+
+def _pareto(
+    learned: Sequence[ActionPoint],
+    beyond: Sequence[ActionPoint],
+    tried: Sequence[Trained],
+    result: Mapping[str, Any],
+) -> Metric:
+    return METERS.measured(
+        "pareto",
+        len(beyond),
+        len(learned),
+        per_item=CURVE,
+        detail={
+            "of": "price, mean milliseconds and accuracy over all questions on offer in test",
+            "undominated": [[p.setting, 1000 * p.seconds, p.accuracy] for p in beyond],
+            "milliseconds": {name: 1000 * value for name, value in result["seconds"].items()},
+            "reward_by_view": {
+                str(tried[0].taught.price): {t.taught.view: t.reward for t in tried}
+            },
+            "serving": result["serving"],
+        },
+    )

@@ -1,0 +1,20 @@
+"""11 Seeds: does it come out the same again, and does what is frozen come out identical?"""
+
+from __future__ import annotations
+
+from safe.hearing.experiments.seeds.plan import groups
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "audio_sd": {"unit": "fraction", "low": 0, "high": None},
+    "vl_sd": {"unit": "fraction", "low": 0, "high": None},
+    "frozen_checksums": {"unit": "count", "low": 0, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "stage_a", "sweep", "seeds"),
+    part_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"),
+    inputs=("features",),
+    parts=groups,
+    cores="one",
+)

@@ -1,0 +1,145 @@
+"""The trainings of experiment 11, a part for each seed.
+
+Each leaves below 11_seeds/parts/NAME: result.json, items.parquet, adapter/.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from safe.digest import digest_file, digest_json
+from safe.errors import TrainingError
+from safe.files import atomic
+from safe.hearing.context import Context
+from safe.hearing.experiments.seeds.plan import ITEMS, chosen, seed_of
+from safe.hearing.experiments.training_bench import TrainingBench
+from safe.hearing.models.checkpoint import save_adapter
+from safe.hearing.models.fusion import image_tokens
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.models.weights import tensor_digest, tensor_digests
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.forced import forced
+from safe.hearing.training.held_out import audio_rows, spread, vl_rows
+from safe.hearing.training.stage_a import StageA
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> SeedsBench:
+    """What all parts share.
+
+    Raises:
+        ConfigError: there is no such part.
+        EvidenceError: the sweep took no combination.
+    """
+    for part in wanted:
+        seed_of(context.config, part)
+    return SeedsBench(context)
+
+
+def run(context: Context, part: str, bench: SeedsBench) -> dict[str, Any]:
+    """Train with one seed and ask held-out rows. Returns what result.json holds."""
+    config, seed = context.config, seed_of(context.config, part)
+    name, own = chosen(config)
+    model = bench.opened.build(config, seed=seed)
+    feeder = bench.feeder(model)
+    stage = StageA(feeder, bench.rows, bench.teacher, own, seed)
+    result: dict[str, Any] = {
+        "part": part,
+        "cell": name,
+        "settings": own.model_dump(mode="json"),
+        "seed": seed,
+        "process": os.getpid(),
+        "threads": torch.get_num_threads(),
+        "rows": digest_json([row.sample.id for row in bench.rows.rows]),
+        "diverged": None,
+        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+    }
+    try:
+        trained = stage.train(
+            config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"11 {part}"
+        )
+    except TrainingError as error:
+        return {**result, "diverged": str(error)}  # a finding of this seed
+    model.eval()
+    save_adapter(
+        model, context.folder / "adapter", base=bench.opened.vlm_ref, ear=bench.opened.ear_ref
+    )
+    with atomic(context.folder / ITEMS) as temporary:
+        pq.write_table(pa.Table.from_pylist(bench.ask(feeder)), temporary)
+    return {
+        **result,
+        "adapter": digest_json(tensor_digests(sorted(model.trainable().items()))),
+        "order": digest_json([stage.batches().next() for _ in range(4)]),
+        "final_loss": trained.history[-1].loss,
+        "frozen": bench.frozen(model),
+    }
+
+
+class SeedsBench(TrainingBench):
+    """Rows to train on and to ask, the same for every seed."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        config, manifest, own = self.config, self.manifest, self.config.seeds
+        hearing = audio_rows(config, manifest, "test", self.features, self.encoder)
+        self.hearing = spread(hearing, own.audio_items)
+        seeing = vl_rows(config, manifest, self.features, self.encoder)
+        self.seeing = spread(seeing, own.vl_items)
+        self.teacher.ensure(self.seeing)
+
+    def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
+        """Every held-out row, gate ON: right or not."""
+        kinds = {
+            "audio": (self.hearing, forced(feeder, self.hearing)),
+            "vl": (self.seeing, forced(feeder, self.seeing, self.teacher)),
+        }
+        return [
+            {
+                "kind": kind,
+                "id": row.sample.id,
+                "source": row.sample.image_source or row.sample.source,
+                "right": answer.right,
+                "base_right": answer.base_right,
+                "drift": answer.drift if kind == "vl" else None,
+            }
+            for kind, (rows, answers) in kinds.items()
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+    @torch.no_grad()
+    def frozen(self, model: SafeModel) -> dict[str, str]:
+        """Digests of what the frozen path gives now, computed and not read from the cache.
+
+        Logits with the gate OFF from pictures, image tokens, and what the ear makes of sounds, of
+        the same rows for every seed.
+        """
+        wanted = self.config.seeds.frozen_items
+        seeing, hearing = spread(self.seeing, wanted), spread(self.hearing, wanted)
+        feeder = self.feeder(model)
+        found: dict[str, list[str]] = {"gate OFF": [], "image tokens": [], "ear": []}
+        for batch in batches(seeing):
+            inputs = feeder.plain(batch)
+            found["gate OFF"].append(tensor_digest("logits", model(**inputs, gate=False).logits))
+            tokens = image_tokens(model.base, inputs["pixel_values"])
+            found["image tokens"].append(tensor_digest("tokens", tokens))
+        for batch in batches(hearing):
+            found["ear"].append(tensor_digest("ear", self._encode(batch)))
+        return {kind: digest_json(digests) for kind, digests in found.items()}
+
+    def _encode(self, rows: Sequence[Row]) -> torch.Tensor:
+        """(B, E) or (B, S, C): what the ear makes of the rows' sounds, from their files."""
+        from safe.hearing.data.decode import load_audio
+
+        ear = self.opened.ear
+        waves = []
+        for row in rows:
+            assert row.heard.audio is not None
+            waves.append(load_audio(row.heard.audio, ear.sampling_rate))
+        encoded = ear.embed if self.features.audio_kind == "embedding" else ear.sequence
+        return encoded(waves)

@@ -1,0 +1,197 @@
+"""11 Seeds: does it come out the same again, and does what is frozen come out identical?
+
+The trainings are jobs of their own (`jobs`). Between them the first weights of the adapter,
+the order of rows and what VL rows hear vary with the seed; base, ear, rows, cache, threads and the
+held-out questions are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+from safe.errors import EvidenceError
+from safe.gates.schema import Metric
+from safe.gates.statistics import SeedComponents, sd_interval, seed_components
+from safe.gates.wording import number
+from safe.hearing.config import RunConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.seeds import METRICS, plots
+from safe.hearing.experiments.seeds.plan import ITEMS, chosen, parts, seed_of
+from safe.pipeline.parts import RESULT, read_part, read_rows
+
+METERS = Metrics(METRICS)
+FIXED = ("base and ear", "training rows", "feature cache", "threads", "held-out questions")
+VARIED = ("first weights of the adapter", "order of rows", "what VL rows hear")
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """One training: its result.json, and what its held-out rows said."""
+
+    name: str
+    result: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]]
+
+    def answers(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """Id -> row of a kind."""
+        return {row["id"]: row for row in self.items if row["kind"] == kind}
+
+    def share(self, kind: str, column: str = "right") -> float:
+        rows = [row for row in self.items if row["kind"] == kind]
+        return sum(bool(row[column]) for row in rows) / len(rows)
+
+
+def measure(context: Context) -> list[Metric]:
+    """Hold the trainings of all seeds against one another."""
+    config = context.config
+    found = [_read(context, part) for part in parts(config)]
+    context.extra |= {"seeds": {f"training {f.name}": f.result["seed"] for f in found}}
+    diverged = {f.name: f.result["diverged"] for f in found if f.result["diverged"]}
+    why = _why_not(diverged, found)
+    if why:
+        return [METERS.missing(name, why, len(found)) for name in METRICS]
+    table = [
+        {
+            "part": f.name,
+            "seed": f.result["seed"],
+            "audio_accuracy": f.share("audio"),
+            "vl_accuracy": f.share("vl"),
+            "base_vl_accuracy": f.share("vl", "base_right"),
+            "final_loss": f.result["final_loss"],
+            "adapter": f.result["adapter"],
+            **{f"frozen {kind}": digest for kind, digest in f.result["frozen"].items()},
+        }
+        for f in found
+    ]
+    write_table(context, "seeds.parquet", table)
+    plots.spread_over_seeds(context, table)
+    detail = {"combination": found[0].result["cell"], "fixed": FIXED, "varied": VARIED}
+    return [
+        _deviation("audio_sd", [row["audio_accuracy"] for row in table], found, "audio", detail),
+        _deviation("vl_sd", [row["vl_accuracy"] for row in table], found, "vl", detail),
+        _frozen(found),
+    ]
+
+
+def _read(context: Context, part: str) -> Seeded:
+    place, result = read_part(context, part)
+    _check(context.config, part, result, place)
+    items = [] if result["diverged"] else read_rows(place, ITEMS)
+    return Seeded(part, result, items)
+
+
+def _check(config: RunConfig, part: str, result: Mapping[str, Any], place: Path) -> None:
+    name, settings = chosen(config)
+    wanted = {"seed": seed_of(config, part), "settings": settings.model_dump(mode="json")}
+    for key, value in wanted.items():
+        if result[key] != value:
+            raise EvidenceError(
+                f"{part} was trained with other {key} than the run has now, for {name}",
+                where=place / RESULT,
+                key=key,
+                mend=f"delete the folder and run `safe part 11_seeds {part} --config ...`",
+            )
+
+
+def _why_not(diverged: Mapping[str, str], found: Sequence[Seeded]) -> str | None:
+    """Why these trainings say nothing about variance; None where they do."""
+    if diverged:
+        return "; ".join(f"{name} diverged: {text}" for name, text in diverged.items())
+    for what, key in (("ended with the same weights", "adapter"), ("saw rows alike", "order")):
+        values = [f.result[key] for f in found]
+        if len(set(values)) < len(values):
+            return f"two seeds {what}: the seed does not vary what it should"
+    if len({f.result["rows"] for f in found}) > 1:
+        return "the seeds were trained on different rows: not the seed alone varies"
+    return None
+
+
+def _deviation(
+    name: str,
+    values: Sequence[float],
+    found: Sequence[Seeded],
+    kind: str,
+    detail: Mapping[str, Any],
+) -> Metric:
+    """The sample standard deviation over seeds, with its interval."""
+    try:
+        interval = sd_interval(values)
+    except ValueError:
+        interval = None  # of values that are all alike there is none
+    return METERS.measured(
+        name,
+        stdev(values),
+        len(values),
+        ci=interval,
+        per_item="seeds.parquet",
+        detail={
+            "accuracy": {f.name: value for f, value in zip(found, values, strict=True)},
+            "questions": sum(row["kind"] == kind for row in found[0].items),
+            "gate": "ON" if kind == "audio" else "ON, beside sounds that are not the picture's",
+            **_components(found, kind),
+            **detail,
+        },
+    )
+
+
+def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
+    """Item noise and spread between seeds, of right answers to the same questions."""
+    answers = [seed.answers(kind) for seed in found]
+    ids = sorted(answers[0])
+    if any(sorted(each) != ids for each in answers):
+        raise EvidenceError(
+            "the seeds were asked different questions, so their answers cannot be compared",
+            where=ITEMS,
+            mend="delete 11_seeds/parts and start the run again",
+        )
+    scores = [[float(each[i]["right"]) for i in ids] for each in answers]
+    try:
+        components = seed_components(scores, [answers[0][i]["source"] for i in ids])
+    except ValueError as error:
+        return {"summary": f"The spread cannot be split into its parts: {error}."}
+    return {"summary": _summary(components), "components": components.as_dict()}
+
+
+def _summary(found: SeedComponents) -> str:
+    """One sentence for the page and `safe explain`: what the spread is made of, what reduces it."""
+    values = found.as_dict()
+    sources = f" from {found.clusters:,} sources" if found.clusters < found.items else ""
+    parts = (
+        f"The standard deviation over {found.seeds} seeds, {number(values['sd'])}, combines item "
+        f"noise of {number(values['item_noise_sd'])} ({found.items:,} items{sources}) and a spread "
+        f"between seeds of {number(values['between_seeds_sd'])}"
+    )
+    if found.total == 0:
+        return f"{parts}: all seeds have the same accuracy."
+    if found.between > found.item_noise:
+        advice = "longer or steadier training reduces the larger part, more items do not"
+    else:
+        advice = "more items reduce the larger part"
+    return f"{parts}; {advice}. More seeds do not reduce it, they only estimate it better."
+
+
+def _frozen(found: Sequence[Seeded]) -> Metric:
+    """How many seeds differ from the first in anything that the frozen path gives."""
+    first = found[0].result["frozen"]
+    differ = {
+        f.name: [kind for kind in first if f.result["frozen"].get(kind) != first[kind]]
+        for f in found[1:]
+    }
+    return METERS.measured(
+        "frozen_checksums",
+        sum(bool(kinds) for kinds in differ.values()),
+        len(found),
+        per_item="seeds.parquet",
+        detail={
+            "of": "logits with the gate OFF, image tokens and what the ear hears, computed anew "
+            "after every training",
+            "differ": {name: kinds for name, kinds in differ.items() if kinds},
+            "processes": len({f.result["process"] for f in found}),
+            "digests": dict(first),
+        },
+    )

@@ -1,0 +1,60 @@
+"""The parts of experiment 11: the combination that 10 took, trained with each seed. No torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from safe.errors import ConfigError, EvidenceError
+from safe.gates.documents import read_measurement
+from safe.hearing.config import RunConfig, StageAConfig
+from safe.hearing.experiments.sweep.plan import cells, settings
+from safe.pipeline.experiment import Group, pack
+
+SWEEP = "10_sweep"
+PART = re.compile(r"seed_(\d+)")
+ITEMS = "items.parquet"
+
+
+def parts(config: RunConfig) -> list[str]:
+    """One for each seed, the run's own first."""
+    return [f"seed_{config.seed + number}" for number in range(config.seeds.count)]
+
+
+def groups(config: RunConfig) -> list[Group]:
+    """A process for each seed."""
+    return pack(parts(config), 1)
+
+
+def seed_of(config: RunConfig, part: str) -> int:
+    """The seed of a part.
+
+    Raises:
+        ConfigError: no such part.
+    """
+    found = PART.fullmatch(part)
+    if found is None or part not in parts(config):
+        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(parts(config))}")
+    return int(found[1])
+
+
+def chosen(config: RunConfig) -> tuple[str, StageAConfig]:
+    """(name, training settings) of the combination that the sweep took.
+
+    Raises:
+        EvidenceError: the sweep was not measured, took none, or swept another grid.
+    """
+    path: Path = config.folder / SWEEP / "measurement.json"
+    found = {metric.name: metric for metric in read_measurement(path).metrics}
+    detail = found["selected"].detail if "selected" in found else {}
+    name = detail.get("selected")
+    by_name = {cell.name: cell for cell in cells(config.sweep)}
+    if name not in by_name:
+        what = "took no combination" if name is None else f"took {name}, which is not in its grid"
+        raise EvidenceError(
+            f"the sweep {what}", where=path, mend="see `safe explain 10`, then measure it again"
+        )
+    steps = config.seeds.steps or config.stage_a.steps
+    own = settings(config, by_name[name])
+    whole = {"steps": steps, "rows": config.stage_a.rows, "batch_size": config.stage_a.batch_size}
+    return name, own.model_copy(update=whole)

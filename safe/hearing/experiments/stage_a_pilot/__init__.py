@@ -1,0 +1,27 @@
+"""04 Stage-A pilot: does training bring hearing, what does it cost, and how small may it be?"""
+
+from __future__ import annotations
+
+from safe.hearing.experiments.stage_a_pilot.plan import groups
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "vl_drop": {"unit": "fraction", "low": -1, "high": 1},
+    "vl_drop_on": {"unit": "fraction", "low": -1, "high": 1},
+    "audio_gain": {"unit": "fraction", "low": -1, "high": 1},
+    "audio_over_majority": {"unit": "fraction", "low": -1, "high": 1},
+    "audio_needed": {"unit": "fraction", "low": -1, "high": 1},
+    "latency": {"unit": "ratio", "low": 0, "high": None},
+    "latency_full": {"unit": "ratio", "low": 0, "high": None},
+    "stable": {"unit": "count", "low": 0, "high": None},
+    "smallest_config": {"unit": "count", "low": 0, "high": None},
+    "memory_fits": {"unit": "ratio", "low": 0, "high": None},
+    "latency_acceptable": {"unit": "ratio", "low": 0, "high": None},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "adapter", "stage_a", "pilot", "profile", "device"),
+    part_reads=("seed", "adapter", "stage_a", "pilot", "device"),
+    inputs=("features",),
+    parts=groups,
+)

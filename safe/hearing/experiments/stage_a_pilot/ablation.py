@@ -1,0 +1,101 @@
+"""The ablation of experiment 04: which sizes meet the targets, and the smallest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from safe.gates.schema import Interval
+from safe.gates.statistics import paired_difference
+from safe.hearing.config import RunConfig
+from safe.hearing.experiments.stage_a_pilot.evaluator import Bench, Part
+from safe.hearing.experiments.targets import TARGET_GAIN
+
+PAIRS = 20  # single questions that each cell is timed on
+RULE = (
+    f"fewest parameters among those whose gain over the base is at least {TARGET_GAIN:g} and whose "
+    "accuracy is within the margin of the best one's, both by the bounds"
+)
+Right = Mapping[str, bool]  # sample id -> answered rightly
+
+
+def compare_cells(
+    config: RunConfig, bench: Bench, parts: Mapping[str, Part], base: Right
+) -> list[dict[str, Any]]:
+    """One row a configuration, with `meets_targets` and `best`; diverged ones say so."""
+    cells = {name: part for name, part in parts.items() if name.startswith("k")}
+    right: dict[str, Right] = {
+        name: {i["id"]: i["correct"] for i in part.items("audio val")}
+        for name, part in cells.items()
+        if part.why_not is None
+    }
+    best = max(right, key=lambda name: sum(right[name].values()), default="")
+    table = []
+    for name, part in cells.items():
+        row: dict[str, Any] = {
+            "config": name,
+            "audio_tokens": part.result["adapter"]["audio_tokens"],
+            "rank": part.result["adapter"]["lora"]["rank"],
+            "parameters": part.result["parameters"],
+            "diverged": part.why_not,
+            "best": name == best,
+            "meets_targets": False,
+        }
+        if name in right:
+            row |= _cell(config, bench, part, right[name], right[best], base)
+        table.append(row)
+    return table
+
+
+def smallest(table: Sequence[Mapping[str, Any]]) -> str | None:
+    """By the rule; None where no configuration meets the targets."""
+    meeting = [row for row in table if row["meets_targets"]]
+    return min(meeting, key=lambda row: row["parameters"])["config"] if meeting else None
+
+
+def _cell(
+    config: RunConfig, bench: Bench, part: Part, mine: Right, best: Right, base: Right
+) -> dict[str, Any]:
+    ids = [i for i in mine if i in base]
+    gain = _interval([mine[i] for i in ids], [base[i] for i in ids], ids, bench, config.seed)
+    behind = _interval(
+        [best[i] for i in ids], [mine[i] for i in ids], ids, bench, config.seed, mine is best
+    )
+    times = bench.times(bench.open(part), PAIRS)
+    right, asked = part.result["held_out"]["vl"]
+    return {
+        "accuracy": sum(mine.values()) / len(mine),
+        "items": len(mine),
+        "gain_low": gain.low if gain else None,
+        "behind_best_high": behind.high if behind else None,
+        "vl_accuracy_on": right / asked if asked else None,
+        "peak_memory_bytes": part.result["peak_memory_bytes"],
+        "training_seconds": part.result["seconds"],
+        "latency_ms": 1000 * median(row["uncached"] for row in times),
+        "latency_ms_cached": 1000 * median(row["cached"] for row in times),
+        "meets_targets": bool(
+            gain and behind and gain.low >= TARGET_GAIN and behind.high <= config.pilot.margin
+        ),
+    }
+
+
+def _interval(
+    ours: list[bool],
+    theirs: list[bool],
+    ids: list[str],
+    bench: Bench,
+    seed: int,
+    identical: bool = False,
+) -> Interval | None:
+    """Of mean(ours - theirs), resampled by clip; None where the items are too few or too alike."""
+    try:
+        return paired_difference(
+            [float(o) for o in ours],
+            [float(t) for t in theirs],
+            seed=seed,
+            clusters=[bench.sources[i] for i in ids],
+            identical_outputs=identical,
+        )
+    except ValueError:
+        return None

@@ -1,0 +1,181 @@
+"""The bench of experiment 04: the base, the trained parts, and the rows all are held against."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from safe.hearing.config import RunConfig
+from safe.hearing.data.decode import load_audio
+from safe.hearing.data.manifest import load_samples
+from safe.hearing.evaluation.latency import interleaved
+from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.evaluation.profile import memory_of
+from safe.hearing.models.checkpoint import load_adapter
+from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.features import Features
+from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.held_out import audio_rows, vl_rows
+from safe.hearing.training.opened import OpenedBase, open_plain_vlm
+from safe.pipeline.parts import read_result
+
+LATENCY_ROWS = 8  # questions that are timed again and again
+WAYS = ("off", "cached", "uncached")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One training: its result.json and what it answered."""
+
+    name: str
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def why_not(self) -> str | None:
+        """Why it answered nothing, where it broke."""
+        why: str | None = self.result["diverged"]
+        return why
+
+    def steps(self) -> dict[str, list[float]]:
+        """Column -> one value a step."""
+        found: dict[str, list[float]] = pq.read_table(self.folder / "steps.parquet").to_pydict()
+        return found
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """Rows of one kind: `audio val`, `audio test`, `vl` or `train`."""
+        table = pq.read_table(self.folder / "items.parquet", filters=[("kind", "==", kind)])
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+
+def read_parts(config: RunConfig, folder: Path) -> dict[str, Part]:
+    """Both arms and every cell.
+
+    Raises:
+        EvidenceError: one was not run, or its result cannot be read.
+    """
+    cells = [f"k{k}_r{r}" for k in config.pilot.audio_tokens for r in config.pilot.ranks]
+    parts = {}
+    for name in ("distilled", "undistilled", *cells):
+        place = folder / "parts" / name
+        parts[name] = Part(name, place, read_result(place))
+    return parts
+
+
+class Bench:
+    """The base, and the held-out rows that everything is measured on."""
+
+    def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
+        self.config, self.manifest, self.opened = config, manifest, opened
+        self.plain = open_plain_vlm(config)  # SAFE must not be compared with itself
+        blank = opened.build(config, seed=config.seed)
+        self.features = Features(opened, config.cache, blank.projector.input_kind)
+        self.encoder = TextEncoder(opened.vlm, opened.processor)
+        self.feeder = Feeder(blank, self.features, self.encoder)
+        self.rows = {
+            split: audio_rows(config, manifest, split, self.features, self.encoder)
+            for split in ("val", "test")
+        }
+        self.sources = {r.sample.id: r.sample.source for rows in self.rows.values() for r in rows}
+        self._majority: dict[str, str] | None = None
+
+    def open(self, part: Part) -> SafeModel:
+        """The part's adapter on this base."""
+        refs = {"base": self.opened.vlm_ref.digest, "ear": self.opened.ear_ref.digest}
+        return load_adapter(part.folder / "adapter", self.opened.vlm, self.opened.ear, digests=refs)
+
+    def _plain_tokens(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
+        inputs = self.feeder.plain(rows)
+        longest = max(len(r.answer) for r in rows)
+        done = self.plain.generate(**inputs, max_new_tokens=longest, do_sample=False)
+        return inputs, done
+
+    def base_right(self) -> dict[str, bool]:
+        """Which questions about sound the base answers rightly all the same."""
+        found = {}
+        for rows in self.rows.values():
+            for batch in batches(rows):
+                inputs, done = self._plain_tokens(batch)
+                answers = self.encoder.decode(done, inputs["input_ids"].shape[1])
+                for row, answer in zip(batch, answers, strict=True):
+                    found[row.sample.id] = same_answer(answer, row.sample.answer)
+        return found
+
+    def majority(self) -> dict[str, str]:
+        """Question type -> most common answer of the training split."""
+        if self._majority is None:
+            counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+            for task in ("audio", "av"):
+                for sample in load_samples(self.manifest, split="train", task=task):
+                    counts[sample.question_type][sample.answer] += 1
+            self._majority = {kind: c.most_common(1)[0][0] for kind, c in counts.items()}
+        return self._majority
+
+    def off_table(self, model: SafeModel) -> list[dict[str, Any]]:
+        """Held-out VL rows: what the base answers, and SAFE with its gate OFF beside a sound."""
+        table = []
+        for batch in batches(vl_rows(self.config, self.manifest, self.features, self.encoder)):
+            inputs, plain = self._plain_tokens(batch)
+            longest = max(len(r.answer) for r in batch)
+            sounds = self.features.audio([r.heard for r in batch]).to(model.device)
+            mine = model.generate(
+                **inputs, audio=sounds, gate=False, max_new_tokens=longest, do_sample=False
+            ).sequences
+            length = inputs["input_ids"].shape[1]
+            texts = [self.encoder.decode(tokens, length) for tokens in (plain, mine)]
+            for place, row in enumerate(batch):
+                same = plain.shape == mine.shape and bool((plain[place] == mine[place]).all())
+                table.append(
+                    {
+                        "id": row.sample.id,
+                        "source": row.sample.source,
+                        "dataset": row.sample.dataset,
+                        "answer": row.sample.answer,
+                        "base": texts[0][place],
+                        "safe": texts[1][place],
+                        "base_correct": same_answer(texts[0][place], row.sample.answer),
+                        "safe_correct": same_answer(texts[1][place], row.sample.answer),
+                        "identical": same,
+                    }
+                )
+        return table
+
+    def times(self, model: SafeModel, pairs: int) -> list[dict[str, Any]]:
+        """Seconds of single questions without audio, with cached, and with uncached audio.
+
+        Every question has its turn before any has its next: a machine that does something else for
+        a second then spoils one turn of many questions, not all turns of one.
+        """
+        rows = self.rows["test"][:LATENCY_ROWS]
+        calls = [call for row in rows for call in self._ways(model, row)]
+        turns = interleaved(calls, model.device, repeats=-(-pairs // len(rows)))
+        return [
+            {"id": row.sample.id, **dict(zip(WAYS, turn[at : at + len(WAYS)], strict=True))}
+            for turn in turns
+            for at, row in zip(range(0, len(calls), len(WAYS)), rows, strict=True)
+        ]
+
+    def _ways(self, model: SafeModel, row: Row) -> list[Callable[[], Any]]:
+        """A question as `WAYS` name them."""
+        inputs = self.feeder.plain([row])
+        assert row.heard.audio is not None
+        wave = load_audio(row.heard.audio, self.opened.ear.sampling_rate)
+        cached = self.features.audio([row.heard]).to(model.device)
+        options: dict[str, Any] = {"max_new_tokens": len(row.answer), "do_sample": False}
+
+        def on(sound: Any) -> Callable[[], Any]:
+            return lambda: model.generate(**inputs, gate=True, audio=sound, **options)
+
+        return [lambda: model.generate(**inputs, gate=False, **options), on(cached), on([wave])]
+
+    def memory(self) -> int:
+        """Bytes of the declared budget, or of the device."""
+        budget = self.config.profile.memory_budget_gb
+        return memory_of(self.opened.vlm.device) if budget is None else int(budget * 2**30)

@@ -1,0 +1,149 @@
+"""The trainings of experiment 04: the pilot's two arms, and the cells of the ablation.
+
+`distilled` and `undistilled` train the config's adapter with and without the retention loss;
+`k4_r8` and the like train other sizes for fewer steps. Each leaves below
+04_stage_a_pilot/parts/NAME: result.json, steps.parquet, items.parquet, adapter/.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safe.digest import digest_file
+from safe.errors import TrainingError
+from safe.files import atomic
+from safe.hearing.context import Context
+from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.experiments.stage_a_pilot.plan import ARMS, plan
+from safe.hearing.experiments.training_bench import TrainingBench
+from safe.hearing.models.checkpoint import save_adapter
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.held_out import audio_rows, swap_sounds, vl_rows
+from safe.hearing.training.peak_memory import peak_memory, reset_peak_memory
+from safe.hearing.training.stage_a import StageA, StageARun
+
+CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its gate ON
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> PilotBench:
+    """What all parts share.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    for part in wanted:
+        plan(context.config, part)
+    return PilotBench(context)
+
+
+def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
+    """Train one part and answer held-out rows with it. Returns what result.json holds."""
+    config, opened, rows = context.config, bench.opened, bench.rows
+    adapter, settings = plan(config, part)
+    model = opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
+    reset_peak_memory(model.device)
+    feeder = bench.feeder(model)
+    stage = StageA(feeder, rows, bench.teacher, settings, config.seed)
+    result: dict[str, Any] = {
+        "part": part,
+        "adapter": adapter.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "parameters": sum(p.numel() for p in model.trainable().values()),
+        "rows": {"hearing": len(rows.hearing), "seeing": len(rows.seeing)},
+        "digests": opened.digests | {"manifest": digest_file(context.manifest)},
+        "seed": config.seed,
+    }
+    checkpoint = context.folder / "checkpoint.pt"
+    try:
+        trained = stage.train(
+            config,
+            checkpoint=checkpoint,
+            folder=context.folder if part in ARMS else None,  # a cell is compared, not watched
+            name=f"04 {part}",
+        )
+    except TrainingError as error:
+        return {**result, "diverged": str(error)}  # a finding of this part, not the end of the DAG
+    _steps(context.folder / "steps.parquet", trained)
+    answered = bench.answer(part, feeder, context.folder / "items.parquet")
+    save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
+    return {
+        **result,
+        "diverged": None,
+        "held_out": answered,
+        "seconds": round(trained.seconds, 3),
+        "samples_per_s": round(trained.samples_per_s, 1),
+        "padding": round(trained.padding, 4),
+        "resumed_at": trained.resumed_at,
+        "peak_memory_bytes": peak_memory(model.device),
+        "unusable_media": len(bench.features.faults),
+    }
+
+
+class PilotBench(TrainingBench):
+    """Rows to train on and to ask, the same for every part."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._heard: dict[str, list[Row]] = {}
+
+    @cached_property
+    def seeing(self) -> list[Row]:
+        """VL rows, each beside a sound that is not its own."""
+        return vl_rows(self.config, self.manifest, self.features, self.encoder)
+
+    def heard(self, split: str) -> list[Row]:
+        """Held-out rows of a split that need their sound."""
+        if split not in self._heard:
+            self._heard[split] = audio_rows(
+                self.config, self.manifest, split, self.features, self.encoder
+            )
+        return self._heard[split]
+
+    def answer(self, part: str, feeder: Feeder, path: Path) -> dict[str, Any]:
+        """Held-out rows answered with the gate ON, into `path`; accuracies by kind."""
+        arm = part in ARMS
+        kinds = {f"audio {split}": self.heard(split) for split in ("val", "test")[: 1 + arm]}
+        if arm:
+            kinds["audio swapped"] = swap_sounds(kinds["audio test"])
+        seeing = self.seeing
+        kinds["vl"] = seeing if arm else seeing[:: math.ceil(len(seeing) / CELL_VL) or 1]
+        # to tell learning from remembering
+        kinds["train"] = self.rows.hearing[: len(kinds["audio val"])]
+        table: list[dict[str, Any]] = []
+        accuracy: dict[str, Any] = {}
+        for kind, rows in kinds.items():
+            answers = feeder.answers(rows)
+            right = [same_answer(a, r.sample.answer) for a, r in zip(answers, rows, strict=True)]
+            accuracy[kind] = [sum(right), len(right)]
+            table += [
+                {
+                    "kind": kind,
+                    "id": row.sample.id,
+                    "source": row.sample.source,
+                    "dataset": row.sample.dataset,
+                    "task": row.sample.task,
+                    "question_type": row.sample.question_type,
+                    "heard": row.heard.id,
+                    "answer": row.sample.answer,
+                    "generated": given,
+                    "correct": correct,
+                }
+                for row, given, correct in zip(rows, answers, right, strict=True)
+            ]
+        with atomic(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(table), temporary)
+        return accuracy
+
+
+def _steps(path: Path, trained: StageARun) -> None:
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist([asdict(r) for r in trained.history]), temporary)

@@ -1,0 +1,278 @@
+"""04 Stage-A pilot: does training bring hearing, what does it cost, and how small may it be?
+
+The trainings are jobs of their own (`jobs`); here their answers are held against
+the base's, and against those of a model that knows the most common answers and hears nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from safe.digest import digest_file
+from safe.gates.schema import Metric
+from safe.gates.statistics import ratio_bootstrap
+from safe.hearing.config import RunConfig
+from safe.hearing.context import Context
+from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.evaluation.stability import judge_curve
+from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.stage_a_pilot import METRICS, plots
+from safe.hearing.experiments.stage_a_pilot.ablation import RULE, compare_cells, smallest
+from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Bench, Part, read_parts
+from safe.hearing.models.full_size import build_full_size, count_answer
+from safe.hearing.training.opened import open_base, use_threads
+from safe.pipeline.parts import RESULT
+
+METERS = Metrics(METRICS)
+ANSWERS, VL, CELLS = "audio.parquet", "vl.parquet", "cells.parquet"
+
+
+def measure(context: Context) -> list[Metric]:
+    """Hold what was trained against the base, on rows that no training saw."""
+    config = context.config
+    use_threads(config)
+    parts = read_parts(config, context.folder)
+    pilot = parts["distilled"]
+    opened = open_base(config)
+    context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
+    for name, part in parts.items():
+        context.digests[f"part {name}"] = digest_file(part.folder / RESULT)
+    context.extra |= {"device": str(opened.vlm.device), "seeds": {"adapter": config.seed}}
+    stable = _stable(config, pilot)
+    if pilot.why_not is not None:
+        why = f"the pilot's training broke: {pilot.why_not}"
+        return [stable, *(METERS.missing(name, why) for name in METRICS if name != "stable")]
+
+    bench = Bench(config, context.manifest, opened)
+    model = bench.open(pilot)
+    table = bench.off_table(model)
+    write_table(context, VL, table)
+    on, accuracy = _drop_on(config, parts, table)
+    plots.training(context, parts, accuracy)
+    base, common = bench.base_right(), bench.majority()
+    gains = _gains(context, pilot, base, common)
+    times = bench.times(model, config.pilot.latency_pairs)
+    cells = compare_cells(config, bench, parts, base)
+    write_table(context, CELLS, cells)
+    chosen = smallest(cells)
+    plots.ablation(context, cells, chosen, config.pilot.margin)
+    return [
+        _drop_off(config, table),
+        on,
+        *gains,
+        _latency(context, "latency", times),
+        _latency_full(),
+        stable,
+        _smallest(config, cells, chosen),
+        *_selected(context, bench, parts, chosen),
+    ]
+
+
+# -- what was gained, and what was lost -----------------------------------------------------------
+
+
+def _gains(
+    context: Context, pilot: Part, base: Mapping[str, bool], majority: Mapping[str, str]
+) -> list[Metric]:
+    items = pilot.items("audio test")
+    swapped = {item["id"]: item["correct"] for item in pilot.items("audio swapped")}
+    table = [
+        {
+            **item,
+            "base_correct": base[item["id"]],
+            "majority_correct": same_answer(
+                majority.get(item["question_type"], ""), item["answer"]
+            ),
+            "correct_with_another_sound": swapped[item["id"]],
+        }
+        for item in items
+    ]
+    write_table(context, ANSWERS, table)
+    plots.accuracy_by_type(context, table)
+    by_type: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for row in table:
+        right = (row["correct"], row["base_correct"], row["majority_correct"], True)
+        for place, value in enumerate(right):
+            by_type[f"{row['task']}: {row['question_type']}"][place] += value
+    ours = [row["correct"] for row in table]
+    options: dict[str, Any] = {"seed": context.config.seed, "per_item": ANSWERS}
+    sources = [row["source"] for row in table]
+    detail = {
+        "right_by_type": {"of": "SAFE, base, most common answer, items", **by_type},
+        "held_out": pilot.result["held_out"],
+        "padding": pilot.result["padding"],
+        "samples_per_s": pilot.result["samples_per_s"],
+    }
+    return [
+        METERS.difference(
+            "audio_gain", ours, [r["base_correct"] for r in table], sources, detail=detail,
+            **options,
+        ),
+        METERS.difference(
+            "audio_over_majority", ours, [r["majority_correct"] for r in table], sources,
+            **options,
+        ),
+        METERS.difference(
+            "audio_needed", ours, [r["correct_with_another_sound"] for r in table], sources,
+            **options,
+        ),
+    ]  # fmt: skip
+
+
+def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
+    """Gate OFF: the dataset whose bound is worst decides."""
+    drops = {}
+    for dataset in sorted({row["dataset"] for row in table}):
+        rows = [row for row in table if row["dataset"] == dataset]
+        drops[dataset] = METERS.difference(
+            "vl_drop",
+            [r["base_correct"] for r in rows],
+            [r["safe_correct"] for r in rows],
+            [r["source"] for r in rows],
+            seed=config.seed,
+            identical=all(r["identical"] for r in rows),
+        )
+    if not drops:
+        return METERS.missing("vl_drop", "there is no held-out VL row whose image can be decoded")
+    worst = max(drops, key=lambda d: drops[d].ci.high if drops[d].ci else float("inf"))  # type: ignore[union-attr]
+    detail = {
+        "drop_and_items": {name: [m.value, m.n] for name, m in drops.items()},
+        "decided_by": worst,
+        "answers_that_differ": sum(not row["identical"] for row in table),
+    }
+    return drops[worst].model_copy(update={"n": len(table), "per_item": VL, "detail": detail})
+
+
+def _drop_on(
+    config: RunConfig, parts: Mapping[str, Part], table: Sequence[Mapping[str, Any]]
+) -> tuple[Metric, dict[str, float]]:
+    """Gate ON beside an irrelevant sound, and the accuracies of base and both arms."""
+    base = {row["id"]: row["base_correct"] for row in table}
+    accuracy = {"base": sum(base.values()) / max(1, len(base))}
+    found: dict[str, Metric] = {}
+    for arm in ("distilled", "undistilled"):
+        if parts[arm].why_not is not None:
+            continue
+        items = [item for item in parts[arm].items("vl") if item["id"] in base]
+        right = [item["correct"] for item in items]
+        accuracy[arm] = sum(right) / max(1, len(right))
+        found[arm] = METERS.difference(
+            "vl_drop_on",
+            [base[item["id"]] for item in items],
+            right,
+            [item["source"] for item in items],
+            seed=config.seed,
+        )
+    without = found.get("undistilled")
+    detail = {
+        "accuracy": accuracy,
+        "drop_without_distillation": None if without is None else without.value,
+    }
+    return found["distilled"].model_copy(update={"detail": detail}), accuracy
+
+
+# -- what it costs --------------------------------------------------------------------------------
+
+
+def _latency(context: Context, name: str, times: Sequence[Mapping[str, Any]]) -> Metric:
+    """The slower of cached and uncached audio over no audio, each question at its fastest.
+
+    Whatever else a machine does only adds to a time, so that of one question's repeats the fastest
+    says most of the question (as Python's `timeit` has it). Tails are judged in 06.
+    """
+    write_table(context, f"{name}.parquet", times)
+    ids = list(dict.fromkeys(row["id"] for row in times))
+    best = {way: [min(row[way] for row in times if row["id"] == i) for i in ids] for way in WAYS}
+    totals = {way: sum(seconds) for way, seconds in best.items()}
+    slower = max(("cached", "uncached"), key=totals.__getitem__)
+    interval = ratio_bootstrap(best[slower], best["off"], seed=context.config.seed)
+    return METERS.measured(
+        name,
+        totals[slower] / totals["off"],
+        len(times),
+        ci=interval,
+        per_item=f"{name}.parquet",
+        detail={
+            "of": "one question at a time, from decoded picture and sound to the answer",
+            "slower": slower,
+            "milliseconds": {way: 1000 * total / len(ids) for way, total in totals.items()},
+        },
+    )
+
+
+def _latency_full() -> Metric:
+    work = count_answer(build_full_size())
+    off = work["vision"] + work["language"]
+    on = work["vision"] + work["language_on"] + work["ear"] + work["projector"]
+    return METERS.measured(
+        "latency_full",
+        on / off,
+        1,
+        detail={
+            "of": "floating-point operations of the first answer token, BLIP-2 OPT-2.7B with CLAP "
+            "HTSAT, k = 8, r = 8, counted on the meta device",
+            "flops": work,
+        },
+    )
+
+
+def _stable(config: RunConfig, pilot: Part) -> Metric:
+    if pilot.why_not is not None:
+        return METERS.measured("stable", 1, config.stage_a.steps, detail={"broke": pilot.why_not})
+    steps = pilot.steps()
+    found = {
+        name: judge_curve(steps[name], mads=config.pilot.spike_mads)
+        for name in ("loss", "gradient_norm")
+    }
+    return METERS.measured(
+        "stable",
+        sum(curve.total for curve in found.values()),
+        len(steps["loss"]),
+        detail={name: asdict(curve) for name, curve in found.items()},
+    )
+
+
+# -- how small it may be --------------------------------------------------------------------------
+
+
+def _smallest(config: RunConfig, cells: Sequence[Mapping[str, Any]], chosen: str | None) -> Metric:
+    return METERS.measured(
+        "smallest_config",
+        sum(cell["meets_targets"] for cell in cells),
+        len(cells),
+        per_item=CELLS,
+        detail={
+            "selected": chosen,
+            "margin": config.pilot.margin,
+            "rule": RULE,
+            "accuracy": {cell["config"]: cell.get("accuracy") for cell in cells},
+        },
+    )
+
+
+def _selected(
+    context: Context, bench: Bench, parts: Mapping[str, Part], chosen: str | None
+) -> list[Metric]:
+    """Memory and latency of the configuration that the rule takes."""
+    if chosen is None:
+        why = "no configuration meets the targets, so none is selected"
+        return [METERS.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
+    budget, peak = bench.memory(), parts[chosen].result["peak_memory_bytes"]
+    times = bench.times(bench.open(parts[chosen]), context.config.pilot.latency_pairs)
+    return [
+        METERS.measured(
+            "memory_fits",
+            peak / budget,
+            1,
+            detail={
+                "of": "peak of its training over the memory of the device",
+                "selected": chosen,
+                "peak_bytes": peak,
+                "budget_bytes": budget,
+            },
+        ),
+        _latency(context, "latency_acceptable", times),
+    ]

@@ -1,0 +1,52 @@
+"""The parts of experiment 04, and how each is trained. Needs no torch: the Snakefile asks it."""
+
+from __future__ import annotations
+
+import re
+
+from safe.errors import ConfigError
+from safe.hearing.config import AdapterConfig, RunConfig, StageAConfig
+from safe.pipeline.experiment import Group, pack
+
+ARMS = ("distilled", "undistilled")
+
+
+def cells(config: RunConfig) -> list[str]:
+    """The sizes of the ablation."""
+    return [f"k{k}_r{rank}" for k in config.pilot.audio_tokens for rank in config.pilot.ranks]
+
+
+def groups(config: RunConfig) -> list[Group]:
+    """The two arms, the longest, start first; then the cells."""
+    arms = [Group(arm, (arm,), priority=1) for arm in ARMS]
+    return arms + pack(cells(config), 5, prefix="ablation_")
+
+
+def plan(config: RunConfig, part: str) -> tuple[AdapterConfig, StageAConfig]:
+    """Adapter and training settings of a part.
+
+    Raises:
+        ConfigError: no such part.
+    """
+    adapter, settings = config.adapter, config.stage_a
+    if part == "distilled":
+        if settings.distillation == 0:
+            raise ConfigError(
+                "the pilot's distilled arm has no distillation",
+                key="stage_a.distillation",
+                mend="give it a weight above 0; `undistilled` trains without it anyway",
+            )
+        return adapter, settings
+    if part == "undistilled":
+        return adapter, settings.model_copy(update={"distillation": 0.0})
+    cell = re.fullmatch(r"k(\d+)_r(\d+)", part)
+    if cell is None:
+        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(ARMS)}, or k4_r8")
+    k, rank = int(cell[1]), int(cell[2])
+    # alpha / rank, the scale of the update, is the same in every cell
+    alpha = max(1, round(rank * adapter.lora.alpha / adapter.lora.rank))
+    lora = adapter.lora.model_copy(update={"rank": rank, "alpha": alpha})
+    return (
+        adapter.model_copy(update={"audio_tokens": k, "lora": lora}),
+        settings.model_copy(update={"steps": config.pilot.ablation_steps}),
+    )

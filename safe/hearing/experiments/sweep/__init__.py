@@ -1,0 +1,21 @@
+"""10 Sweep: where is training stable, and what is the smallest combination that will do?"""
+
+from __future__ import annotations
+
+from safe.hearing.experiments.sweep.plan import groups
+from safe.pipeline.experiment import Experiment, MetricTable
+
+METRICS: MetricTable = {
+    "selected": {"unit": "count", "low": 0, "high": None},
+    "stable_curves": {"unit": "fraction", "low": 0, "high": 1},
+    "consistent": {"unit": "fraction", "low": 0, "high": 1},
+    "halving": {"unit": "fraction", "low": -1, "high": 1},
+}
+
+EXPERIMENT = Experiment(
+    reads=("seed", "stage_a", "pilot", "sweep"),
+    part_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
+    inputs=("features",),
+    parts=groups,
+    cores="one",
+)

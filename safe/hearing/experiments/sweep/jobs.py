@@ -1,0 +1,194 @@
+"""The trainings of experiment 10, a part for each cell of the grid, or for each rung of a cell.
+
+`sweep_plan` names them. Each leaves below 10_sweep/parts/NAME: result.json, items.parquet.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from safe.digest import digest_file
+from safe.errors import EvidenceError, TrainingError
+from safe.files import atomic
+from safe.hearing.config import SweepConfig
+from safe.hearing.context import Context
+from safe.hearing.experiments.sweep.plan import (
+    CHOSEN_ON,
+    ITEMS,
+    Leg,
+    cells,
+    leg,
+    let_through,
+    part_name,
+    settings,
+)
+from safe.hearing.experiments.training_bench import Looks, TrainingBench
+from safe.hearing.training.collate import Row
+from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.forced import forced
+from safe.hearing.training.held_out import SPLITS, audio_rows, spread, vl_rows
+from safe.hearing.training.stage_a import StageA
+from safe.hearing.training.tracking import close
+from safe.pipeline.parts import read_result
+
+STATE = "trained.state"  # a checkpoint that outlives its job, for the next rung
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> SweepBench:
+    """What all parts share.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    for part in wanted:
+        leg(context.config.sweep, part)
+    return SweepBench(context)
+
+
+def run(context: Context, part: str, bench: SweepBench) -> dict[str, Any]:
+    """Train a part and ask held-out rows. Returns what result.json holds."""
+    config = context.config
+    mine = leg(config.sweep, part)
+    own = settings(config, mine.cell)
+    result: dict[str, Any] = {
+        "part": part,
+        "cell": mine.cell.name,
+        "settings": own.model_dump(mode="json"),
+        "seed": config.seed,
+        "dropped": False,
+        "diverged": None,
+        "looks": [],
+        "losses": [],
+        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+    }
+    parts = context.folder.parent
+    if mine.rung is not None and mine.rung > 1:
+        previous = standing(parts, config.sweep, mine.rung - 1)
+        if mine.cell.name not in let_through(config.sweep, previous):
+            (parts / part_name(mine.cell, mine.rung - 1) / STATE).unlink(missing_ok=True)
+            return {**result, "dropped": True}
+    model = bench.opened.build(config, seed=config.seed)
+    feeder = bench.feeder(model)
+    stage = StageA(feeder, bench.rows, bench.teacher, own, config.seed)
+    state = _state(context.folder, mine)
+    looks = Looks(
+        model, config.sweep.rungs, lambda step: summary(bench.ask(feeder, [CHOSEN_ON]), step)
+    )
+    last = mine.until == config.sweep.steps
+    trainer = stage.trainer(config, checkpoint=state, watch=looks)
+    try:
+        trainer.begin()
+        start = len(trainer.history)
+        with tqdm(total=mine.until, initial=start, desc=f"10 {part}", unit="step") as bar:
+            while len(trainer.history) < mine.until:
+                trainer.advance(bar)
+        trainer.save()
+        model.eval()
+        asked = bench.ask(feeder, SPLITS)
+        _write(context.folder / ITEMS, asked)
+        result["looks"] = [*looks.seen, *([summary(asked, mine.until)] if last else [])]
+    except TrainingError as error:
+        result |= {"diverged": str(error), "looks": looks.seen}  # a finding of this cell
+    finally:
+        close(trainer.accelerator)
+    result["losses"] = [record.loss for record in trainer.history]
+    if last:
+        state.unlink(missing_ok=True)
+    return result
+
+
+def _state(folder: Path, mine: Leg) -> Path:
+    """The part's checkpoint; of a later rung, the one that the rung before it left."""
+    state = folder / STATE
+    if mine.rung is not None and mine.rung > 1 and not state.exists():
+        before = folder.parent / part_name(mine.cell, mine.rung - 1) / STATE
+        if not before.exists():
+            raise EvidenceError(
+                "the rung before this one left nothing to go on from",
+                where=before,
+                mend="delete the cell's folders below 10_sweep/parts and start the run again",
+            )
+        with atomic(state) as temporary:
+            shutil.copyfile(before, temporary)
+        before.unlink()
+    return state
+
+
+def standing(parts: Path, config: SweepConfig, rung: int) -> dict[str, dict[str, float] | None]:
+    """Cell -> its last look at a rung of successive halving; None where it diverged.
+
+    Cells that were dropped before that rung are not there.
+
+    Raises:
+        EvidenceError: a part of that rung was not run.
+    """
+    found: dict[str, dict[str, float] | None] = {}
+    for cell in cells(config):
+        result = read_result(parts / part_name(cell, rung))
+        if not result["dropped"]:
+            found[cell.name] = None if result["diverged"] else result["looks"][-1]
+    return found
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+
+
+class SweepBench(TrainingBench):
+    """Rows to train on and to ask, the same for every cell."""
+
+    def __init__(self, context: Context) -> None:
+        own = context.config.sweep
+        super().__init__(context, rows=own.rows)
+        config, manifest = self.config, self.manifest
+        seeing = vl_rows(config, manifest, self.features, self.encoder)
+        self.seeing = {
+            split: spread([r for r in seeing if r.sample.split == split], own.vl_items)
+            for split in SPLITS
+        }
+        self.hearing = {
+            split: spread(
+                audio_rows(config, manifest, split, self.features, self.encoder), own.audio_items
+            )
+            for split in SPLITS
+        }
+        for rows in (*self.seeing.values(), *self.hearing.values()):
+            self.teacher.ensure(rows)
+
+    def ask(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
+        """Every held-out row of `splits`: right or not, and whether the base was."""
+        kinds = (("audio", self.hearing), ("vl", self.seeing))
+        return [row for kind, by in kinds for s in splits for row in self._ask(feeder, kind, by[s])]
+
+    def _ask(self, feeder: Feeder, kind: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": kind,
+                "split": row.sample.split,
+                "id": row.sample.id,
+                "source": row.sample.image_source or row.sample.source,
+                "right": answer.right,
+                "base_right": answer.base_right,
+            }
+            for row, answer in zip(rows, forced(feeder, rows, self.teacher), strict=True)
+        ]
+
+
+def summary(asked: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
+    """What rows of validation say at `step`: a rung decides by it."""
+    mine = [row for row in asked if row["split"] == CHOSEN_ON]
+    heard, seen = ([row for row in mine if row["kind"] == kind] for kind in ("audio", "vl"))
+    lost = sum(bool(row["base_right"]) for row in seen) - sum(row["right"] for row in seen)
+    return {
+        "step": step,
+        "audio_accuracy": sum(row["right"] for row in heard) / len(heard),
+        "vl_drop": lost / len(seen),
+    }

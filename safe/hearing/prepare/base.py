@@ -1,0 +1,109 @@
+"""`safe prepare-base`: the run's frozen models, opened and verified, and what they can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safe.errors import ModelError
+from safe.files import write_json
+from safe.hearing.config import RunConfig
+from safe.hearing.data.manifest import load_samples
+from safe.hearing.data.sample import Sample
+from safe.hearing.models.base import load_vlm, resolve_device
+from safe.hearing.models.ear import load_ear
+from safe.hearing.models.weights import weight_digest
+
+MODELS = ("vlm", "ear")
+PER_TYPE = 50  # questions of each type: the card has the full evaluation
+
+
+def prepare_base(config: RunConfig) -> None:
+    """Open the run's frozen models and write results/RUN/base.json.
+
+    A miniature is also measured on the run's val split, through files and `generate`. What it
+    could not do is written to results/RUN/base_refused.json, and there is then no base.json.
+
+    Raises:
+        ModelError: the models cannot be opened, a released file does not match its card, or the
+            miniature does not answer this run's questions.
+    """
+    target = config.folder / "base.json"
+    refused = config.folder / "base_refused.json"
+    if config.base.miniature is not None:
+        from safe.hearing.miniature.base.released import open_released
+
+        folder, card = open_released(config)
+        places = {model: folder / model for model in MODELS}
+        name = f"safe-miniature-{card.name}"
+        record: dict[str, Any] = {
+            "kind": "released",
+            **{f"{model}_id": f"{name}/{model}" for model in MODELS},
+            "recipe_digest": card.recipe_digest,
+        }
+    else:
+        from safe.hearing.training.given import resolve_ear, resolve_vlm
+
+        places = {"vlm": resolve_vlm(config), "ear": resolve_ear(config)}
+        record = {
+            "kind": "given",
+            "vlm_id": config.base.vlm,
+            "ear_id": config.base.ear,
+            "revisions": {"vlm": config.base.vlm_revision, "ear": config.base.ear_revision},
+        }
+    device = resolve_device(config.device)
+    vlm, processor = load_vlm(places["vlm"], dtype=config.base.dtype, device=device)
+    ear = load_ear(places["ear"], device=device)
+    record |= {
+        **{model: str(places[model]) for model in MODELS},
+        # The folders are copies of these revisions; nothing is asked of the hub again.
+        **{f"{model}_revision": None for model in MODELS},
+        "digests": {"vlm": weight_digest(vlm), "ear": weight_digest(ear.model)},
+        "held_out": None,
+    }
+    if config.base.miniature is not None:
+        record["held_out"] = _measure(config, vlm, processor, ear)
+        from safe.hearing.miniature.base.evaluate import faults
+
+        found = faults(record["held_out"])
+        if found:
+            target.unlink(missing_ok=True)
+            write_json(refused, record | {"faults": found})
+            raise ModelError(
+                "the miniature does not know this run's data: " + "; ".join(found),
+                where=refused,
+                key="held_out",
+                mend="use the world or the digits of this version of SAFE, or train another "
+                "miniature (`make miniature`)",
+            )
+    else:
+        record["held_out_reason"] = "a given base is measured by the experiments, not here"
+    refused.unlink(missing_ok=True)
+    write_json(target, record)
+
+
+def _held_out_samples(config: RunConfig) -> list[Sample]:
+    """The val split of the run's manifest.
+
+    Raises:
+        ModelError: there is no manifest.
+    """
+    manifest: Path = config.folder / "data" / "manifest.parquet"
+    if not manifest.is_file():
+        raise ModelError(
+            "there is no manifest to measure the miniature on",
+            where=manifest,
+            mend="run `safe prepare-data` first",
+        )
+    return load_samples(manifest, split="val")
+
+
+def _measure(config: RunConfig, vlm: Any, processor: Any, ear: Any) -> dict[str, Any]:
+    from safe.hearing.miniature.base.evaluate import evaluate
+    from safe.hearing.miniature.base.train import material_for
+
+    samples = _held_out_samples(config)
+    found = evaluate(
+        vlm, processor, ear, material_for(config), samples, seed=config.seed, per_type=PER_TYPE
+    )
+    return {**found, "source": "val split of the manifest"}

@@ -1,0 +1,128 @@
+"""A run's config: what every pipeline's has, and how it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from safe.digest import digest_json
+from safe.errors import ConfigError
+from safe.gates.pipeline import load_pipeline
+from safe.reading import explain_validation, read_yaml
+
+HINT = "correct the keys named above; config/README.md describes each one"
+
+
+class Settings(BaseModel):
+    """A section of a config: no unknown key, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class RunSettings(Settings):
+    """The keys that the run config of every pipeline has; a pipeline adds its own sections."""
+
+    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # config/<pipeline>/pipeline.yaml
+    scale: str
+    seed: int = Field(ge=0)
+    results: Path = Path("results")
+    cache: Path = Path("cache")
+    criteria: Path  # by default config/<pipeline>/criteria
+    waivers: Path = Path("config/waivers.yaml")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int = Field(default=2, gt=0)
+    part_threads: int | None = Field(default=None, gt=0)  # None: as `threads`
+    pack_parts: bool = False  # several short trainings share a process
+    allow_underpowered: bool = False  # start at full scale though a criterion cannot be decided
+
+    @model_validator(mode="before")
+    @classmethod
+    def _criteria_of_the_pipeline(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("pipeline"), str):
+            return {"criteria": f"config/{values['pipeline']}/criteria"} | values
+        return values
+
+    @property
+    def folder(self) -> Path:
+        """results/RUN."""
+        return self.results / self.run
+
+
+C = TypeVar("C", bound=RunSettings)
+
+
+def parse_config(model: type[C], values: dict[str, Any], where: Path | str) -> C:
+    """Validate a mapping that came from `where`.
+
+    Raises:
+        ConfigError: naming every faulty key, with the nearest known key for a misspelt one.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain_validation(error, model, where), mend=HINT) from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The mapping in a run's YAML, or in the resolved `config.json` of a run.
+
+    Raises:
+        ConfigError: naming the file, and the line of a syntax error.
+    """
+    if path.suffix == ".json":
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot be read: {error}", where=path) from None
+    else:
+        values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ConfigError("not a mapping at the top level", where=path, mend="see config/README.md")
+    return values
+
+
+def settings_digest(config: RunSettings, sections: Collection[str]) -> str:
+    """Digest of the values of some sections, defaults included."""
+    return digest_json(config.model_dump(mode="json", include=set(sections)))
+
+
+def restrict(config: C, sections: Collection[str], owner: str) -> C:
+    """A view of `config` that has the keys of every run and `sections`, and refuses the others.
+
+    What an experiment reads decides when it runs again; a section that it does not declare would
+    be left out of that.
+
+    Args:
+        owner: named in the error.
+    """
+    kind = type(config)
+    allowed = {*RunSettings.model_fields, *sections}
+
+    class Restricted(kind):  # type: ignore[misc, valid-type]
+        def __getattr__(self, name: str) -> Any:
+            if name in kind.model_fields:
+                raise ConfigError(
+                    f"{owner} reads `{name}`, which it does not declare",
+                    key=name,
+                    mend="add it to `reads` or `part_reads` of the experiment",
+                )
+            return super().__getattr__(name)
+
+    found: C = Restricted.model_construct(**{n: getattr(config, n) for n in kind.model_fields})
+    for name in kind.model_fields.keys() - allowed:
+        del found.__dict__[name]
+    return found
+
+
+def check_scale(config: RunSettings) -> None:
+    """Refuse a scale that the run's pipeline does not have.
+
+    Raises:
+        ConfigError: with the nearest one; or the pipeline cannot be read.
+    """
+    load_pipeline(config.criteria).check_scale(config.scale)

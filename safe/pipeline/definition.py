@@ -1,0 +1,142 @@
+"""What a pipeline's package gives the framework, and its experiments, found by folder."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safe.errors import ConfigError
+from safe.gates.catalogue import experiments_folder
+from safe.gates.pipeline import load_pipeline
+from safe.gates.planning import Planned
+from safe.pipeline.config import RunSettings, parse_config, read_config
+from safe.pipeline.context import Context
+from safe.pipeline.experiment import Experiment
+
+
+def _no_sizes(config: Any) -> dict[tuple[str, str], Planned]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """`PIPELINE` of `<package>.pipeline`; importing it must be cheap.
+
+    Attributes:
+        config: model of the run config.
+        context: what experiments are given.
+        artifacts: role -> path of a file that is made once and shared; relative to results/RUN
+            unless it is a function of the config.
+        shared: sections that experiments need not declare: they reach them through an artifact, or
+            change no result.
+        planned_sizes: config -> (experiment, metric) -> planned number of items, for `safe power`.
+    """
+
+    config: type[RunSettings]
+    context: type[Context] = Context
+    artifacts: Mapping[str, str | Callable[[Any], Path]] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+    planned_sizes: Callable[[Any], dict[tuple[str, str], Planned]] = _no_sizes
+
+    def artifact(self, config: RunSettings, role: str) -> Path:
+        """Path of an artifact.
+
+        Raises:
+            ConfigError: the pipeline has no such artifact.
+        """
+        if role not in self.artifacts:
+            near = difflib.get_close_matches(role, self.artifacts, n=1)
+            raise ConfigError(
+                f"no artifact {role!r}",
+                mend=f"did you mean `{near[0]}`?" if near else f"one of {sorted(self.artifacts)}",
+            )
+        place = self.artifacts[role]
+        return config.folder / place if isinstance(place, str) else place(config)
+
+
+def load_definition(package: str) -> Pipeline:
+    """`PIPELINE` of a package.
+
+    Raises:
+        ConfigError: the package or its module `pipeline` is not there.
+    """
+    name = f"{package}.pipeline"
+    try:
+        found: Pipeline = importlib.import_module(name).PIPELINE
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        raise ConfigError(
+            f"there is no module {name}",
+            key="package",
+            mend="correct `package` in pipeline.yaml, or install the package",
+        ) from None
+    return found
+
+
+def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
+    """Validate a run config with the model of its pipeline.
+
+    Raises:
+        ConfigError: naming every faulty key; the pipeline is unknown, or has no such scale.
+    """
+    name = values.get("pipeline")
+    if not isinstance(name, str):
+        raise ConfigError("names no pipeline", where=where, key="pipeline", mend=_known_pipelines())
+    criteria = Path(str(values.get("criteria", f"config/{name}/criteria")))
+    pipeline = load_pipeline(criteria)
+    config = parse_config(load_definition(pipeline.package).config, values, where)
+    pipeline.check_scale(config.scale, where)
+    return config
+
+
+def _known_pipelines() -> str:
+    names = sorted(path.parent.name for path in Path("config").glob("*/pipeline.yaml"))
+    return f"add a line `pipeline: NAME`, with one of {', '.join(names) or 'those below config/'}"
+
+
+def load_run_config(path: Path) -> RunSettings:
+    """Read a run's YAML, or the resolved `config.json` of a run.
+
+    Raises:
+        ConfigError: naming file, line or key, and the fix.
+    """
+    return parse_run_config(read_config(path), path)
+
+
+def experiment_package(package: str, experiment: str) -> str:
+    """(`safe.hearing`, `03_tiny_overfit`) -> `safe.hearing.experiments.tiny_overfit`."""
+    return f"{package}.experiments.{experiment[3:]}"
+
+
+def load_experiment(package: str, experiment: str) -> Experiment:
+    """The declaration of an experiment.
+
+    Raises:
+        ConfigError: there is no such experiment, or its package declares none.
+    """
+    name = experiment_package(package, experiment)
+    try:
+        declared: Experiment = importlib.import_module(name).EXPERIMENT
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            f"no experiment {experiment!r}", mend=f"there is no package {name}"
+        ) from None
+    except AttributeError:
+        raise ConfigError(
+            "the package declares no EXPERIMENT",
+            where=name,
+            mend="add EXPERIMENT = Experiment(reads=(...)) to its __init__.py",
+        ) from None
+    return declared
+
+
+def built_experiments(package: str) -> list[str]:
+    """Names, without numbers, of the folders that hold experiments."""
+    return sorted(path.parent.name for path in experiments_folder(package).glob("*/__init__.py"))
