@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safe.console import echo_json
 from safe.errors import SafeError
 from safe.scoring.command import app as score
 
@@ -344,11 +345,6 @@ def _with_data(config: Path) -> RunConfig:
     run = load_run_config(config)
     check_world(run)
     return run
-
-
-def echo_json(value: object) -> None:
-    """Print `value` as JSON to stdout."""
-    typer.echo(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from safe.gates.planning import Planned
-from safe.hearing import artifacts
+from safe.hearing import artifacts, miniature  # noqa: F401  # registers its layout
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
+from safe.hearing.data.layouts import check_layout
 from safe.pipeline.definition import Pipeline
 
 
@@ -15,8 +16,14 @@ def _planned_sizes(config: RunConfig) -> dict[tuple[str, str], Planned]:
     return planned_sizes(config)
 
 
+def _check(config: RunConfig) -> None:
+    for dataset in config.datasets:
+        check_layout(dataset)
+
+
 PIPELINE = Pipeline(
     config=RunConfig,
+    check=_check,
     context=Context,
     artifacts={
         "data": artifacts.DATA,

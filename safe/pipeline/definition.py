@@ -33,6 +33,7 @@ class Pipeline:
             unless it is a function of the config.
         shared: sections that experiments need not declare: they reach them through an artifact, or
             change no result.
+        check: refuses a config whose sections are valid and do not fit together.
         planned_sizes: config -> (experiment, metric) -> planned number of items, for `safe power`.
     """
 
@@ -40,6 +41,7 @@ class Pipeline:
     context: type[Context] = Context
     artifacts: Mapping[str, str | Callable[[Any], Path]] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
+    check: Callable[[Any], None] = lambda config: None
     planned_sizes: Callable[[Any], dict[tuple[str, str], Planned]] = _no_sizes
 
     def artifact(self, config: RunSettings, role: str) -> Path:
@@ -89,7 +91,9 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
         raise ConfigError("names no pipeline", where=where, key="pipeline", mend=_known_pipelines())
     criteria = Path(str(values.get("criteria", f"config/{name}/criteria")))
     pipeline = load_pipeline(criteria)
-    config = parse_config(load_definition(pipeline.package).config, values, where)
+    definition = load_definition(pipeline.package)
+    config = parse_config(definition.config, values, where)
+    definition.check(config)
     pipeline.check_scale(config.scale, where)
     return config
 

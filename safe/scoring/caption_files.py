@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from safe.errors import DataError
+from safe.hearing.data.annotations.base import need
+from safe.hearing.data.annotations.tables import read_table
 from safe.hearing.data.layouts.audiocaps import COLUMNS
-from safe.hearing.data.layouts.base import need
-from safe.hearing.data.layouts.tables import read_table
 from safe.scoring.json_files import elements
 from safe.scoring.results import need_of, shown
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safe.console import echo_json
+
 if TYPE_CHECKING:
     from safe.scoring.report import Scored
 
@@ -88,8 +90,6 @@ def captions(
 
 
 def _show(scored: Scored, as_json: bool) -> None:
-    from safe.cli import echo_json
-
     if as_json:
         echo_json(scored.as_dict())
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.json_stream import stream_array, stream_object
+from safe.hearing.data.annotations.json_stream import stream_array, stream_object
 
 T = TypeVar("T")
 _BEGINS = {"[": "a list", "{": "an object"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.base import repeated_id
+from safe.hearing.data.annotations.base import repeated_id
 from safe.hearing.data.layouts.music_avqa import TASKS
 from safe.hearing.evaluation.vqa import HUMANS
 from safe.scoring.json_files import elements, members

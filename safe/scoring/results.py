@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.base import need
+from safe.hearing.data.annotations.base import need
 from safe.scoring.json_files import elements
 from safe.scoring.report import printable
 

@@ -5,7 +5,7 @@ Relative paths are relative to the folder the run is started in.
 
 from __future__ import annotations
 
-from safe.hearing.config.basis import Fraction, Layout, Positive, Strict
+from safe.hearing.config.basis import Fraction, Positive, Strict
 from safe.hearing.config.curriculum import (
     AugmentationConfig,
     CurriculumConfig,
@@ -41,7 +41,6 @@ __all__ = [
     "EvaluationConfig",
     "Fraction",
     "GatingConfig",
-    "Layout",
     "LoraConfig",
     "ParityConfig",
     "PilotConfig",

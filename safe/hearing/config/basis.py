@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from safe.pipeline.config import Settings as Strict
 
-__all__ = ["Fraction", "Layout", "Positive", "Strict"]
+__all__ = ["Fraction", "Positive", "Strict"]
 
-Layout = Literal["audiocaps", "vqav2", "gqa", "music_avqa", "digits"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from safe.hearing.config.basis import Layout, Positive, Strict
+from safe.hearing.config.basis import Positive, Strict
 
 
 class WorldConfig(Strict):
@@ -25,7 +25,7 @@ class DatasetConfig(Strict):
     """A dataset on disk in the layout its authors publish."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    layout: Layout
+    layout: str = Field(pattern=r"^[a-z0-9_]+$")  # a module of safe/hearing/data/layouts
     root: Path
     splits: dict[Literal["train", "val", "test"], str] = Field(min_length=1)
     annotations: dict[str, Path] = Field(

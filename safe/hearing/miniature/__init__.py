@@ -1,1 +1,5 @@
 """The miniature: a generated world, released models, and how they are trained."""
+
+from safe.hearing.data.layouts import register_layout
+
+register_layout("digits", "safe.hearing.miniature.digits_layout")

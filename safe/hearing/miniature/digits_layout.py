@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from safe.errors import DataError
 from safe.files import atomic
-from safe.hearing.data.layouts.base import ReadJob
+from safe.hearing.data.annotations.base import ReadJob
 from safe.hearing.data.sample import Difficulty, Event, MediaRef, Sample, Task
 
 OPTIONS = {

@@ -1,27 +1,53 @@
-"""Public dataset layouts, each read into `Sample`. A new layout is a module and one line here."""
+"""Public dataset layouts, each read into `Sample`. A new layout is a module in this folder."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from itertools import islice
 from typing import cast
 
-from safe.errors import DataError
+from safe.errors import ConfigError, DataError
 from safe.hearing.config import DatasetConfig
-from safe.hearing.data.layouts import audiocaps, gqa, music_avqa, vqav2
-from safe.hearing.data.layouts.base import Problem, Reader, ReadJob, nearest
+from safe.hearing.data.annotations.base import Problem, Reader, ReadJob, nearest
 from safe.hearing.data.sample import Sample
-from safe.hearing.miniature import digits_layout
 
-READERS: dict[str, Reader] = {
-    "audiocaps": cast(Reader, audiocaps),
-    "vqav2": cast(Reader, vqav2),
-    "gqa": cast(Reader, gqa),
-    "music_avqa": cast(Reader, music_avqa),
-    "digits": cast(Reader, digits_layout),
-}
+__all__ = ["Problem", "check_layout", "public_layouts", "read_dataset", "register_layout"]
 
-__all__ = ["READERS", "Problem", "read_dataset"]
+_ELSEWHERE: dict[str, str] = {}  # layout -> module; of layouts outside this folder
+
+
+def register_layout(name: str, module: str) -> None:
+    """Add a layout whose reader is not in this folder; the module is imported when it is read."""
+    _ELSEWHERE[name] = module
+
+
+def public_layouts() -> list[str]:
+    """The layouts in this folder: those that dataset authors publish."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def check_layout(dataset: DatasetConfig) -> None:
+    """Refuse a layout that nothing reads.
+
+    Raises:
+        ConfigError: with the nearest one.
+    """
+    known = [*public_layouts(), *sorted(_ELSEWHERE)]
+    if dataset.layout not in known:
+        raise ConfigError(
+            f"no layout {dataset.layout!r}; {nearest(dataset.layout, known)}",
+            where=f"dataset {dataset.name}",
+            key="layout",
+            mend=f"use one of {', '.join(known)}",
+        )
+
+
+def _reader(dataset: DatasetConfig) -> Reader:
+    check_layout(dataset)
+    name = _ELSEWHERE.get(dataset.layout, f"{__name__}.{dataset.layout}")
+    return cast(Reader, importlib.import_module(name))
 
 
 def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -> Iterator[Sample]:
@@ -35,7 +61,7 @@ def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -
         DataError: a folder or file is missing, damaged, or not in the layout; names the file,
             the line or key, and the mend.
     """
-    reader = READERS[config.layout]
+    reader = _reader(config)
     for name in config.options:
         if name not in reader.OPTIONS:
             raise DataError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.base import (
+from safe.hearing.data.annotations.base import (
     AUDIO_SUFFIXES,
     ReadJob,
     check_difficulty,
@@ -20,7 +20,7 @@ from safe.hearing.data.layouts.base import (
     majority,
     repeated_id,
 )
-from safe.hearing.data.layouts.tables import read_table
+from safe.hearing.data.annotations.tables import read_table
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.base import (
+from safe.hearing.data.annotations.base import (
     IMAGE_SUFFIXES,
     ReadJob,
     check_difficulty,
@@ -18,7 +18,7 @@ from safe.hearing.data.layouts.base import (
     need,
     repeated_id,
 )
-from safe.hearing.data.layouts.json_stream import stream_object
+from safe.hearing.data.annotations.json_stream import stream_object
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
 OPTIONS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.base import (
+from safe.hearing.data.annotations.base import (
     VIDEO_SUFFIXES,
     ReadJob,
     check_difficulty,
@@ -24,7 +24,7 @@ from safe.hearing.data.layouts.base import (
     need,
     repeated_id,
 )
-from safe.hearing.data.layouts.json_stream import stream_array
+from safe.hearing.data.annotations.json_stream import stream_array
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample, Task
 
 OPTIONS = {

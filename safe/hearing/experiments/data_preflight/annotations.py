@@ -19,7 +19,7 @@ from safe.gates.schema import Decision, Measurement, Metric
 from safe.hearing.config import BaseConfig, CurriculumConfig, DatasetConfig, RunConfig, StageConfig
 from safe.hearing.context import Context
 from safe.hearing.data.audit.base import connect
-from safe.hearing.data.layouts import READERS, Problem, read_dataset
+from safe.hearing.data.layouts import Problem, public_layouts, read_dataset
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.experiments.data_preflight import METRICS
 from safe.hearing.experiments.data_preflight.measure import audit_metrics, unavailable
@@ -154,7 +154,7 @@ def audit_annotations(
     """Read annotation files and hold what can be measured against the criteria of 01.
 
     Args:
-        layout: a name of `safe.hearing.data.layouts.READERS`.
+        layout: one of `public_layouts()`.
         paths: annotation files, or folders that hold them; their names tell the split.
         criteria: folder of criteria files.
         split_unit: `question` where the publisher split by question, with the `reason` why that
@@ -163,8 +163,8 @@ def audit_annotations(
     Raises:
         DataError: a file that cannot be read as the layout says.
     """
-    if layout not in READERS or layout == "digits":
-        known = ", ".join(name for name in READERS if name != "digits")
+    if layout not in public_layouts():
+        known = ", ".join(public_layouts())
         raise DataError(f"no annotation layout {layout!r}", mend=f"use one of {known}")
     files = _annotations(layout, paths)
     dataset = _dataset(layout, files, split_unit, reason)

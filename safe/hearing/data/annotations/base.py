@@ -127,7 +127,7 @@ class ReadJob:
     def events_of(self, key: str) -> tuple[Event, ...]:
         """Events that the file of `options.events` gives for the media `key`."""
         if self._events is None:
-            from safe.hearing.data.layouts.ave import read_events
+            from safe.hearing.data.annotations.ave import read_events
 
             name = self.option("events", "")
             inside = self.config.root / name

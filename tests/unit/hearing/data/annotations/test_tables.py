@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.tables import read_table
+from safe.hearing.data.annotations.tables import read_table
 
 text = st.text(st.characters(exclude_characters="\r\x00", exclude_categories=("Cs",)), max_size=12)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.tables import read_table
+from safe.hearing.data.annotations.tables import read_table
 from safe.hearing.data.sample import Event
 
 Modality = Literal["audio", "visual", "both"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe.errors import DataError
-from safe.hearing.data.layouts.json_stream import stream_array, stream_object
+from safe.hearing.data.annotations.json_stream import stream_array, stream_object
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
