@@ -19,6 +19,7 @@ from safe.scoring.command import app as score
 
 if TYPE_CHECKING:
     from safe.hearing.config import RunConfig
+    from safe.pipeline.config import RunSettings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(score, name="score")
@@ -88,7 +89,7 @@ def prepare_base(config: Config) -> None:
     from safe.hearing.prepare.base import prepare_base as prepare
     from safe.pipeline.runner import check_upstream
 
-    run = _with_data(config)
+    run = _open_hearing(config)
     check_upstream(run.folder, ["01_data_preflight"])
     prepare(run)
 
@@ -118,7 +119,7 @@ def measure(experiment: str, config: Config) -> None:
     """Run one experiment and write its measurement.json."""
     from safe.pipeline.runner import run_experiment
 
-    run_experiment(_with_data(config), experiment)
+    run_experiment(_open(config), experiment)
 
 
 @app.command()
@@ -127,7 +128,7 @@ def part(experiment: str, names: list[str], config: Config) -> None:
     from safe.gates.criteria import load_criteria
     from safe.pipeline.runner import check_upstream, run_parts
 
-    run = _with_data(config)
+    run = _open(config)
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
     check_upstream(run.folder, criteria.needs)
     run_parts(run, experiment, names)
@@ -139,7 +140,7 @@ def prepare_features(config: Config) -> None:
     from safe.hearing.prepare.features import prepare_features as prepare
     from safe.pipeline.runner import check_upstream
 
-    run = _with_data(config)
+    run = _open_hearing(config)
     check_upstream(run.folder, ["03_tiny_overfit"])
     prepare(run)
 
@@ -297,7 +298,7 @@ def power(
     as_json: AsJson = False,
 ) -> None:
     """Which criteria a run of this size can decide, before it is started."""
-    from safe.hearing.config import load_run_config
+    from safe.pipeline.definition import load_run_config
     from safe.pipeline.power import power_report
 
     report = power_report(load_run_config(config), run)
@@ -337,8 +338,18 @@ def main() -> None:
         sys.exit(2)
 
 
-def _with_data(config: Path) -> RunConfig:
-    """The settings of a run, whose world lies where it was read from."""
+def _open(config: Path) -> RunSettings:
+    """The settings of a run; what it prepared is as it was."""
+    from safe.gates.pipeline import load_pipeline
+    from safe.pipeline.definition import load_definition, load_run_config
+
+    run = load_run_config(config)
+    load_definition(load_pipeline(run.criteria).package).check_prepared(run)
+    return run
+
+
+def _open_hearing(config: Path) -> RunConfig:
+    """The same of a run of `hearing`."""
     from safe.hearing.config import load_run_config
     from safe.hearing.prepare.data import check_world
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterable
 from functools import cache
@@ -14,8 +15,9 @@ from safe.errors import SafeError
 
 PACKAGE = Path(__file__).resolve().parent
 # Values of the config, defaults included, are in the digests of the sections that a rule reads.
-# Were the models of these sections counted as code, a new section would rerun everything.
-NOT_COUNTED = "safe.hearing.config"
+# If modules of this name, which describe sections, counted as code, a new section would rerun
+# everything.
+NOT_COUNTED = "config"
 # Derived from the place of a node, or read by type checkers alone.
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
@@ -43,20 +45,34 @@ def digest_tree(root: Path, patterns: Iterable[str] = ("**/*",)) -> str:
     return digest_json([[str(p.relative_to(root)), digest_file(p)] for p in files])
 
 
+@cache
+def _package_folder(package: str) -> Path | None:
+    """The folder of a top-level package; it is not imported."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    places = None if spec is None else spec.submodule_search_locations
+    return Path(next(iter(places))) if places else None
+
+
 def _module_file(module: str) -> Path | None:
-    parts = module.split(".")[1:]
-    path = PACKAGE.joinpath(*parts)
+    package, *parts = module.split(".")
+    folder = PACKAGE if package == "safe" else _package_folder(package)
+    if folder is None:
+        return None
+    path = folder.joinpath(*parts)
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
     return path / "__init__.py" if (path / "__init__.py").is_file() else None
 
 
 def _counts(module: str) -> bool:
-    return module != NOT_COUNTED and not module.startswith(f"{NOT_COUNTED}.")
+    return NOT_COUNTED not in module.split(".")
 
 
 def parse_module(module: str) -> ast.Module | None:
-    """The syntax tree of a `safe.*` module; None where there is no such module.
+    """The syntax tree of a module; None where there is no such module.
 
     Raises:
         SafeError: its file is not valid Python.
@@ -77,15 +93,16 @@ def parse_module(module: str) -> ast.Module | None:
 
 @cache
 def _scan(module: str) -> tuple[frozenset[str], str | None]:
-    """(the `safe.*` modules that `module` imports anywhere in its text, digest of its code)."""
+    """(the modules of SAFE and of its own package that `module` imports, digest of its code)."""
     tree = parse_module(module)
     if tree is None:
         return frozenset(), None
     found: set[str] = set()
+    ours = {"safe", module.split(".")[0]}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("safe.")}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "safe":
+            found |= {a.name for a in node.names if a.name.split(".")[0] in ours}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ours:
             assert node.module is not None
             found.add(node.module)
             found |= {f"{node.module}.{a.name}" for a in node.names}
@@ -94,9 +111,9 @@ def _scan(module: str) -> tuple[frozenset[str], str | None]:
 
 
 def code_modules(module: str) -> list[str]:
-    """`module` and every `safe.*` module it reaches through imports, sorted.
+    """`module` and every module of SAFE and of its own package that it reaches, sorted.
 
-    `safe.hearing.config` and its modules are not followed.
+    Modules that describe settings are not followed.
     """
     seen: set[str] = set()
     todo = [module]
@@ -135,10 +152,10 @@ def _canonical(value: Any) -> str:
     return repr(value)
 
 
-def digest_code(module: str, within: tuple[str, ...] = ("safe",)) -> str:
-    """SHA-256 over the code of `module` and all `safe.*` modules it depends on.
+def digest_code(module: str, within: tuple[str, ...] = ("",)) -> str:
+    """SHA-256 over the code of `module` and of what it reaches in SAFE and its own package.
 
-    Docstrings, comments and formatting do not count, nor do the modules of `safe.hearing.config`.
+    Docstrings, comments and formatting do not count, nor do modules that describe settings.
 
     Args:
         within: count only modules whose names begin with one of these.

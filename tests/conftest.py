@@ -24,6 +24,7 @@ TOGETHER = {
     "test_rl_gate": "policy",
     "test_dag": "smoke",
     "test_sabotage_dag": "smoke",
+    "test_pipelines": "smoke",
 }
 LONGEST_FIRST = ("dag", "sabotage", "experiments")  # rooms whose tests train
 

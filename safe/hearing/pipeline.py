@@ -16,6 +16,12 @@ def _planned_sizes(config: RunConfig) -> dict[tuple[str, str], Planned]:
     return planned_sizes(config)
 
 
+def _check_prepared(config: RunConfig) -> None:
+    from safe.hearing.prepare.data import check_world  # pandas and DuckDB, for commands alone
+
+    check_world(config)
+
+
 def _check(config: RunConfig) -> None:
     for dataset in config.datasets:
         check_layout(dataset)
@@ -24,6 +30,7 @@ def _check(config: RunConfig) -> None:
 PIPELINE = Pipeline(
     config=RunConfig,
     check=_check,
+    check_prepared=_check_prepared,
     context=Context,
     artifacts={
         "data": artifacts.DATA,

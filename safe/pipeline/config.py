@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,9 +18,16 @@ HINT = "correct the keys named above; config/README.md describes each one"
 
 
 class Settings(BaseModel):
-    """A section of a config: no unknown key, no later change."""
+    """A section of a config: no unknown key, no later change.
 
+    The settings of an experiment name their section: `section: ClassVar[str] = "sweep"`.
+    """
+
+    section: ClassVar[str] = ""
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+S = TypeVar("S", bound=Settings)
 
 
 class RunSettings(Settings):
@@ -51,6 +58,11 @@ class RunSettings(Settings):
     def folder(self) -> Path:
         """results/RUN."""
         return self.results / self.run
+
+    def settings_of(self, model: type[S]) -> S:
+        """The section that an experiment declares as its `settings`."""
+        found: S = getattr(self, model.section)
+        return found
 
 
 C = TypeVar("C", bound=RunSettings)

@@ -6,14 +6,17 @@ import difflib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import create_model
 
 from safe.errors import ConfigError
 from safe.gates.catalogue import experiments_folder
 from safe.gates.pipeline import load_pipeline
 from safe.gates.planning import Planned
-from safe.pipeline.config import RunSettings, parse_config, read_config
+from safe.pipeline.config import RunSettings, Settings, parse_config, read_config
 from safe.pipeline.context import Context
 from safe.pipeline.experiment import Experiment
 
@@ -34,6 +37,7 @@ class Pipeline:
         shared: sections that experiments need not declare: they reach them through an artifact, or
             change no result.
         check: refuses a config whose sections are valid and do not fit together.
+        check_prepared: refuses to measure on artifacts that are not as they were made.
         planned_sizes: config -> (experiment, metric) -> planned number of items, for `safe power`.
     """
 
@@ -42,6 +46,7 @@ class Pipeline:
     artifacts: Mapping[str, str | Callable[[Any], Path]] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
     check: Callable[[Any], None] = lambda config: None
+    check_prepared: Callable[[Any], None] = lambda config: None
     planned_sizes: Callable[[Any], dict[tuple[str, str], Planned]] = _no_sizes
 
     def artifact(self, config: RunSettings, role: str) -> Path:
@@ -80,6 +85,30 @@ def load_definition(package: str) -> Pipeline:
     return found
 
 
+@cache
+def config_model(package: str) -> type[RunSettings]:
+    """The pipeline's run config, with the section of every experiment that declares one.
+
+    Raises:
+        ConfigError: two experiments declare the same section.
+    """
+    base = load_definition(package).config
+    sections: dict[str, type[Settings]] = {}
+    for name in built_experiments(package):
+        settings = load_experiment(package, f"00_{name}").settings
+        if settings is None:
+            continue
+        if settings.section in sections or settings.section in base.model_fields:
+            raise ConfigError(
+                f"the section {settings.section!r} of experiment {name!r} is taken",
+                key=settings.section or "section",
+                mend='give the settings a name of their own: section: ClassVar[str] = "..."',
+            )
+        sections[settings.section] = settings
+    fields: dict[str, Any] = {s: (model, model()) for s, model in sections.items()}
+    return create_model(base.__name__, __base__=base, **fields) if fields else base
+
+
 def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
     """Validate a run config with the model of its pipeline.
 
@@ -92,7 +121,7 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
     criteria = Path(str(values.get("criteria", f"config/{name}/criteria")))
     pipeline = load_pipeline(criteria)
     definition = load_definition(pipeline.package)
-    config = parse_config(definition.config, values, where)
+    config = parse_config(config_model(pipeline.package), values, where)
     definition.check(config)
     pipeline.check_scale(config.scale, where)
     return config

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from safe.pipeline.config import Settings
+
 MetricTable = Mapping[str, Mapping[str, Any]]  # of `METRICS`: name -> unit, low, high
 
 
@@ -32,6 +34,7 @@ class Experiment:
 
     Attributes:
         reads: sections of the config that `measure` reads; an edit there measures again.
+        settings: model of its own section, which becomes part of the run config.
         part_reads: sections that its parts read.
         inputs: artifacts by role (`Pipeline.artifacts`) that both need.
         parts: config -> groups of parts; None: it has no parts.
@@ -40,6 +43,7 @@ class Experiment:
     """
 
     reads: tuple[str, ...]
+    settings: type[Settings] | None = None
     part_reads: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     parts: Callable[[Any], Sequence[Group]] | None = None

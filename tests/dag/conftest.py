@@ -19,10 +19,10 @@ import yaml
 
 from safe.gates.schema import Decision
 from safe.hearing.miniature.base.evaluate import faults
-from tests.paths import ROOT
+from tests.paths import ROOT, SHARED
 
 BIN = Path(sys.executable).parent  # the rules call `safe` from there
-BUILT = sorted(p.stem for p in (ROOT / "workflow" / "rules").glob("[0-9][0-9]_*.smk"))
+BUILT = sorted(p.stem for p in (ROOT / "config" / "hearing" / "criteria").glob("*.yaml"))
 OPTIONAL = "12_rl_gate"
 # Required in the smoke run: what holds at any size, on any machine.
 MECHANICS = {
@@ -205,13 +205,13 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> Dag:
 
 def with_recordings(dag: Dag) -> Dag:
     """Let the digits' config read the recordings; skip where they are absent."""
-    recordings = ROOT.parent / "shared" / "data" / "fsdd"
+    recordings = SHARED / "data" / "fsdd"
     if not recordings.is_dir():
         pytest.skip("the recordings of spoken digits (shared/data/fsdd) are not here")
     config = dag.folder / "config" / "av_digits.yaml"
     text = config.read_text()
-    assert "root: ../shared/data/fsdd" in text
-    config.write_text(text.replace("../shared/data/fsdd", str(recordings)))
+    assert "root: data/fsdd" in text
+    config.write_text(text.replace("root: data/fsdd", f"root: {recordings}"))
     return dag
 
 

@@ -1,0 +1,20 @@
+"""Each part has half of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from safe.pipeline.context import Context
+from tests.toy.experiments.made_up.config import MadeUpSettings
+
+
+def prepare(context: Context, wanted: Sequence[str]) -> int:
+    """Items of a part."""
+    return context.config.settings_of(MadeUpSettings).items // 2
+
+
+def run(context: Context, part: str, items: int) -> dict[str, Any]:
+    """What result.json holds."""
+    share = context.config.settings_of(MadeUpSettings).share
+    return {"part": part, "items": items, "right": round(items * share)}

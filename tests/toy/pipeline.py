@@ -1,0 +1,8 @@
+"""What the framework needs to know of the toy pipeline."""
+
+from __future__ import annotations
+
+from safe.pipeline.definition import Pipeline
+from tests.toy.config import ToyConfig
+
+PIPELINE = Pipeline(config=ToyConfig)
