@@ -14,7 +14,7 @@ from safe.errors import ConfigError
 from safe.gates.pipeline import load_pipeline
 from safe.reading import explain_validation, read_yaml
 
-HINT = "correct the keys named above; config/README.md describes each one"
+HINT = "correct the keys named above; docs/settings.md describes each one"
 
 
 class Settings(BaseModel):
@@ -24,7 +24,9 @@ class Settings(BaseModel):
     """
 
     section: ClassVar[str] = ""
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True
+    )
 
 
 S = TypeVar("S", bound=Settings)
@@ -34,18 +36,46 @@ class RunSettings(Settings):
     """The keys that the run config of every pipeline has; a pipeline adds its own sections."""
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # config/<pipeline>/pipeline.yaml
+    """Name of the folder below `results`: letters, digits, `.`, `_`, `-`; no spaces."""
+
+    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Name of the pipeline: the folder below `config/` that holds `pipeline.yaml` and `criteria/`.
+    """
+
     scale: str
+    """One of the scales of `pipeline.yaml`; criteria may have a threshold of their own for it."""
+
     seed: int = Field(ge=0)
+    """Seed of everything that the run draws."""
+
     results: Path = Path("results")
+    """Folder of the results."""
+
     cache: Path = Path("cache")
-    criteria: Path  # by default config/<pipeline>/criteria
+    """Folder of what is computed once for all runs, such as frozen features."""
+
+    criteria: Path
+    """Folder of the criteria files; by default `config/<pipeline>/criteria`."""
+
     waivers: Path = Path("config/waivers.yaml")
+    """File of accepted exceptions."""
+
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`."""
+
     threads: int = Field(default=2, gt=0)
-    part_threads: int | None = Field(default=None, gt=0)  # None: as `threads`
-    pack_parts: bool = False  # several short trainings share a process
-    allow_underpowered: bool = False  # start at full scale though a criterion cannot be decided
+    """Threads of a job."""
+
+    part_threads: int | None = Field(default=None, gt=0)
+    """Threads of a training that runs beside others; none: `threads`."""
+
+    pack_parts: bool = False
+    """Several short trainings share a process, as starting one takes as long."""
+
+    allow_underpowered: bool = False
+    """Start at full scale although a required criterion cannot be decided with so few items (`safe
+    power` lists them).
+    """
 
     @model_validator(mode="before")
     @classmethod

@@ -120,20 +120,3 @@ def test_yaml_builds_no_objects(tmp_path: Path) -> None:
     evil.write_text("run: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ConfigError, match="not YAML"):
         load_run_config(evil)
-
-
-def _keys(model: Any, prefix: str = "") -> list[str]:
-    names = []
-    for name, field in model.model_fields.items():
-        names.append(name)
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        for kind in kinds:
-            if hasattr(kind, "model_fields"):
-                names += _keys(kind)
-    return names
-
-
-def test_every_key_is_described_in_the_readme() -> None:
-    text = (ROOT / "config" / "README.md").read_text()
-    missing = [key for key in _keys(RunConfig) if f"`{key}`" not in text]
-    assert missing == []

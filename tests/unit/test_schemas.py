@@ -1,15 +1,34 @@
-"""The committed schemas are the ones that the models generate."""
+"""The committed schemas and the settings reference are the ones that the models generate."""
+
+from typing import Any
 
 import pytest
 
-from safe.schemas import schema_texts
+from safe.hearing.config import RunConfig
+from safe.schemas import REFERENCE, generated, meaning
 from tests.paths import ROOT
 
-FOLDER = ROOT / "workflow" / "schemas"
 
-
-@pytest.mark.parametrize("name", sorted(schema_texts()))
-def test_schema_is_current(name: str) -> None:
-    assert (FOLDER / name).read_text(encoding="utf-8") == schema_texts()[name], (
-        "run: python -m safe.schemas workflow/schemas"
+@pytest.mark.parametrize("path", sorted(generated()), ids=str)
+def test_generated_file_is_current(path) -> None:
+    assert (ROOT / path).read_text(encoding="utf-8") == generated()[path], (
+        "run: python -m safe.schemas"
     )
+
+
+def _fields(model: Any) -> list[tuple[str, Any]]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append((f"{model.__name__}.{name}", field))
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if hasattr(kind, "model_fields"):
+                found += _fields(kind)
+    return found
+
+
+def test_every_setting_is_described_and_in_the_reference() -> None:
+    fields = _fields(RunConfig)
+    assert len(fields) > 150
+    assert [name for name, field in fields if not field.description] == []
+    text = (ROOT / REFERENCE).read_text()
+    assert [n for n, f in fields if meaning(f) not in text] == []

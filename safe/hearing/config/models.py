@@ -17,11 +17,22 @@ class BaseConfig(Strict):
     """
 
     miniature: Literal["world", "digits"] | None = None
+    """`world` or `digits`: a miniature released with SAFE, verified against its card."""
+
     vlm: str | None = None
+    """Or the folder or hub id of a BLIP-2."""
+
     vlm_revision: str | None = None
+    """Its revision (commit id), for a run that can be repeated."""
+
     ear: str | None = None
+    """The folder or hub id of a CLAP."""
+
     ear_revision: str | None = None
+    """Its revision."""
+
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the frozen weights."""
 
     @model_validator(mode="before")
     @classmethod
@@ -42,15 +53,29 @@ class BaseConfig(Strict):
 
 class LoraConfig(Strict):
     rank: Positive = 8
+    """Rank of the update."""
+
     alpha: Positive = 16
+    """Scale of the update; it is multiplied by alpha / rank."""
+
     dropout: Fraction = 0.0
+    """Dropout of its input."""
+
     targets: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+    """Attention projections of the language model that it adapts."""
 
 
 class AdapterConfig(Strict):
     """The trainable part."""
 
     projector: Literal["mlp", "resampler"] = "mlp"
+    """`mlp`, from CLAP's embedding, or `resampler`, over its sequence features."""
+
     audio_tokens: int = Field(default=4, ge=1, le=64)
-    hidden: Positive = 640  # width between the projector's two linear layers
+    """Tokens that a sound becomes."""
+
+    hidden: Positive = 640
+    """Width between the projector's two linear layers."""
+
     lora: LoraConfig = LoraConfig()
+    """The low-rank update of the language model."""

@@ -31,23 +31,58 @@ class RunConfig(RunSettings):
     """A whole run: `results/RUN` comes from this and the code alone."""
 
     world: WorldConfig | None = None
+    """The miniature world; none for real data."""
+
     datasets: list[DatasetConfig] = Field(min_length=1)
+    """The datasets; your own is one more entry."""
+
     base: BaseConfig
+    """The frozen models."""
+
     adapter: AdapterConfig = AdapterConfig()
+    """The trainable part."""
+
     preflight: PreflightConfig = PreflightConfig()
+    """Experiment 01."""
+
     parity: ParityConfig = ParityConfig()
+    """Experiment 02."""
+
     tiny_overfit: TinyOverfitConfig = TinyOverfitConfig()
+    """Experiment 03."""
+
     stage_a: StageAConfig = StageAConfig()
+    """How the adapter is trained."""
+
     pilot: PilotConfig = PilotConfig()
+    """Experiment 04."""
+
     gating: GatingConfig = GatingConfig()
+    """Experiment 05."""
+
     profile: ProfileConfig = ProfileConfig()
+    """Experiment 06."""
+
     evaluation: EvaluationConfig = EvaluationConfig()
+    """Experiment 07."""
+
     tracking: TrackingConfig = TrackingConfig()
+    """Where curves of the trainings are recorded."""
+
     curriculum: CurriculumConfig
+    """Stages of the curriculum, and experiment 08."""
+
     retention: RetentionConfig = RetentionConfig()
+    """Experiment 09."""
+
     sweep: SweepConfig = SweepConfig()
+    """Experiment 10."""
+
     seeds: SeedsConfig = SeedsConfig()
+    """Experiment 11."""
+
     policy: PolicyConfig = PolicyConfig()
+    """Experiment 12."""
 
     @model_validator(mode="before")
     @classmethod

@@ -68,7 +68,7 @@ def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -
                 f"unknown option {name!r}; {nearest(name, reader.OPTIONS)}",
                 where=f"dataset {config.name}",
                 key=f"options.{name}",
-                mend=f"see the options of layout {config.layout} in config/README.md",
+                mend=f"see the options of layout {config.layout} in docs/data.md",
             )
     if not config.root.is_dir():
         raise DataError(
