@@ -39,9 +39,9 @@ def train(steps: int) -> None:
 
     from safe.hearing.config import StageAConfig
     from safe.hearing.models.safe_model import SafeModel
+    from safe.hearing.training.batching import Feeder
     from safe.hearing.training.collate import TextEncoder
     from safe.hearing.training.features import Features
-    from safe.hearing.training.feeding import Feeder
     from safe.hearing.training.stage_a import StageA, StageARows
     from safe.hearing.training.teacher import Teacher
     from safe.hearing.training.trainer import Trainer, TrainSettings

@@ -49,11 +49,11 @@ from safe.hearing.models.ear import Ear
 from safe.hearing.models.full_size import PLAN_ADAPTER, blip2_opt_2_7b_config, clap_htsat_config
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features, picture
-from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.frozen_models import OpenedBase
 from safe.hearing.training.losses import StageAObjective
-from safe.hearing.training.opened import OpenedBase
 from safe.hearing.training.schedule import warmup_cosine
 from safe.hearing.training.stage_a import StageA, StageARows
 from safe.hearing.training.teacher import Teacher

@@ -29,7 +29,7 @@ TWO_THREADS = """
 import sys
 if any(a in ("measure", "part") or "run_part(" in a for a in sys.orig_argv):
     import torch
-    from safe.hearing.training import opened
+    from safe.hearing.training import frozen_models
     def use_threads(config):
         torch.set_num_threads(2)
         return 2

@@ -87,7 +87,7 @@ def parse_module(module: str) -> ast.Module | None:
             f"not valid Python: {error.msg}",
             where=file,
             line=error.lineno,
-            mend="correct the syntax at that line",
+            hint="correct the syntax at that line",
         ) from None
 
 

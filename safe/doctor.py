@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from safe.digest import PACKAGE
 from safe.errors import SafeError
-from safe.gates.catalogue import check_criteria
+from safe.gates.criteria_check import check_criteria
 from safe.gates.waivers import check_waivers, load_waivers
 from safe.hearing.config import RunConfig, load_run_config
 from safe.hearing.training.trackers import PACKAGES, missing_packages
@@ -41,7 +41,7 @@ class Check:
     name: str
     state: State
     found: str
-    mend: str = ""
+    hint: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """For `--json`."""
@@ -50,7 +50,7 @@ class Check:
     def line(self) -> str:
         """For a person."""
         text = f"{self.state:<4}  {self.name:<20} {self.found}"
-        return f"{text}\n      mend: {self.mend}" if self.mend else text
+        return f"{text}\n      hint: {self.hint}" if self.hint else text
 
 
 def examine(config_path: Path, *, devices: bool = True) -> list[Check]:
@@ -60,7 +60,7 @@ def examine(config_path: Path, *, devices: bool = True) -> list[Check]:
     try:
         config = load_run_config(config_path)
     except SafeError as error:
-        return [*checks, Check("config", "fail", error.what.strip(), error.mend or "correct it")]
+        return [*checks, Check("config", "fail", error.what.strip(), error.hint or "correct it")]
     checks.append(Check("config", "ok", f"{config_path}, run {config.run!r}, {config.scale}"))
     steps: list[Callable[[RunConfig], Iterator[Check]]] = [
         _criteria,
@@ -106,11 +106,11 @@ def _packages(lock: Path) -> Iterator[Check]:
         if installed.partition("+")[0] != version.partition("+")[0]:
             other.append(f"{name} {installed} (locked {version})")
     if missing:
-        mend = "make run, or pip install -r requirements.lock"
-        yield Check("packages", "fail", f"missing: {', '.join(missing)}", mend)
+        hint = "make run, or pip install -r requirements.lock"
+        yield Check("packages", "fail", f"missing: {', '.join(missing)}", hint)
     if other:
-        mend = "pip install -r requirements.lock, if results shall match"
-        yield Check("packages", "warn", f"other versions: {', '.join(other)}", mend)
+        hint = "pip install -r requirements.lock, if results shall match"
+        yield Check("packages", "warn", f"other versions: {', '.join(other)}", hint)
     if not missing and not other:
         yield Check("packages", "ok", f"all {len(wanted)} as locked")
 
@@ -122,20 +122,20 @@ def _git() -> Check:
 
 
 def _java() -> Check:
-    mend = (
+    hint = (
         "install a Java runtime (Debian: default-jre-headless); without, METEOR and SPICE are "
         "unavailable and a regular expression makes the tokens of captions"
     )
     program = shutil.which("java")
     if program is None:
-        return Check("java", "warn", "not found", mend)
+        return Check("java", "warn", "not found", hint)
     try:
         done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Check("java", "warn", f"does not start: {error}", mend)
+        return Check("java", "warn", f"does not start: {error}", hint)
     said = (done.stderr or done.stdout).strip().splitlines()
     if done.returncode != 0:
-        return Check("java", "warn", f"does not start: {said[:1]}", mend)
+        return Check("java", "warn", f"does not start: {said[:1]}", hint)
     return Check("java", "ok", said[0] if said else program)
 
 
@@ -147,8 +147,8 @@ def _spice() -> Check:
     except ImportError as error:
         return Check("spice", "warn", str(error), "pip install -r requirements.lock")
     if missing:
-        mend = f"only if captions shall have SPICE and SPIDEr: {FETCH_SPICE}"
-        return Check("spice", "warn", f"missing: {', '.join(missing)}", mend)
+        hint = f"only if captions shall have SPICE and SPIDEr: {FETCH_SPICE}"
+        return Check("spice", "warn", f"missing: {', '.join(missing)}", hint)
     return Check("spice", "ok", "its parser is there")
 
 
@@ -158,7 +158,7 @@ def _criteria(config: RunConfig) -> Iterator[Check]:
         waivers = load_waivers(config.waivers)
         check_waivers(waivers, files, config.waivers)
     except SafeError as error:
-        yield Check("criteria", "fail", str(error).splitlines()[0], error.mend or "correct it")
+        yield Check("criteria", "fail", str(error).splitlines()[0], error.hint or "correct it")
         return
     count = sum(len(f.criteria) for f in files)
     yield Check("criteria", "ok", f"{count} in {len(files)} experiments, {len(waivers)} waived")
@@ -175,14 +175,14 @@ def _space(config: RunConfig) -> Iterator[Check]:
     for name, folder in (("results", config.results), ("cache", config.cache)):
         place = _existing(folder)
         free, needed = shutil.disk_usage(place).free / 1e9, DISK_GB[config.scale]
-        mend = f"choose another folder for `{name}` in the config"
+        hint = f"choose another folder for `{name}` in the config"
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             yield Check(
-                name, "fail", f"{place} cannot be written to", f"change its owner, or {mend}"
+                name, "fail", f"{place} cannot be written to", f"change its owner, or {hint}"
             )
         elif free < needed:
             found = f"{free:.1f} GB free at {folder}, {needed} GB wanted"
-            yield Check(name, "fail", found, f"free some space, or {mend}")
+            yield Check(name, "fail", found, f"free some space, or {hint}")
         else:
             yield Check(name, "ok", f"{free:.1f} GB free at {folder}")
 
@@ -191,8 +191,8 @@ def _memory(config: RunConfig) -> Iterator[Check]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     wanted = MEMORY_GB[config.scale]
     if total < wanted:
-        mend = f"use a machine with {wanted} GB, or smaller batches"
-        yield Check("memory", "warn", f"{total:.1f} GB, {wanted} GB wanted", mend)
+        hint = f"use a machine with {wanted} GB, or smaller batches"
+        yield Check("memory", "warn", f"{total:.1f} GB, {wanted} GB wanted", hint)
     else:
         yield Check("memory", "ok", f"{total:.1f} GB")
 
@@ -206,8 +206,8 @@ def _datasets(config: RunConfig) -> Iterator[Check]:
         elif root.is_dir() and any(root.iterdir()):
             yield Check(name, "ok", str(root))
         else:
-            mend = f"put the {dataset.layout} files there, or correct its `root` in the config"
-            yield Check(name, "fail", f"no files at {root}", mend)
+            hint = f"put the {dataset.layout} files there, or correct its `root` in the config"
+            yield Check(name, "fail", f"no files at {root}", hint)
 
 
 def _base(config: RunConfig) -> Iterator[Check]:
@@ -226,11 +226,11 @@ def _hub(models: list[str]) -> Check:
     import urllib.request
 
     address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    mend = f"connect to {address}, or give folders for {' and '.join(models)}"
+    hint = f"connect to {address}, or give folders for {' and '.join(models)}"
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        return Check("hub", "warn", "HF_HUB_OFFLINE is set: only cached models open", mend)
+        return Check("hub", "warn", "HF_HUB_OFFLINE is set: only cached models open", hint)
     if not address.startswith(("https://", "http://")):
-        return Check("hub", "fail", f"HF_ENDPOINT is no web address: {address}", mend)
+        return Check("hub", "fail", f"HF_ENDPOINT is no web address: {address}", hint)
     try:
         request = urllib.request.Request(address, method="HEAD")  # noqa: S310  # checked above
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
@@ -238,15 +238,15 @@ def _hub(models: list[str]) -> Check:
     except urllib.error.HTTPError as error:
         return Check("hub", "ok", f"{address} answers ({error.code})")
     except (OSError, ValueError) as error:
-        return Check("hub", "fail", f"{address} does not answer: {error}", mend)
+        return Check("hub", "fail", f"{address} does not answer: {error}", hint)
 
 
 def _tracking(config: RunConfig) -> Check:
     wanted = config.tracking.trackers
     missing = missing_packages(wanted)
     if missing:
-        mend = "pip install safe[tracking], or take it out of `tracking.trackers`"
-        return Check("tracking", "fail", f"not installed: {', '.join(missing)}", mend)
+        hint = "pip install safe[tracking], or take it out of `tracking.trackers`"
+        return Check("tracking", "fail", f"not installed: {', '.join(missing)}", hint)
     if not wanted:
         found = [name for name in PACKAGES if not missing_packages([name])]
         return Check("tracking", "ok", f"none wanted; installed: {', '.join(found) or 'none'}")
@@ -257,14 +257,14 @@ def _tracking(config: RunConfig) -> Check:
 def _devices(config: RunConfig) -> Check:
     """Asks torch in another process: its import takes seconds and may end the process."""
     wants = config.device.startswith("cuda")
-    mend = "pip install -r requirements.lock"
+    hint = "pip install -r requirements.lock"
     try:
         done = subprocess.run(
             [sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120
         )
         answer: Any = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
-        return Check("devices", "fail", f"torch does not start: {error!r}", mend)
+        return Check("devices", "fail", f"torch does not start: {error!r}", hint)
     version, gpus = answer
     if gpus:
         names = ", ".join(f"{name} ({memory / 1e9:.0f} GB)" for name, memory in gpus)

@@ -1,4 +1,4 @@
-"""The errors that a user can mend. Each says where, what is wrong, and what to do."""
+"""Errors that a user can fix. Each says where, what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class SafeError(Exception):
     Args:
         what: the fault in one sentence.
         where: the file the fault lies in, with a line or key if there is one.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
     """
 
     def __init__(
@@ -21,16 +21,16 @@ class SafeError(Exception):
         where: str | Path | None = None,
         line: int | None = None,
         key: str | None = None,
-        mend: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        self.what, self.where, self.line, self.key, self.mend = what, where, line, key, mend
+        self.what, self.where, self.line, self.key, self.hint = what, where, line, key, hint
         place = "" if where is None else str(where)
         if line is not None:
             place += f":{line}"
         if key is not None:
             place += f" [{key}]" if place else f"[{key}]"
         text = f"{place}: {what}" if place else what
-        super().__init__(text if mend is None else f"{text}\n  mend: {mend}")
+        super().__init__(text if hint is None else f"{text}\n  hint: {hint}")
 
 
 class ConfigError(SafeError):

@@ -41,7 +41,7 @@ def translate_os_error(path: Path) -> Iterator[None]:
             number = errno.ENOSPC
         if number in MENDS:
             raise SafeError(
-                f"cannot be written: {os.strerror(number)}", where=path, mend=MENDS[number]
+                f"cannot be written: {os.strerror(number)}", where=path, hint=MENDS[number]
             ) from error
         raise
 
@@ -92,6 +92,6 @@ def resolve_below(root: Path, relative: str) -> Path:
         raise SafeError(
             f"the path {relative!r} leaves its folder",
             where=root,
-            mend="names and ids in a dataset may not point outside it",
+            hint="names and ids in a dataset may not point outside it",
         )
     return path

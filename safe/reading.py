@@ -72,14 +72,14 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8-sig")
         return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  # a SafeLoader
     except FileNotFoundError:
-        raise ConfigError("no such file", where=path, mend="check the path") from None
+        raise ConfigError("no such file", where=path, hint="check the path") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=path, mend="save as UTF-8") from None
+        raise ConfigError(f"cannot be read: {error}", where=path, hint="save as UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(
             f"not YAML: {getattr(error, 'problem', error)}",
             where=path,
             line=None if mark is None else mark.line + 1,
-            mend="correct the syntax at that line",
+            hint="correct the syntax at that line",
         ) from None

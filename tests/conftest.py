@@ -91,10 +91,10 @@ def retained_run(curriculum_run: RunConfig) -> RunConfig:
     from safe.hearing.experiments.retention import jobs
     from safe.hearing.experiments.retention.plan import START, parts
     from safe.pipeline.runner import run_parts
-    from tests.tiny_curriculum import forced
+    from tests.tiny_curriculum import teacher_forced
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "forced", forced)
+        patch.setattr(jobs, "teacher_forced", teacher_forced)
         run_parts(curriculum_run, "09_retention", [START, *parts(curriculum_run)])
     return curriculum_run
 
@@ -105,12 +105,12 @@ def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     from safe.hearing.experiments.sweep import jobs
     from safe.hearing.experiments.sweep.plan import rounds
     from safe.pipeline.runner import run_parts
-    from tests.tiny_curriculum import forced
+    from tests.tiny_curriculum import teacher_forced
     from tests.tiny_sweep import make_sweep_run
 
     config = make_sweep_run(tmp_path_factory.mktemp("swept"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "forced", forced)
+        patch.setattr(jobs, "teacher_forced", teacher_forced)
         run_parts(config, "10_sweep", rounds(config.sweep)[0])
     return config
 
@@ -123,13 +123,13 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     from safe.hearing.experiments.seeds.plan import parts
     from safe.pipeline.runner import run_parts
     from tests.judging import measurement_of, run
-    from tests.tiny_curriculum import forced
+    from tests.tiny_curriculum import teacher_forced
 
     folder = swept_run.folder / "10_sweep"
     found = measurement_of(swept_run, "10_sweep", run(swept_run, "10_sweep", folder)[1])
     write_json(folder / "measurement.json", found.model_dump(mode="json"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "forced", forced)
+        patch.setattr(jobs, "teacher_forced", teacher_forced)
         run_parts(swept_run, "11_seeds", parts(swept_run))
     return swept_run
 

@@ -14,11 +14,11 @@ import torch
 from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.context import Context
 from safe.hearing.experiments.gating.measure import measure
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder, batches
-from safe.hearing.training.forced import Forced
-from safe.hearing.training.forced import forced as real_forced
+from safe.hearing.training.batching import Feeder, batches
+from safe.hearing.training.collate import Example
 from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.teacher_forcing import ForcedAnswer
+from safe.hearing.training.teacher_forcing import teacher_forced as real_forced
 from tests.tiny_gating import make_gating_run
 
 # After ten steps accuracy leaps (0.5, 0.25, 0.75): a stage is passed by having heard anything.
@@ -64,7 +64,9 @@ def make_curriculum_run(root: Path) -> RunConfig:
 
 
 @torch.no_grad()
-def forced(feeder: Feeder, rows: Sequence[Row], teacher: Teacher | None = None) -> list[Forced]:
+def teacher_forced(
+    feeder: Feeder, rows: Sequence[Example], teacher: Teacher | None = None
+) -> list[ForcedAnswer]:
     """As the real one; of VL rows with a teacher, what the base would say is right."""
     found = real_forced(feeder, rows, teacher)
     if teacher is None or any(row.sample.task != "vl" for row in rows):
@@ -76,4 +78,4 @@ def forced(feeder: Feeder, rows: Sequence[Row], teacher: Teacher | None = None) 
         said = feeder.model.answer_logits(**inputs)[mask].argmax(-1)
         same = (said == teacher.logits(batch).argmax(-1)).split([len(r.answer) for r in batch])
         alike += [bool(tokens.all()) for tokens in same]
-    return [Forced(a, True, f.drift) for a, f in zip(alike, found, strict=True)]
+    return [ForcedAnswer(a, True, f.drift) for a, f in zip(alike, found, strict=True)]

@@ -51,12 +51,12 @@ def load_criteria(path: Path) -> CriteriaFile:
     """Read and check one criteria file.
 
     Raises:
-        ConfigError: naming file, line, key and mend: not YAML, unknown or missing key, wrong type,
+        ConfigError: naming file, line, key and hint: not YAML, unknown or missing key, wrong type,
             an id twice, or a file name that is not its experiment's.
     """
     values: Any = read_yaml(path)
     if not isinstance(values, dict):
-        raise ConfigError("not a mapping at the top level", where=path, mend="see docs/criteria.md")
+        raise ConfigError("not a mapping at the top level", where=path, hint="see docs/criteria.md")
     try:
         criteria = CriteriaFile.model_validate(values)
     except ValidationError as error:
@@ -64,7 +64,7 @@ def load_criteria(path: Path) -> CriteriaFile:
             explain_validation(error, CriteriaFile, path),
             where=path,
             line=line_of(path, error.errors()[0]["loc"]),
-            mend="correct the keys named above; docs/criteria.md describes each one",
+            hint="correct the keys named above; docs/criteria.md describes each one",
         ) from None
     _check_names(path, criteria)
     return criteria
@@ -76,7 +76,7 @@ def _check_names(path: Path, criteria: CriteriaFile) -> None:
             f"the file is of experiment {criteria.experiment!r} but is named {path.name!r}",
             where=path,
             key="experiment",
-            mend=f"rename it to {criteria.experiment}.yaml, or correct the key",
+            hint=f"rename it to {criteria.experiment}.yaml, or correct the key",
         )
     number, seen = criteria.experiment[:2], set()
     for index, criterion in enumerate(criteria.criteria):
@@ -91,7 +91,7 @@ def _check_names(path: Path, criteria: CriteriaFile) -> None:
                 where=path,
                 line=line_of(path, ("criteria", index, "id")),
                 key="id",
-                mend=f"give every criterion its own id, {number}.short_name",
+                hint=f"give every criterion its own id, {number}.short_name",
             )
         seen.add(criterion.id)
 
@@ -126,7 +126,7 @@ def _check_needs(path: Path, criteria: CriteriaFile, names: list[str]) -> None:
                 where=path,
                 line=line_of(path, ("needs",)),
                 key="needs",
-                mend=f"name an earlier experiment: {', '.join(earlier) or 'there is none'}",
+                hint=f"name an earlier experiment: {', '.join(earlier) or 'there is none'}",
             )
 
 
@@ -141,6 +141,6 @@ def load_all(folder: Path) -> list[CriteriaFile]:
         raise error
     if not files:
         raise ConfigError(
-            "no criteria files", where=folder, mend="name a folder with NN_name.yaml files"
+            "no criteria files", where=folder, hint="name a folder with NN_name.yaml files"
         )
     return files

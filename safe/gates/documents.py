@@ -17,7 +17,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-def read_json(path: Path, *, mend: str) -> Any:
+def read_json(path: Path, *, hint: str) -> Any:
     """Parse strict JSON (no NaN).
 
     Raises:
@@ -26,25 +26,25 @@ def read_json(path: Path, *, mend: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError:
-        raise EvidenceError("no such file", where=path, mend=mend) from None
+        raise EvidenceError("no such file", where=path, hint=hint) from None
     except json.JSONDecodeError as error:
         raise EvidenceError(
-            f"broken JSON: {error.msg}", where=path, line=error.lineno, mend=mend
+            f"broken JSON: {error.msg}", where=path, line=error.lineno, hint=hint
         ) from None
     except (OSError, ValueError) as error:
-        raise EvidenceError(f"cannot be read: {error}", where=path, mend=mend) from None
+        raise EvidenceError(f"cannot be read: {error}", where=path, hint=hint) from None
 
 
-def _check_version(document: Any, path: Path, mend: str) -> None:
+def _check_version(document: Any, path: Path, hint: str) -> None:
     if not isinstance(document, dict):
-        raise EvidenceError("not a JSON object", where=path, mend=mend)
+        raise EvidenceError("not a JSON object", where=path, hint=hint)
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
         raise EvidenceError(
             f"schema version {version!r}, this SAFE reads {SCHEMA_VERSION}",
             where=path,
             key="schema_version",
-            mend=mend,
+            hint=hint,
         )
 
 
@@ -54,13 +54,13 @@ def read_measurement(path: Path) -> Measurement:
     Raises:
         EvidenceError: missing, broken or of another shape.
     """
-    mend = "measure again: delete the file and start the run"
-    document = read_json(path, mend=mend)
-    _check_version(document, path, mend)
+    hint = "measure again: delete the file and start the run"
+    document = read_json(path, hint=hint)
+    _check_version(document, path, hint)
     try:
         return Measurement.model_validate(document)
     except ValidationError as error:
-        raise EvidenceError(explain_validation(error, Measurement, path), mend=mend) from None
+        raise EvidenceError(explain_validation(error, Measurement, path), hint=hint) from None
 
 
 def read_decision(path: Path) -> Decision:
@@ -69,18 +69,18 @@ def read_decision(path: Path) -> Decision:
     Raises:
         EvidenceError: missing, broken, of another shape, or edited after judging.
     """
-    mend = f"judge again: safe judge {path.parent.parent} {path.parent.name}"
-    document = read_json(path, mend=mend)
-    _check_version(document, path, mend)
+    hint = f"judge again: safe judge {path.parent.parent} {path.parent.name}"
+    document = read_json(path, hint=hint)
+    _check_version(document, path, hint)
     try:
         decision = Decision.model_validate(document)
     except ValidationError as error:
-        raise EvidenceError(explain_validation(error, Decision, path), mend=mend) from None
+        raise EvidenceError(explain_validation(error, Decision, path), hint=hint) from None
     if decision.digests.get("decision") != decision_digest(decision):
         raise EvidenceError(
             "the content does not match its digest: it was edited after judging",
             where=path,
             key="digests.decision",
-            mend=mend,
+            hint=hint,
         )
     return decision

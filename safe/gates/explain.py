@@ -7,9 +7,9 @@ from typing import Any
 from safe.errors import SafeError
 from safe.gates.criteria import load_all
 from safe.gates.documents import read_decision, read_measurement
-from safe.gates.ledger import OPEN, StatusRow, rows_of
+from safe.gates.formatting import number
 from safe.gates.run import GateRun
-from safe.gates.wording import number
+from safe.gates.status import OPEN, StatusRow, rows_of
 
 MARKS = {"pass": "+", "waived": "w", "fail": "x", "inconclusive": "?"}
 

@@ -7,6 +7,7 @@ from datetime import date
 
 from safe.errors import ConfigError, EvidenceError
 from safe.gates.criteria import criteria_digest
+from safe.gates.formatting import number, statement
 from safe.gates.schema import (
     CriteriaFile,
     Criterion,
@@ -21,8 +22,7 @@ from safe.gates.schema import (
     decision_digest,
     evidence_digest,
 )
-from safe.gates.waivers import cause_of_death, relevant, waivers_digest
-from safe.gates.wording import number, statement
+from safe.gates.waivers import invalid_reason, relevant, waivers_digest
 
 MIN_LEVEL = 0.95  # the plan's bounds are those of 95 % intervals
 
@@ -155,7 +155,7 @@ def _waive(
         if waiver.criterion != criterion.id:
             continue
         record = waiver.model_dump(mode="json")
-        dead = cause_of_death(waiver, evidence, today)
+        dead = invalid_reason(waiver, evidence, today)
         if dead is None and not waivable:
             dead = "a waiver accepts a measured shortfall, not a missing measurement"
         if dead is None:
@@ -190,7 +190,7 @@ def judge(
         raise EvidenceError(
             f"a measurement of {measurement.experiment!r} cannot be judged by the criteria of "
             f"{criteria.experiment!r}",
-            mend="measure again; a file was moved",
+            hint="measure again; a file was moved",
         )
     mine = relevant(waivers, measurement.run, measurement.experiment)
     ids = {c.id for c in criteria.criteria}
@@ -198,7 +198,7 @@ def judge(
         if waiver.criterion not in ids:
             raise ConfigError(
                 f"a waiver by {waiver.author} names {waiver.criterion!r}, which does not exist",
-                mend=f"criteria of {criteria.experiment}: {', '.join(sorted(ids))}",
+                hint=f"criteria of {criteria.experiment}: {', '.join(sorted(ids))}",
             )
     evidence, day = evidence_digest(measurement), today or date.today()
     judged = [_judge_one(c, measurement, mine, scale, evidence, day) for c in criteria.criteria]

@@ -8,8 +8,8 @@ from typing import Any
 
 from safe.digest import digest_json
 from safe.files import write_json
-from safe.gates.ledger import LAUNCH, write_launch
 from safe.gates.run import GateRun
+from safe.gates.status import LAUNCH, write_launch
 from safe.gates.token import GateClosed
 
 

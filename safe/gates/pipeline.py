@@ -76,7 +76,7 @@ class PipelineFile(Document):
                 f"no scale {scale!r}" + (f"; did you mean `{near[0]}`?" if near else ""),
                 where=where,
                 key="scale",
-                mend=f"use {' or '.join(self.scales)}",
+                hint=f"use {' or '.join(self.scales)}",
             )
 
 
@@ -91,11 +91,11 @@ def load_pipeline(criteria: Path) -> PipelineFile:
         raise ConfigError(
             "no such pipeline",
             where=path,
-            mend=f"name a folder below config/ that has a {FILE}, or write one",
+            hint=f"name a folder below config/ that has a {FILE}, or write one",
         )
     values: Any = read_yaml(path)
     if not isinstance(values, dict):
-        raise ConfigError("not a mapping at the top level", where=path, mend="see docs/criteria.md")
+        raise ConfigError("not a mapping at the top level", where=path, hint="see docs/criteria.md")
     try:
         return PipelineFile.model_validate(values)
     except ValidationError as error:
@@ -103,5 +103,5 @@ def load_pipeline(criteria: Path) -> PipelineFile:
             explain_validation(error, PipelineFile, path),
             where=path,
             line=line_of(path, error.errors()[0]["loc"]),
-            mend="correct the keys named above; docs/criteria.md describes each one",
+            hint="correct the keys named above; docs/criteria.md describes each one",
         ) from None

@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from safe.gates.documents import read_measurement
+from safe.gates.formatting import number
 from safe.gates.judge import satisfies
 from safe.gates.power import (
     ENOUGH,
@@ -29,7 +30,6 @@ from safe.gates.schema import (
     PowerAssumption,
     Threshold,
 )
-from safe.gates.wording import number
 
 PowerVerdict = Literal["decides", "by luck", "cannot be decided", "exact", "unknown"]
 Needed = int | Literal["none"] | None  # "none": no number is enough; None: it does not apply

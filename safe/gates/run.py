@@ -10,8 +10,8 @@ from typing import Any
 
 from safe.errors import ConfigError, EvidenceError, SafeError
 from safe.files import write_json
-from safe.gates.catalogue import check_file
 from safe.gates.criteria import load_criteria
+from safe.gates.criteria_check import check_file
 from safe.gates.documents import read_json, read_measurement
 from safe.gates.judge import judge
 from safe.gates.pipeline import PLAN, PipelineFile, load_pipeline
@@ -54,7 +54,7 @@ class GateRun:
         raise ConfigError(
             f"no experiment {name!r}",
             where=self.criteria,
-            mend=f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(known)}",
+            hint=f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(known)}",
         )
 
 
@@ -94,7 +94,7 @@ def open_gate_run(
         raise ConfigError(
             "no criteria (*.yaml) in this folder",
             where=run.criteria,
-            mend="start the command where the Snakefile lies, or name the folder with --criteria",
+            hint="start the command where the Snakefile lies, or name the folder with --criteria",
         )
     try:
         run.pipeline().check_scale(run.scale)
@@ -106,10 +106,10 @@ def open_gate_run(
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    mend = "start the run once, or give --criteria, --waivers and --scale"
-    values = read_json(folder / "config.json", mend=mend)
+    hint = "start the run once, or give --criteria, --waivers and --scale"
+    values = read_json(folder / "config.json", hint=hint)
     if not isinstance(values, dict) or "scale" not in values:
-        raise EvidenceError("not a run's config", where=folder / "config.json", mend=mend)
+        raise EvidenceError("not a run's config", where=folder / "config.json", hint=hint)
     return values
 
 
@@ -130,7 +130,7 @@ def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -
                 f"a waiver by {waiver.author} names {waiver.experiment!r}, which does not exist",
                 where=run.waivers,
                 key="experiment",
-                mend=f"use one of {', '.join(run.experiments())}",
+                hint=f"use one of {', '.join(run.experiments())}",
             )
     measurement = read_measurement(run.folder / experiment / "measurement.json")
     decision = judge(measurement, criteria, waivers, run.scale, today=today)

@@ -23,7 +23,7 @@ from safe.gates.schema import SCHEMA_VERSION, Document
 from safe.reading import explain_validation
 
 FOLDER, RECORD, PAGE = "signed", "signature.json", "launch_checklist.html"
-MEND = "delete the folder and sign again"
+HINT = "delete the folder and sign again"
 
 
 class Signature(Document):
@@ -71,7 +71,7 @@ def write_signature(
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     folder = run_folder / FOLDER / moment.strftime("%Y%m%dT%H%M%SZ")
     if folder.exists():
-        raise EvidenceError("signed a moment ago", where=folder, mend="sign again in a second")
+        raise EvidenceError("signed a moment ago", where=folder, hint="sign again in a second")
     folder.mkdir(parents=True)
     try:
         write_text(folder / PAGE, page)
@@ -91,7 +91,7 @@ def write_signature(
         folder.rmdir()
         if isinstance(error, ValidationError):
             what = explain_validation(error, Signature, folder)
-            raise EvidenceError(what, mend="sign with --name 'Your Name'") from None
+            raise EvidenceError(what, hint="sign with --name 'Your Name'") from None
         raise
     return folder
 
@@ -116,6 +116,6 @@ def read_signatures(run_folder: Path, launch: Mapping[str, Any]) -> list[Standin
 
 def _read(path: Path) -> Signature:
     try:
-        return Signature.model_validate(read_json(path, mend=MEND))
+        return Signature.model_validate(read_json(path, hint=HINT))
     except ValidationError as error:
-        raise EvidenceError(explain_validation(error, Signature, path), mend=MEND) from None
+        raise EvidenceError(explain_validation(error, Signature, path), hint=HINT) from None

@@ -8,9 +8,9 @@ from pathlib import Path
 from safe.errors import SafeError
 from safe.files import write_json
 from safe.gates.documents import read_decision, read_measurement
+from safe.gates.formatting import statement
 from safe.gates.judge import failing
 from safe.gates.schema import Decision, evidence_digest
-from safe.gates.wording import statement
 
 SHOWN = 3  # criteria named in the line
 
@@ -19,7 +19,7 @@ class GateClosed(Exception):
     """NO-GO. Its text is the one line that says criterion, value and bound."""
 
 
-def obstacle(decision: Decision, today: date | None = None) -> str | None:
+def blocking_reason(decision: Decision, today: date | None = None) -> str | None:
     """Why a decision does not open its gate; None where it does."""
     open_criteria = failing(decision)
     if decision.verdict != "GO" or open_criteria:
@@ -61,7 +61,7 @@ def check_gate(decision_path: Path, today: date | None = None) -> None:
     token = decision_path.parent / "GO"
     try:
         decision = read_decision(decision_path)
-        reason = obstacle(decision, today) or _evidence_changed(decision_path, decision)
+        reason = blocking_reason(decision, today) or _evidence_changed(decision_path, decision)
     except SafeError:
         token.unlink(missing_ok=True)
         raise

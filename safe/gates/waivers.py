@@ -16,7 +16,7 @@ from safe.gates.criteria import line_of
 from safe.gates.schema import CriteriaFile, Waiver
 from safe.reading import explain_validation, read_yaml
 
-MEND = "see the example at the top of config/waivers.yaml"
+HINT = "see the example at the top of config/waivers.yaml"
 
 
 def load_waivers(path: Path) -> list[Waiver]:
@@ -29,7 +29,7 @@ def load_waivers(path: Path) -> list[Waiver]:
     if values is None:
         return []
     if not isinstance(values, list):
-        raise ConfigError("not a list of waivers", where=path, mend=MEND)
+        raise ConfigError("not a list of waivers", where=path, hint=HINT)
     waivers = []
     for index, entry in enumerate(values):
         if isinstance(entry, dict) and isinstance(entry.get("expires"), date):
@@ -42,7 +42,7 @@ def load_waivers(path: Path) -> list[Waiver]:
                 explain_validation(error, Waiver, path),
                 where=path,
                 line=line_of(path, location),
-                mend=MEND,
+                hint=HINT,
             ) from None
     return waivers
 
@@ -65,7 +65,7 @@ def check_waivers(waivers: Iterable[Waiver], files: Iterable[CriteriaFile], wher
                     f"a waiver by {waiver.author} names the {key} {name!r}, which does not exist",
                     where=where,
                     key=key,
-                    mend=f"did you mean `{near[0]}`?" if near else "remove the waiver",
+                    hint=f"did you mean `{near[0]}`?" if near else "remove the waiver",
                 )
 
 
@@ -80,7 +80,7 @@ def waivers_digest(waivers: Sequence[Waiver]) -> str:
     return digest_json([w.model_dump(mode="json") for w in waivers])
 
 
-def cause_of_death(waiver: Waiver, evidence: str, today: date) -> str | None:
+def invalid_reason(waiver: Waiver, evidence: str, today: date) -> str | None:
     """Why a waiver no longer holds; None while it does."""
     if date.fromisoformat(waiver.expires) < today:
         return f"it expired on {waiver.expires}"

@@ -251,7 +251,7 @@ def _read_manifest(path: Path) -> Questions:
         raise DataError(
             f"the manifest or media table cannot be read: {error}",
             where=path,
-            mend="run `safe prepare-data --config ...` again",
+            hint="run `safe prepare-data --config ...` again",
         ) from None
     for dataset, split, task, seen, heard, asked in rows:
         found.seen[dataset, split, task] = seen

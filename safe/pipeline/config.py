@@ -107,7 +107,7 @@ def parse_config(model: type[C], values: dict[str, Any], where: Path | str) -> C
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain_validation(error, model, where), mend=HINT) from None
+        raise ConfigError(explain_validation(error, model, where), hint=HINT) from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def read_config(path: Path) -> dict[str, Any]:
     else:
         values = read_yaml(path)
     if not isinstance(values, dict):
-        raise ConfigError("not a mapping at the top level", where=path, mend="see config/README.md")
+        raise ConfigError("not a mapping at the top level", where=path, hint="see config/README.md")
     return values
 
 
@@ -151,7 +151,7 @@ def restrict(config: C, sections: Collection[str], owner: str) -> C:
                 raise ConfigError(
                     f"{owner} reads `{name}`, which it does not declare",
                     key=name,
-                    mend="add it to `reads` or `part_reads` of the experiment",
+                    hint="add it to `reads` or `part_reads` of the experiment",
                 )
             return super().__getattr__(name)
 

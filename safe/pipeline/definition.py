@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import create_model
 
 from safe.errors import ConfigError
-from safe.gates.catalogue import experiments_folder
+from safe.gates.criteria_check import experiments_folder
 from safe.gates.pipeline import load_pipeline
 from safe.gates.planning import Planned
 from safe.pipeline.config import RunSettings, Settings, parse_config, read_config
@@ -59,7 +59,7 @@ class Pipeline:
             near = difflib.get_close_matches(role, self.artifacts, n=1)
             raise ConfigError(
                 f"no artifact {role!r}",
-                mend=f"did you mean `{near[0]}`?" if near else f"one of {sorted(self.artifacts)}",
+                hint=f"did you mean `{near[0]}`?" if near else f"one of {sorted(self.artifacts)}",
             )
         place = self.artifacts[role]
         return config.folder / place if isinstance(place, str) else place(config)
@@ -80,7 +80,7 @@ def load_definition(package: str) -> Pipeline:
         raise ConfigError(
             f"there is no module {name}",
             key="package",
-            mend="correct `package` in pipeline.yaml, or install the package",
+            hint="correct `package` in pipeline.yaml, or install the package",
         ) from None
     return found
 
@@ -102,7 +102,7 @@ def config_model(package: str) -> type[RunSettings]:
             raise ConfigError(
                 f"the section {settings.section!r} of experiment {name!r} is taken",
                 key=settings.section or "section",
-                mend='give the settings a name of their own: section: ClassVar[str] = "..."',
+                hint='give the settings a name of their own: section: ClassVar[str] = "..."',
             )
         sections[settings.section] = settings
     fields: dict[str, Any] = {s: (model, model()) for s, model in sections.items()}
@@ -117,7 +117,7 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
     """
     name = values.get("pipeline")
     if not isinstance(name, str):
-        raise ConfigError("names no pipeline", where=where, key="pipeline", mend=_known_pipelines())
+        raise ConfigError("names no pipeline", where=where, key="pipeline", hint=_known_pipelines())
     criteria = Path(str(values.get("criteria", f"config/{name}/criteria")))
     pipeline = load_pipeline(criteria)
     definition = load_definition(pipeline.package)
@@ -159,13 +159,13 @@ def load_experiment(package: str, experiment: str) -> Experiment:
         if error.name != name:
             raise
         raise ConfigError(
-            f"no experiment {experiment!r}", mend=f"there is no package {name}"
+            f"no experiment {experiment!r}", hint=f"there is no package {name}"
         ) from None
     except AttributeError:
         raise ConfigError(
             "the package declares no EXPERIMENT",
             where=name,
-            mend="add EXPERIMENT = Experiment(reads=(...)) to its __init__.py",
+            hint="add EXPERIMENT = Experiment(reads=(...)) to its __init__.py",
         ) from None
     return declared
 

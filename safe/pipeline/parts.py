@@ -59,5 +59,5 @@ def _not_there(folder: Path, error: Exception) -> EvidenceError:
     return EvidenceError(
         f"the part {folder.name!r} was not run to its end: {error}",
         where=folder,
-        mend=f"run `safe part {folder.parents[1].name} {folder.name} --config ...` first",
+        hint=f"run `safe part {folder.parents[1].name} {folder.name} --config ...` first",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safe.errors import ConfigError
-from safe.gates.catalogue import check_criteria
+from safe.gates.criteria_check import check_criteria
 from safe.gates.pipeline import load_pipeline
 from safe.gates.planning import PowerReport, assess_all, read_last
 from safe.pipeline.config import RunSettings
@@ -24,7 +24,7 @@ def power_report(config: RunSettings, run: Path | None = None) -> PowerReport:
         DataError: the run's manifest cannot be read.
     """
     if run is not None and not run.is_dir():
-        raise ConfigError("no such run", where=run, mend="name a folder such as results/default")
+        raise ConfigError("no such run", where=run, hint="name a folder such as results/default")
     files = check_criteria(config.criteria)
     folder = run or config.folder
     last = read_last(folder, [f.experiment for f in files])

@@ -19,9 +19,9 @@ from safe.digest import digest_code
 from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_criteria
-from safe.gates.ledger import decision_parent
 from safe.gates.pipeline import load_pipeline
 from safe.gates.schema import Measurement, Parent
+from safe.gates.status import decision_parent
 from safe.pipeline.config import RunSettings, restrict, settings_digest
 from safe.pipeline.definition import (
     experiment_package,
@@ -80,7 +80,7 @@ def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
             raise EvidenceError(
                 f"{name} is NO-GO, and what stands on it does not run",
                 where=folder / name / "decision.json",
-                mend=f"`safe explain {name[:2]}` says which criterion, its value and its bound",
+                hint=f"`safe explain {name[:2]}` says which criterion, its value and its bound",
             )
     return found
 
@@ -162,11 +162,11 @@ def run_parts(config: RunSettings, experiment: str, parts: Sequence[str]) -> lis
     """
     for part in parts:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
-            raise ConfigError(f"{part!r} is no name of a part", mend="use letters, digits, _ and -")
+            raise ConfigError(f"{part!r} is no name of a part", hint="use letters, digits, _ and -")
     package = package_of(config)
     pipeline, declared = load_definition(package), load_experiment(package, experiment)
     if declared.parts is None:
-        raise ConfigError(f"experiment {experiment!r} has no parts", mend="see `safe measure`")
+        raise ConfigError(f"experiment {experiment!r} has no parts", hint="see `safe measure`")
     module = importlib.import_module(f"{experiment_package(package, experiment)}.jobs")
     folder = config.folder / experiment
     seen = restrict(config, (*declared.part_reads, *pipeline.shared), f"a part of {experiment}")

@@ -18,7 +18,7 @@ from typing import Any
 from safe.digest import digest_code
 from safe.errors import ConfigError, SafeError
 from safe.files import translate_os_error, write_json
-from safe.gates.catalogue import check_criteria
+from safe.gates.criteria_check import check_criteria
 from safe.gates.pipeline import PLAN, load_pipeline
 from safe.gates.schema import CriteriaFile
 from safe.pipeline.config import RunSettings, settings_digest
@@ -198,7 +198,7 @@ class Run:
             raise ConfigError(
                 f"required criteria that a run of this size cannot decide: {named}",
                 key="allow_underpowered",
-                mend=f"plan more items or seeds (`{command}`), or set allow_underpowered: true",
+                hint=f"plan more items or seeds (`{command}`), or set allow_underpowered: true",
             )
         return f"{summary(report.rows)}; see `{command}`"
 
@@ -226,7 +226,7 @@ class Run:
             raise ConfigError(
                 f"this run is under way already, in process {holder}",
                 where=self.folder,
-                mend="wait for it, or give this one another name with `--config run=NAME`",
+                hint="wait for it, or give this one another name with `--config run=NAME`",
             ) from None
         os.ftruncate(held, 0)
         os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
@@ -244,7 +244,7 @@ def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
     """Validate the config and the criteria before anything runs.
 
     Raises:
-        ConfigError: naming file, key and mend.
+        ConfigError: naming file, key and hint.
     """
     run = Run(parse_run_config(dict(config), where), root)
     judged = {name[3:] for name in run.criteria}
@@ -253,6 +253,6 @@ def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
         raise ConfigError(
             f"experiments without criteria: {', '.join(orphans)}",
             where=run.config.criteria,
-            mend="add the criteria file; an experiment that nothing judges proves nothing",
+            hint="add the criteria file; an experiment that nothing judges proves nothing",
         )
     return run

@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from safe.files import write_text
-from safe.gates.ledger import write_launch
 from safe.gates.run import GateRun
 from safe.gates.signatures import PAGE
+from safe.gates.status import write_launch
 from safe.report.view import build
 
 

@@ -12,12 +12,12 @@ from safe.errors import SafeError
 from safe.gates.criteria import load_each
 from safe.gates.documents import read_decision, read_json, read_measurement
 from safe.gates.explain import downstream
-from safe.gates.ledger import OPEN, StatusRow, rows_of
+from safe.gates.formatting import statement
 from safe.gates.pipeline import HeaderField
 from safe.gates.run import GateRun
 from safe.gates.schema import CriteriaFile, Criterion, Decision, Judged, Measurement, Metric
 from safe.gates.signatures import read_signatures
-from safe.gates.wording import statement
+from safe.gates.status import OPEN, StatusRow, rows_of
 from safe.report import format as fmt
 from safe.report.inline import Plot, link, plot
 from safe.report.svg import interval_bar
@@ -194,7 +194,7 @@ def _header(
     """(facts for the page's head, what is wrong with config.json or nothing)."""
     problem, config = "", {}
     try:
-        config = read_json(run_folder / "config.json", mend="start the run")
+        config = read_json(run_folder / "config.json", hint="start the run")
         if not isinstance(config, dict):
             config, problem = {}, f"{run_folder / 'config.json'}: not a JSON object"
         elif "scale" not in config:

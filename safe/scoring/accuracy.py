@@ -30,7 +30,7 @@ def score_vqav2(annotations: Path, results: Path, *, allow_incomplete: bool = Fa
             of the file is only counted; otherwise both are errors.
 
     Raises:
-        DataError: a file that cannot be used; names it, the line or ids, and the mend.
+        DataError: a file that cannot be used; names it, the line or ids, and the fix.
     """
     questions = vqav2_questions(annotations)
     answers = read_results(results, number_id)
@@ -104,6 +104,6 @@ def _incomplete(
     return DataError(
         " and ".join(faults),
         where=results,
-        mend="give the answers of this split, all of them; with --allow-incomplete a question "
+        hint="give the answers of this split, all of them; with --allow-incomplete a question "
         "without an answer counts as wrong and other answers are left out",
     )

@@ -49,7 +49,7 @@ class Captions:
                 where=self.path,
                 line=line,
                 key="caption",
-                mend="give the item a caption or remove the row",
+                hint="give the item a caption or remove the row",
             )
         self.references.setdefault(item, []).append(caption)
         for alias in (item, *aliases):
@@ -60,16 +60,16 @@ def read_references(path: Path) -> Captions:
     """One of the three formats, told by the suffix and the first line.
 
     Raises:
-        DataError: not such a file, or an item without a reference; names the line and the mend.
+        DataError: not such a file, or an item without a reference; names the line and the fix.
     """
     if path.suffix.lower() == ".json":
         found = _coco(path)
     elif path.suffix.lower() == ".csv":
         found = _beside(path) if PREDICTED in _header(path) else _audiocaps(path)
     else:
-        raise DataError(f"unknown suffix {path.suffix!r}", where=path, mend=f"give {FORMATS}")
+        raise DataError(f"unknown suffix {path.suffix!r}", where=path, hint=f"give {FORMATS}")
     if not found.references:
-        raise DataError("there is no caption in it", where=path, mend=f"give {FORMATS}")
+        raise DataError("there is no caption in it", where=path, hint=f"give {FORMATS}")
     return found
 
 
@@ -106,7 +106,7 @@ def _audiocaps(path: Path) -> Captions:
                 where=path,
                 line=line,
                 key="audiocap_id",
-                mend="remove one of them",
+                hint="remove one of them",
             )
         found.add(f"{video}_{start}", caption, video, native, line=line)
     return found
@@ -139,7 +139,7 @@ def read_predictions(path: Path) -> Iterator[tuple[int, str, str]]:
         raise DataError(
             f"unknown suffix {path.suffix!r}",
             where=path,
-            mend='give a CSV with id,caption, or JSON with a list of {"image_id", "caption"}',
+            hint='give a CSV with id,caption, or JSON with a list of {"image_id", "caption"}',
         )
 
 

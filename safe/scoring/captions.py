@@ -30,7 +30,7 @@ def score_captions(
 
     Raises:
         ConfigError: an unknown metric.
-        DataError: a file that cannot be used; names it, the line or ids, and the mend.
+        DataError: a file that cannot be used; names it, the line or ids, and the fix.
     """
     wanted = METRICS if not metrics else _names(metrics)
     check_metrics(wanted)
@@ -43,12 +43,12 @@ def score_captions(
         raise DataError(
             "the file holds predictions of its own",
             where=references,
-            mend=f"leave out --predictions, or give {FORMATS}",
+            hint=f"leave out --predictions, or give {FORMATS}",
         )
     try:
         found = caption_scores(captions, given.references, wanted)
     except DataError as error:
-        raise DataError(error.what, where=references, key=error.key, mend=error.mend) from None
+        raise DataError(error.what, where=references, key=error.key, hint=error.hint) from None
     figures = {
         metric: Figure(found.corpus[metric])
         if metric in found.corpus
@@ -81,7 +81,7 @@ def _matched(
     """The caption of every item, and what was counted."""
     if path is None:
         raise DataError(
-            "the file holds no predictions", where=given.path, mend="name them by --predictions"
+            "the file holds no predictions", where=given.path, hint="name them by --predictions"
         )
     captions: dict[str, str] = {}
     unknown: dict[str, None] = {}  # in file order
@@ -92,7 +92,7 @@ def _matched(
                 f"{shown([native])} may mean {len(meant)} items ({shown(sorted(meant))})",
                 where=path,
                 line=line,
-                mend="name the clip, as youtube_id and start_time do",
+                hint="name the clip, as youtube_id and start_time do",
             )
         item = next(iter(meant), None)
         if item in captions or native in unknown:
@@ -100,7 +100,7 @@ def _matched(
                 f"{shown([item or native])} has more than one caption",
                 where=path,
                 line=line,
-                mend="keep one caption an item",
+                hint="keep one caption an item",
             )
         if item is None:
             unknown[native] = None
@@ -129,6 +129,6 @@ def _incomplete(
     return DataError(
         " and ".join(faults),
         where=path,
-        mend="give the captions of this split, all of them; with --allow-incomplete an item "
+        hint="give the captions of this split, all of them; with --allow-incomplete an item "
         "without one counts as wrong and other captions are left out",
     )

@@ -40,7 +40,7 @@ def _check_top_level(path: Path, wanted: str) -> None:
         raise DataError(
             f"{_BEGINS[first]} where the format has {_BEGINS[wanted]}",
             where=path,
-            mend="give the file as its authors publish it; `safe score --help` names the formats",
+            hint="give the file as its authors publish it; `safe score --help` names the formats",
         )
 
 
@@ -50,5 +50,5 @@ def _guarded(items: Iterator[T], path: Path) -> Iterator[T]:
         yield from items
     except (RecursionError, ValueError) as error:
         raise DataError(
-            f"JSON that cannot be held: {error}", where=path, mend="correct or remove that value"
+            f"JSON that cannot be held: {error}", where=path, hint="correct or remove that value"
         ) from None

@@ -48,7 +48,7 @@ class Questions:
             raise DataError(
                 "there is no question in it to score",
                 where=self.path,
-                mend="give the annotations of a split that has published answers",
+                hint="give the annotations of a split that has published answers",
             )
         return self
 
@@ -61,7 +61,7 @@ def _answer(native: Id, row: Any, key: str, path: Path, line: int) -> str:
             where=path,
             line=line,
             key=key,
-            mend="correct or remove the row",
+            hint="correct or remove the row",
         )
     return answer
 
@@ -84,7 +84,7 @@ def vqav2_questions(path: Path) -> Questions:
                 where=path,
                 line=line,
                 key="answers",
-                mend="use the annotations as published, with the answers of all ten humans",
+                hint="use the annotations as published, with the answers of all ten humans",
             )
         found.asked[native] = Question(
             [need_of(native, human, "answer", str, path, line) for human in given],
@@ -184,7 +184,7 @@ def _music_groups(native: Id, row: Any, path: Path, line: int) -> tuple[str, ...
             where=path,
             line=line,
             key="type",
-            mend='a JSON string such as "[\\"Audio\\", \\"Counting\\"]", beginning with '
+            hint='a JSON string such as "[\\"Audio\\", \\"Counting\\"]", beginning with '
             + ", ".join(TASKS),
         )
     return (f"by_modality.{kinds[0]}", f"by_type.{kinds[0]} {kinds[1]}")

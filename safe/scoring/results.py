@@ -25,7 +25,7 @@ def number_id(row: Any, key: str, path: Path, line: int) -> int:
                 where=path,
                 line=line,
                 key=key,
-                mend="write ids as the annotations do",
+                hint="write ids as the annotations do",
             )
         value = int(value)
     return int(value)
@@ -67,7 +67,7 @@ def read_results(
             f"{len(twice)} more answers to questions that have one: {shown(i for _, i in twice)}",
             where=path,
             line=line,
-            mend="keep one answer a question",
+            hint="keep one answer a question",
         )
     return answers
 
@@ -84,7 +84,7 @@ def need_of(
             where=path,
             line=line,
             key=key,
-            mend=error.mend,
+            hint=error.hint,
         ) from None
 
 

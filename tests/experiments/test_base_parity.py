@@ -6,7 +6,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from safe.gates.catalogue import check_criteria
+from safe.gates.criteria_check import check_criteria
 from safe.hearing.data.manifest import load_samples, write_manifest
 from tests.judging import CRITERIA, decide, run, verdicts
 from tests.tiny_run import make_run

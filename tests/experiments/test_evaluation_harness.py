@@ -9,10 +9,10 @@ import pytest
 
 from safe.digest import digest_file
 from safe.errors import ConfigError, ModelError
-from safe.hearing.experiments.evaluation_harness.evaluator import HarnessBench, unanswered
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluator, unanswered
 from safe.hearing.experiments.evaluation_harness.measure import METRICS
 from safe.hearing.experiments.gating.measure import ADAPTER
-from safe.hearing.training.opened import open_base
+from safe.hearing.training.frozen_models import open_base
 from tests.judging import decide, run, verdicts
 from tests.tiny_harness import (
     EXPERIMENT,
@@ -30,7 +30,7 @@ def config(asked_run):
 @pytest.fixture(scope="module")
 def bench(config):
     manifest = config.folder / "data" / "manifest.parquet"
-    return HarnessBench(config, manifest, config.folder / ADAPTER, open_base(config))
+    return HarnessEvaluator(config, manifest, config.folder / ADAPTER, open_base(config))
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from safe.hearing.experiments.evidence import Metrics
 from safe.hearing.experiments.gating import cost as gating_cost
 from safe.hearing.experiments.gating.measure import METRICS
+from safe.hearing.experiments.metric_builder import MetricBuilder
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.gate_file import load_gate, read_gate
-from safe.hearing.training.opened import open_base
+from safe.hearing.training.frozen_models import open_base
 from tests.judging import decide, run, verdicts
 from tests.tiny_gating import AGAIN, EXPERIMENT, SHARED, VL, changed
 from tests.tiny_models import tiny_tone
@@ -112,7 +112,7 @@ def test_where_skipping_saves_no_time_none_is_claimed(tmp_path):
         [str(i) for i in range(10)], [True] * 10, seconds, [0], {w: [1] for w in seconds}, [0]
     )
     context = SimpleNamespace(folder=tmp_path, evidence=[], config=SimpleNamespace(seed=0))
-    found = gating_cost.time_saved(context, Metrics(METRICS), cost)
+    found = gating_cost.time_saved(context, MetricBuilder(METRICS), cost)
     assert found.value == 0
     assert "as long" in found.detail["note"]
 

@@ -16,7 +16,7 @@ from safe.hearing.experiments.rl_gate.measure import METRICS, POLICY
 from safe.hearing.experiments.rl_gate.plan import lengths
 from safe.hearing.models.checkpoint import RECORD, load_adapter
 from safe.hearing.models.policy import VIEWS, load_policy
-from safe.hearing.training.opened import open_base
+from safe.hearing.training.frozen_models import open_base
 from safe.pipeline.runner import run_part
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_gating import VL

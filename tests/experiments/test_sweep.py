@@ -13,7 +13,7 @@ from safe.hearing.experiments.sweep.plan import cells, leg, let_through, part_na
 from safe.hearing.training.stage_a import StageA
 from safe.pipeline.runner import run_part, run_parts
 from tests.judging import decide, run, verdicts
-from tests.tiny_curriculum import forced
+from tests.tiny_curriculum import teacher_forced
 from tests.tiny_sweep import changed
 
 EXPERIMENT = "10_sweep"
@@ -21,7 +21,7 @@ EXPERIMENT = "10_sweep"
 
 @pytest.fixture
 def config(swept_run, monkeypatch):
-    monkeypatch.setattr(sweep_parts, "forced", forced)
+    monkeypatch.setattr(sweep_parts, "teacher_forced", teacher_forced)
     return swept_run
 
 
@@ -130,7 +130,7 @@ def test_a_cell_that_was_killed_goes_on(config, tmp_path, monkeypatch):
 
 def test_a_cell_that_diverges_is_a_finding(config, tmp_path, monkeypatch):
     def broken(*_, **__):
-        raise TrainingError("the loss is nan at step 3", mend="lower the learning rates")
+        raise TrainingError("the loss is nan at step 3", hint="lower the learning rates")
 
     monkeypatch.setattr(StageA, "make", broken)
     own = config.model_copy(update={"results": tmp_path / "results"})

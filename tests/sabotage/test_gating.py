@@ -5,7 +5,7 @@ import torch
 
 from safe.hearing.evaluation import gate_curve
 from safe.hearing.experiments.gating import evaluator as gating_bench
-from safe.hearing.experiments.gating.evaluator import GateBench
+from safe.hearing.experiments.gating.evaluator import GatingEvaluator
 from safe.hearing.models.gating import (
     POLICIES,
     EntropyGate,
@@ -30,8 +30,8 @@ def outcome(config, tmp_path):
 
 
 def test_thresholds_chosen_on_test(config, tmp_path, monkeypatch):
-    real = GateBench.offered
-    monkeypatch.setattr(GateBench, "offered", lambda self, split: real(self, "test"))
+    real = GatingEvaluator.offered
+    monkeypatch.setattr(GatingEvaluator, "offered", lambda self, split: real(self, "test"))
     found = outcome(config, tmp_path)
     assert found["05.chosen_on_validation"] == "fail"
     assert found["05.audio_drop"] == "pass"  # nothing else shows it
@@ -98,9 +98,9 @@ def test_an_adapter_that_leaks_into_rows_that_are_off(config, tmp_path, monkeypa
 
 
 def test_a_threshold_that_is_another_when_it_is_put_to_work(config, tmp_path, monkeypatch):
-    real = GateBench.answer_gated
+    real = GatingEvaluator.answer_gated
     monkeypatch.setattr(
-        GateBench,
+        GatingEvaluator,
         "answer_gated",
         lambda self, rows, gate: real(self, rows, type(gate)(gate.threshold * 0.7)),
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from safe.hearing.evaluation import aggregate, vqa
-from safe.hearing.experiments.evaluation_harness.evaluator import HarnessBench, Watched
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluator, Watched
 from safe.hearing.experiments.gating.measure import GATE
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate
@@ -97,9 +97,9 @@ def test_a_model_that_ignores_its_sound(config, tmp_path, monkeypatch):
 
 def test_sounds_that_are_of_no_use_when_heard(config, tmp_path, monkeypatch):
     """Consulted or not, the right answer is as likely."""
-    real = HarnessBench.log_probabilities
+    real = HarnessEvaluator.log_probabilities
     monkeypatch.setattr(
-        HarnessBench,
+        HarnessEvaluator,
         "log_probabilities",
         lambda self, rows, _, **options: real(self, rows, True, **options),
     )
@@ -108,18 +108,18 @@ def test_sounds_that_are_of_no_use_when_heard(config, tmp_path, monkeypatch):
 
 def test_sounds_that_change_every_answer(config, tmp_path, monkeypatch):
     """Questions about pictures lose as much as those that need their sound."""
-    real, rng = HarnessBench.log_probabilities, np.random.default_rng(0)
+    real, rng = HarnessEvaluator.log_probabilities, np.random.default_rng(0)
 
     def shaken(self, rows, gate, **options):
         return (real(self, rows, gate, **options) + rng.normal(0, 100, len(rows))).tolist()
 
-    monkeypatch.setattr(HarnessBench, "log_probabilities", shaken)
+    monkeypatch.setattr(HarnessEvaluator, "log_probabilities", shaken)
     assert outcome(config, tmp_path)["07.lomo_separation"] == "fail"
 
 
 def test_a_model_that_falls_apart_without_its_sound(config, tmp_path, monkeypatch):
     """With a sound all is well; near-silence makes it say anything."""
-    real = HarnessBench.answer
+    real = HarnessEvaluator.answer
 
     def answer(self, rows, gate, *args, said="", **options):
         found = real(self, rows, gate, *args, said=said, **options)
@@ -130,7 +130,7 @@ def test_a_model_that_falls_apart_without_its_sound(config, tmp_path, monkeypatc
             ]
         return found
 
-    monkeypatch.setattr(HarnessBench, "answer", answer)
+    monkeypatch.setattr(HarnessEvaluator, "answer", answer)
     assert outcome(config, tmp_path)["07.lomo_vl"] == "fail"
 
 
@@ -140,7 +140,7 @@ def test_a_gate_that_always_listens(listening, tmp_path):
 
 def test_a_model_that_distractors_confuse(listening, tmp_path, monkeypatch):
     """The base knows every answer; what it hears makes SAFE forget them."""
-    base, answer = HarnessBench.base, HarnessBench.answer
+    base, answer = HarnessEvaluator.base, HarnessEvaluator.answer
 
     def knowing(self, rows):
         return [
@@ -152,8 +152,8 @@ def test_a_model_that_distractors_confuse(listening, tmp_path, monkeypatch):
         found = answer(self, rows, *args, **options)
         return [dataclasses.replace(g, text="") if g.consulted else g for g in found]
 
-    monkeypatch.setattr(HarnessBench, "base", knowing)
-    monkeypatch.setattr(HarnessBench, "answer", confused)
+    monkeypatch.setattr(HarnessEvaluator, "base", knowing)
+    monkeypatch.setattr(HarnessEvaluator, "answer", confused)
     assert outcome(listening, tmp_path)["07.vl_under_noise"] == "fail"
 
 

@@ -8,11 +8,11 @@ import torch
 from safe.hearing.experiments.retention import jobs as retention_parts
 from safe.hearing.experiments.retention.jobs import ITEMS
 from safe.hearing.training import losses
-from safe.hearing.training.forced import Forced
 from safe.hearing.training.null_space import NullSpace
 from safe.hearing.training.stage_a import StageA
+from safe.hearing.training.teacher_forcing import ForcedAnswer
 from tests.judging import decide, put_right_again, run, train_again, verdicts
-from tests.tiny_curriculum import forced
+from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "09_retention"
 
@@ -20,7 +20,7 @@ EXPERIMENT = "09_retention"
 @pytest.fixture
 def config(retained_run, monkeypatch):
     """A run whose parts are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(retention_parts, "forced", forced)
+    monkeypatch.setattr(retention_parts, "teacher_forced", teacher_forced)
     with put_right_again(retained_run.folder / EXPERIMENT):
         yield retained_run
 
@@ -99,9 +99,9 @@ def test_a_teacher_that_is_the_student(config, monkeypatch):
 
 def test_drift_asked_with_the_gate_off(config, monkeypatch):
     def off(feeder, rows, teacher=None):
-        return [Forced(True, True, 0.0) for _ in rows]
+        return [ForcedAnswer(True, True, 0.0) for _ in rows]
 
-    monkeypatch.setattr(retention_parts, "forced", off)
+    monkeypatch.setattr(retention_parts, "teacher_forced", off)
     train_again(config, EXPERIMENT, "none", "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"

@@ -12,7 +12,7 @@ from safe.hearing.experiments.seeds import jobs as seeds_parts
 from safe.hearing.experiments.seeds.plan import parts
 from safe.hearing.training.stage_a import StageA
 from tests.judging import decide, put_right_again, run, train_again, verdicts
-from tests.tiny_curriculum import forced
+from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "11_seeds"
 
@@ -20,7 +20,7 @@ EXPERIMENT = "11_seeds"
 @pytest.fixture
 def config(seeded_run, monkeypatch):
     """A run whose seeds are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(seeds_parts, "forced", forced)
+    monkeypatch.setattr(seeds_parts, "teacher_forced", teacher_forced)
     with put_right_again(seeded_run.folder / EXPERIMENT):
         yield seeded_run
 
@@ -62,7 +62,7 @@ def test_an_order_that_the_seed_does_not_change(config):
 
 def test_a_frozen_path_that_moves(config, monkeypatch):
     """One seed's training reaches into the base."""
-    real = seeds_parts.SeedsBench.frozen
+    real = seeds_parts.SeedsTraining.frozen
 
     def moved(self, model):
         with torch.no_grad():
@@ -70,7 +70,7 @@ def test_a_frozen_path_that_moves(config, monkeypatch):
             weight.mul_(1.01)
         return real(self, model)
 
-    monkeypatch.setattr(seeds_parts.SeedsBench, "frozen", moved)
+    monkeypatch.setattr(seeds_parts.SeedsTraining, "frozen", moved)
     train_again(config, EXPERIMENT, "seed_1")
     assert outcome(config)[0]["11.frozen_checksums"] == "fail"
 

@@ -109,12 +109,12 @@ def test_answers_that_leak_into_the_prompt(config, tmp_path, monkeypatch):
 
 def test_an_adapter_that_forgot(trained, monkeypatch):
     """A base that answers every VL question, and a model that with its gate ON does not."""
-    real = stage_a_bench.Bench.off_table
+    real = stage_a_bench.PilotEvaluator.off_table
 
     def knowing(self, model):
         return [{**row, "base_correct": True, "safe_correct": True} for row in real(self, model)]
 
-    monkeypatch.setattr(stage_a_bench.Bench, "off_table", knowing)
+    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "off_table", knowing)
     assert outcome(trained, train=())["04.vl_drop_on"] == "fail"
 
 
@@ -145,7 +145,7 @@ def test_a_slow_ear(trained, monkeypatch):
 @pytest.mark.parametrize(("added", "verdict"), [(0.05, "pass"), (0.2, "fail")])
 def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdict):
     """On the clock of a full-size run, whose bound is the plan's own, and in operations."""
-    real, count = stage_a_bench.Bench.times, stage_a_pilot.count_answer
+    real, count = stage_a_bench.PilotEvaluator.times, stage_a_pilot.count_answer
 
     def slower(self, model, pairs):
         found = []
@@ -161,7 +161,7 @@ def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdic
         heard = alone * added - (work["language_on"] - work["language"]) - work["projector"]
         return work | {"ear": round(heard)}
 
-    monkeypatch.setattr(stage_a_bench.Bench, "times", slower)
+    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "times", slower)
     monkeypatch.setattr(stage_a_pilot, "count_answer", costlier)
     metrics = run(trained, EXPERIMENT, trained.folder / EXPERIMENT)[1]
     found = verdicts(decide(trained.model_copy(update={"scale": "full"}), EXPERIMENT, metrics))
@@ -179,11 +179,11 @@ def test_a_machine_that_stalls_is_no_latency(trained, monkeypatch):
             found.append({"id": f"q{n % 9}", "off": off, **heard})
         return found
 
-    monkeypatch.setattr(stage_a_bench.Bench, "times", stalled)
+    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "times", stalled)
     assert outcome(trained, train=())["04.latency"] == "pass"
 
 
 def test_a_device_with_too_little_memory(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(stage_a_pilot, "smallest", lambda table: "k3_r16")
-    monkeypatch.setattr(stage_a_bench.Bench, "memory", lambda self: 2**20)
+    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "memory", lambda self: 2**20)
     assert outcome(trained, train=())["04.memory_fits"] == "fail"

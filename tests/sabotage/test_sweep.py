@@ -12,7 +12,7 @@ from safe.hearing.experiments.sweep import jobs as sweep_parts
 from safe.hearing.experiments.sweep.plan import cells
 from safe.hearing.training.sampler import MixedBatches
 from tests.judging import decide, put_right_again, run, train_again, verdicts
-from tests.tiny_curriculum import forced
+from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "10_sweep"
 
@@ -20,7 +20,7 @@ EXPERIMENT = "10_sweep"
 @pytest.fixture
 def config(swept_run, monkeypatch):
     """A run whose cells are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(sweep_parts, "forced", forced)
+    monkeypatch.setattr(sweep_parts, "teacher_forced", teacher_forced)
     with put_right_again(swept_run.folder / EXPERIMENT):
         yield swept_run
 

@@ -1,4 +1,4 @@
-"""Settings: every shipped config is valid; every fault is named with key and mend."""
+"""Settings: every shipped config is valid; every fault is named with key and hint."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
 def test_a_fault_names_its_key(change: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_run_config(_default() | change, "config/mine.yaml")
-    for word in ["config/mine.yaml", "mend:", *words]:
+    for word in ["config/mine.yaml", "hint:", *words]:
         assert word in str(caught.value)
 
 

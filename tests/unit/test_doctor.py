@@ -1,4 +1,4 @@
-"""`safe doctor`: what is wrong with a machine is found, named and given a mend."""
+"""`safe doctor`: what is wrong with a machine is found, named and given a hint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def config_file(tmp_path: Path, **changes: object) -> Path:
 
 def found(path: Path) -> dict[str, Check]:
     checks = examine(path, devices=False)
-    assert all(c.mend for c in checks if c.state == "fail")
+    assert all(c.hint for c in checks if c.state == "fail")
     return {c.name: c for c in checks}
 
 
@@ -77,7 +77,7 @@ def test_a_full_disk_and_a_locked_folder_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(doctor.DISK_GB, "miniature", 10**9)
-    assert "free some space" in found(config_file(tmp_path))["results"].mend
+    assert "free some space" in found(config_file(tmp_path))["results"].hint
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert "cannot be written" in found(config_file(tmp_path))["cache"].found
 
@@ -86,7 +86,7 @@ def test_no_java_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", str(tmp_path))
     checks = found(config_file(tmp_path))
     assert (checks["java"].state, checks["git"].state) == ("warn", "warn")
-    assert "METEOR" in checks["java"].mend
+    assert "METEOR" in checks["java"].hint
 
 
 def test_spice_without_its_parser_is_a_warning(
@@ -96,7 +96,7 @@ def test_spice_without_its_parser_is_a_warning(
     lib.mkdir(parents=True)
     monkeypatch.setattr(caption_java, "package", lambda: tmp_path)
     check = found(config_file(tmp_path))["spice"]
-    assert (check.state, "get_stanford_models" in check.mend) == ("warn", True)
+    assert (check.state, "get_stanford_models" in check.hint) == ("warn", True)
     for name in caption_java.SPICE_JARS:
         (lib / name).touch()
     assert found(config_file(tmp_path))["spice"].state == "ok"

@@ -27,7 +27,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "word"), [(errno.ENOSPC, "full"), (errno.EACCES, "permission"), (errno.EROFS, "read")]
 )
-def test_disk_faults_say_the_mend(tmp_path: Path, code: int, word: str) -> None:
+def test_disk_faults_say_the_hint(tmp_path: Path, code: int, word: str) -> None:
     with pytest.raises(SafeError, match=word), atomic(tmp_path / "a"):
         raise OSError(code, os.strerror(code))
 

@@ -27,8 +27,8 @@ _CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 Waveform = NDArray[np.float32]
 
 
-def _fault(what: str, path: Path, mend: str = "replace the file, or remove its rows") -> MediaError:
-    return MediaError(what, where=path, mend=mend)
+def _fault(what: str, path: Path, hint: str = "replace the file, or remove its rows") -> MediaError:
+    return MediaError(what, where=path, hint=hint)
 
 
 def _check_file(path: Path) -> None:

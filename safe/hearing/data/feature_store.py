@@ -54,7 +54,7 @@ def media_digest(ref: MediaRef) -> str:
         content = _file_digest(ref.path, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise MediaError(
-            f"cannot be read: {error.strerror}", where=ref.path, mend="fetch it again"
+            f"cannot be read: {error.strerror}", where=ref.path, hint="fetch it again"
         ) from None
     return digest_json([content, ref.start, ref.duration, ref.frame])
 

@@ -34,7 +34,7 @@ def check_integrity(path: Path) -> None:
         raise MediaError(
             f"the picture lies about its size or is damaged: {fault}",
             where=path,
-            mend="replace the file, or remove its rows",
+            hint="replace the file, or remove its rows",
         )
 
 

@@ -74,7 +74,7 @@ def iterate_samples(
         raise DataError(
             f"the manifest cannot be read: {error}",
             where=path,
-            mend="run `safe prepare-data` first",
+            hint="run `safe prepare-data` first",
         ) from None
     wanted = {"split": split, "task": task, "dataset": dataset}
     with file:

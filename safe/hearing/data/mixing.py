@@ -78,7 +78,7 @@ class StageSampler:
             raise ConfigError(
                 f"a batch of {batch_size} cannot be dealt out to {world_size} processes",
                 key="curriculum.batch_size",
-                mend="make batch_size a multiple of the number of processes",
+                hint="make batch_size a multiple of the number of processes",
             )
         self.stage, self.batch_size, self.seed = stage, batch_size, seed
         self.rank, self.world_size = rank, world_size
@@ -92,7 +92,7 @@ class StageSampler:
                     f"stage {stage.name!r} draws {share:.0%} {kind} rows, and there are none of "
                     f"difficulty {', '.join(stage.difficulties)}",
                     key=f"curriculum.stages.{stage.name}",
-                    mend="change audio_ratio or difficulties, or add such data",
+                    hint="change audio_ratio or difficulties, or add such data",
                 )
         name = zlib.crc32(stage.name.encode())
         self._audio = _Pool(audio, (seed, name, 1))

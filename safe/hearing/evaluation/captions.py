@@ -32,7 +32,7 @@ class CaptionScores:
         corpus: over all items. In [0, 1]; CIDEr-D in [0, 10], SPIDEr in [0, 5.5].
         items: (N,) float64 in the order of `ids`. Their mean is the corpus figure, but for BLEU
             and METEOR, which sum what they count before they divide.
-        unavailable: metric -> why, and what would mend it.
+        unavailable: metric -> why, and what would fix it.
         tokenizer: which one made the tokens; figures of the two may differ slightly.
         tokenizer_note: why it is not the official one, or empty.
     """
@@ -69,7 +69,7 @@ def caption_scores(
     check_metrics(metrics)
     if tokenizer not in TOKENIZERS:
         raise ConfigError(
-            f"unknown tokenizer {tokenizer!r}", key="tokenizer", mend=f"use {', '.join(TOKENIZERS)}"
+            f"unknown tokenizer {tokenizer!r}", key="tokenizer", hint=f"use {', '.join(TOKENIZERS)}"
         )
     _check(predictions, references)
     ids = tuple(sorted(predictions))  # so that the order of a file changes no last bit
@@ -101,7 +101,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
         raise ConfigError(
             f"unknown metric {unknown[0][:60]!r}" if unknown else "no metric is named",
             key="metrics",
-            mend=f"use some of {', '.join(METRICS)}",
+            hint=f"use some of {', '.join(METRICS)}",
         )
 
 
@@ -113,17 +113,17 @@ def _check(predictions: Mapping[str, str], references: Mapping[str, Sequence[str
         if missing := sorted(name.keys() - other.keys()):
             raise DataError(
                 f"{len(missing)} items have {text}, such as {missing[0][:60]!r}",
-                mend="give every item both, by the same id",
+                hint="give every item both, by the same id",
             )
     if not predictions:
-        raise DataError("there is no caption to score", mend="give at least one item")
+        raise DataError("there is no caption to score", hint="give at least one item")
     for item, given in references.items():
         texts = [predictions[item]] if isinstance(given, str) else [predictions[item], *given]
         if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
             raise DataError(
                 "one caption and a list of at least one reference, all of them strings, are needed",
                 key=item[:60],
-                mend="correct that item or leave it out",
+                hint="correct that item or leave it out",
             )
 
 
@@ -136,7 +136,7 @@ def _check_words(references: References) -> None:
                 if max(words) == 0
                 else f"a reference has {max(words)} words; at most {LONGEST_REFERENCE} are scored",
                 key=name[:60],
-                mend="correct the item's references or leave it out",
+                hint="correct the item's references or leave it out",
             )
 
 
@@ -152,7 +152,7 @@ def _tokenized(
                 raise DataError(
                     f"the PTB tokenizer cannot run: {error}",
                     key="tokenizer",
-                    mend="mend that, or use the tokenizer `regex`",
+                    hint="fix that, or use the tokenizer `regex`",
                 ) from None
             note = str(error)
     return "regex", note, caption_tokens.regex([*predictions, *references])

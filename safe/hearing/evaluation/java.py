@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-MEND = "install a Java runtime (Debian: default-jre-headless)"
+HINT = "install a Java runtime (Debian: default-jre-headless)"
 _TAIL = 300  # characters of what a program said before it failed
 
 
 class Unavailable(Exception):
-    """A metric or tokenizer that cannot run here; its text says why, and what would mend it."""
+    """A metric or tokenizer that cannot run here; its text says why, and what would fix it."""
 
 
 def command(arguments: Sequence[str | Path], memory_mb: int) -> list[str]:
@@ -27,7 +27,7 @@ def command(arguments: Sequence[str | Path], memory_mb: int) -> list[str]:
     """
     program = shutil.which("java")
     if program is None:
-        raise Unavailable(f"there is no Java on PATH: {MEND}")
+        raise Unavailable(f"there is no Java on PATH: {HINT}")
     fixed = [f"-Xmx{memory_mb}m", "-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.region=US"]
     return [program, *fixed, *map(str, arguments)]
 
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str | Path], text: str = "", *, memory_mb: int, seco
     except subprocess.TimeoutExpired:
         raise Unavailable(_late(seconds)) from None
     except OSError as error:
-        raise Unavailable(f"Java does not start: {error.strerror}; {MEND}") from None
+        raise Unavailable(f"Java does not start: {error.strerror}; {HINT}") from None
     if done.returncode != 0:
         raise Unavailable(_failed(done.returncode, done.stderr))
     return done.stdout.decode("utf-8", "replace")
@@ -72,7 +72,7 @@ def session(
                 stderr=errors,
             )
         except OSError as error:
-            raise Unavailable(f"Java does not start: {error.strerror}; {MEND}") from None
+            raise Unavailable(f"Java does not start: {error.strerror}; {HINT}") from None
         late = threading.Event()
 
         def end() -> None:

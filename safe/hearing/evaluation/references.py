@@ -73,7 +73,7 @@ def load_references(path: Path) -> list[Reference]:
     """Read the table.
 
     Raises:
-        ConfigError: naming file, key and the mend.
+        ConfigError: naming file, key and the fix.
     """
     values = read_yaml(path)
     try:
@@ -81,7 +81,7 @@ def load_references(path: Path) -> list[Reference]:
     except ValidationError as error:
         raise ConfigError(
             explain_validation(error, ReferenceTable, path),
-            mend="correct the keys named above; each reference needs id, model, dataset, split, "
+            hint="correct the keys named above; each reference needs id, model, dataset, split, "
             "figure, value, tolerance and source",
         ) from None
 

@@ -143,7 +143,7 @@ def _caption_file(path: Path | None) -> Iterator[Check]:
             f"not the published file: {error!r}",
             where=path,
             key="evaluation.caption_reference",
-            mend="name aac-metrics' data/example_1.csv, or leave the key out",
+            hint="name aac-metrics' data/example_1.csv, or leave the key out",
         ) from None
     try:
         scores = captions.caption_scores(

@@ -103,7 +103,7 @@ def item_accuracy(answer: str, references: Sequence[str]) -> float:
         raise DataError(
             f"{len(references)} human answers, where VQA accuracy takes {HUMANS}",
             key="answers",
-            mend="use the annotations as published, with the answers of all ten humans",
+            hint="use the annotations as published, with the answers of all ten humans",
         )
     given = _trim(answer)
     humans = [_trim(reference) for reference in references]

@@ -73,7 +73,7 @@ def list_recordings(folder: Path) -> list[Recording]:
         raise DataError(
             "the folder of recordings is missing",
             where=folder,
-            mend="git clone https://github.com/Jakobovski/free-spoken-digit-dataset there",
+            hint="git clone https://github.com/Jakobovski/free-spoken-digit-dataset there",
         )
     found = []
     for path in folder.glob("*.wav"):
@@ -82,7 +82,7 @@ def list_recordings(folder: Path) -> list[Recording]:
             raise DataError(
                 f"the name {path.name!r} is not {{digit}}_{{speaker}}_{{take}}.wav",
                 where=folder,
-                mend="remove the file or give it a name of that form",
+                hint="remove the file or give it a name of that form",
             )
         found.append(Recording(int(match[1]), match[2], int(match[3])))
     return sorted(found)
@@ -170,7 +170,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
             f"no split {job.native!r}",
             where=f"dataset {job.config.name}",
             key=f"splits.{job.split}",
-            mend=f"the digits have {', '.join(SPLITS)}",
+            hint=f"the digits have {', '.join(SPLITS)}",
         )
     folder = job.config.root / "recordings"
     recordings = [r for r in list_recordings(folder) if r.split == job.native]

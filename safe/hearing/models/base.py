@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
         raise ModelError(
             f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)",
             key="device",
-            mend="write `device: auto` or `device: cpu`, or use a machine with a GPU",
+            hint="write `device: auto` or `device: cpu`, or use a machine with a GPU",
         )
     return device
 
@@ -84,7 +84,7 @@ def open_pretrained(
             f"cannot be opened as {kind}: {reason}",
             where=source,
             key=key,
-            mend=_mend(source, kind, key),
+            hint=_mend(source, kind, key),
         ) from error
     except Exception as error:  # safetensors raises a bare subclass of Exception
         if type(error).__name__ != "SafetensorError":
@@ -93,7 +93,7 @@ def open_pretrained(
             f"holds a damaged weights file: {error}",
             where=source,
             key=key,
-            mend="download or train it again; the file was probably cut off",
+            hint="download or train it again; the file was probably cut off",
         ) from error
 
 
@@ -108,7 +108,7 @@ def refuse_incomplete(info: dict[str, Any], source: str, *, kind: str, key: str)
             f"another shape ({names})",
             where=source,
             key=key,
-            mend="use a complete checkpoint of that architecture",
+            hint="use a complete checkpoint of that architecture",
         )
 
 
@@ -122,7 +122,7 @@ def check_model_type(
             f"holds a {config.model_type!r} model, not {kind}",
             where=source,
             key=key,
-            mend=f"give a checkpoint whose model_type is {expected!r}",
+            hint=f"give a checkpoint whose model_type is {expected!r}",
         )
 
 
@@ -193,5 +193,5 @@ def _fit_processor(
             f"the processor does not fit the model: {'; '.join(faults)}",
             where=source,
             key="base.vlm",
-            mend="use the processor that was saved with the model",
+            hint="use the processor that was saved with the model",
         )

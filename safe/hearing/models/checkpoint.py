@@ -103,10 +103,10 @@ def read_record(folder: Path) -> AdapterRecord:
     try:
         return AdapterRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise ModelError("there is no adapter", where=path, mend="check the path") from None
+        raise ModelError("there is no adapter", where=path, hint="check the path") from None
     except (OSError, ValueError, ValidationError) as error:
         raise ModelError(
-            f"the adapter's record cannot be read: {error}", where=path, mend="save it again"
+            f"the adapter's record cannot be read: {error}", where=path, hint="save it again"
         ) from None
 
 
@@ -117,7 +117,7 @@ def _check_frozen(kind: str, wanted: ModelRef, found: str, where: Path) -> None:
             f"{wanted.digest}, the one given has {found}",
             where=where,
             key=f"{kind}.digest",
-            mend=f"open {wanted.id!r}"
+            hint=f"open {wanted.id!r}"
             + (f" at revision {wanted.revision!r}" if wanted.revision else "")
             + ", or train a new adapter on this one",
         )
@@ -130,12 +130,12 @@ def _read_tensors(folder: Path, name: str, digest: str | None) -> dict[str, torc
             raise ModelError(
                 "the file is not the one that was saved: its digest differs",
                 where=path,
-                mend="restore the folder from its source, or train again",
+                hint="restore the folder from its source, or train again",
             )
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"cannot be read: {error}", where=path, mend="restore the folder, or train again"
+            f"cannot be read: {error}", where=path, hint="restore the folder, or train again"
         ) from None
 
 
@@ -171,6 +171,6 @@ def load_adapter(
         model.projector.load_state_dict(projector)
     except RuntimeError as error:
         raise ModelError(
-            f"the weights do not fit the record: {error}", where=folder, mend="save it again"
+            f"the weights do not fit the record: {error}", where=folder, hint="save it again"
         ) from None
     return model

@@ -68,7 +68,7 @@ class Ear:
                         if wave.size == 0 or wave.ndim != 1
                         else " and values that are not finite"
                     ),
-                    mend="pass mono float samples, at least one; run `safe audit` to find the file",
+                    hint="pass mono float samples, at least one; run `safe audit` to find the file",
                 )
             cut.append(wave[: self.max_samples])
         batch = self.feature_extractor(cut, sampling_rate=self.sampling_rate, return_tensors="pt")

@@ -88,7 +88,7 @@ def fuse(
         raise ModelError(
             f"rows with {sorted(set(counts.tolist()))} image placeholders for {image.shape[1]} "
             "image tokens",
-            mend="make the prompt with the processor that was saved with the base",
+            hint="make the prompt with the processor that was saved with the base",
         )
     B, L = input_ids.shape
     k = audio.shape[1]

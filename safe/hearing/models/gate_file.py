@@ -80,7 +80,7 @@ def read_gate(path: Path) -> GateRecord:
         raise ModelError(
             "there is no gate",
             where=path,
-            mend="experiment 05 writes one, if a threshold qualifies",
+            hint="experiment 05 writes one, if a threshold qualifies",
         ) from None
     except ValidationError as error:
         fault = error.errors()[0]
@@ -89,11 +89,11 @@ def read_gate(path: Path) -> GateRecord:
             f"not a gate: {fault['msg']}",
             where=path,
             key=key or None,
-            mend="measure experiment 05 again",
+            hint="measure experiment 05 again",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"cannot be read: {error}", where=path, mend="restore it, or measure 05 again"
+            f"cannot be read: {error}", where=path, hint="restore it, or measure 05 again"
         ) from None
 
 
@@ -114,6 +114,6 @@ def load_gate(path: Path, *, base: str | None = None) -> UncertaintyGate:
             f"given has {base}",
             where=path,
             key="chosen_on.base",
-            mend="choose a threshold for this base: experiment 05",
+            hint="choose a threshold for this base: experiment 05",
         )
     return POLICIES[record.kind](threshold=record.threshold)  # type: ignore[call-arg]

@@ -20,7 +20,7 @@ from safe.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BaseOutputs:
     """What one forward of the untouched base shows of a batch.
 
     Attributes:
@@ -34,12 +34,12 @@ class Look:
 
 def no_question() -> Tensor:
     """For requests that come without prompts."""
-    raise ModelError("there is no question to read", mend="gate by `SafeModel`, which has prompts")
+    raise ModelError("there is no question to read", hint="gate by `SafeModel`, which has prompts")
 
 
 def no_preview() -> Tensor:
     """For requests that come without sounds."""
-    raise ModelError("there is no sound to glance at", mend="give the rows' waveforms as `audio`")
+    raise ModelError("there is no sound to glance at", hint="give the rows' waveforms as `audio`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class GateRequest:
         has_audio: (B,) bool, rows that come with a sound to consult.
         look: runs the untouched base on the prompt, once however often it is called.
         question: (B, d), mean of the prompt's embedded words, without a run of the base.
-        preview: glances at the sounds, `safe.hearing.models.preview`; (B, 4) float64.
+        preview: glances at the sounds, `safe.hearing.models.audio_summary`; (B, 4) float64.
     """
 
     rows: int
     has_audio: Tensor
-    look: Callable[[], Look]
+    look: Callable[[], BaseOutputs]
     question: Callable[[], Tensor] = no_question
     preview: Callable[[], Tensor] = no_preview
 
@@ -110,7 +110,7 @@ class Mask:
         if len(self.consult) != request.rows:
             raise ModelError(
                 f"the gate's mask has {len(self.consult)} entries for {request.rows} rows",
-                mend="give one boolean a row",
+                hint="give one boolean a row",
             )
         return torch.tensor(self.consult, dtype=torch.bool)
 
@@ -125,7 +125,7 @@ class Tokens:
         if len(self.counts) != request.rows:
             raise ModelError(
                 f"the gate has {len(self.counts)} numbers of tokens for {request.rows} rows",
-                mend="give one a row",
+                hint="give one a row",
             )
         return torch.tensor(self.counts, dtype=torch.int64)
 
@@ -149,7 +149,7 @@ def tokens_heard(decided: Tensor, most: int) -> list[int]:
     if wrong:
         raise ModelError(
             f"the gate asks for {', '.join(map(str, wrong))} audio tokens, of 0 to {most}",
-            mend="choose among the adapter's audio tokens",
+            hint="choose among the adapter's audio tokens",
         )
     return counts
 
@@ -168,7 +168,7 @@ class UncertaintyGate(ABC):
         if not math.isfinite(self.threshold):
             raise ModelError(
                 f"a threshold must be a finite number, not {self.threshold}",
-                mend="always ON and always OFF have policies of their own",
+                hint="always ON and always OFF have policies of their own",
             )
 
     @classmethod
@@ -208,7 +208,7 @@ def probabilities(logits: Tensor) -> Tensor:
     if broken:
         raise ModelError(
             f"the base's logits are no distribution (NaN or infinite) in rows {broken}",
-            mend="look for the cause in the base, its precision or these inputs; until then gate "
+            hint="look for the cause in the base, its precision or these inputs; until then gate "
             "with `True`, `False` or a mask",
         )
     return found
@@ -280,11 +280,11 @@ def as_gate(gate: GateLike) -> Gate:
         if gate.dtype != torch.bool or gate.dim() != 1:
             raise ModelError(
                 f"a gate mask must be a (B,) bool tensor, not {tuple(gate.shape)} {gate.dtype}",
-                mend="compare with a threshold first",
+                hint="compare with a threshold first",
             )
         return Mask(tuple(gate.tolist()))
     if isinstance(gate, Gate):
         return gate
     if isinstance(gate, Sequence) and all(isinstance(g, bool) for g in gate):
         return Mask(tuple(gate))
-    raise ModelError(f"not a gate: {gate!r}", mend="give a policy, a bool, or one bool a row")
+    raise ModelError(f"not a gate: {gate!r}", hint="give a policy, a bool, or one bool a row")

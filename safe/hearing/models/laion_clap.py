@@ -98,7 +98,7 @@ def infer_config(weights: Mapping[str, Tensor]) -> ClapConfig:
     if missing:
         raise ModelError(
             f"is no CLAP of HTS-AT and RoBERTa: {missing[0]} is missing",
-            mend="use one of LAION's HTSAT checkpoints, or a transformers folder",
+            hint="use one of LAION's HTSAT checkpoints, or a transformers folder",
         )
     blocks = {(int(m[1]), int(m[2])) for m in map(BLOCK.match, weights) if m}
     stages = 1 + max(stage for stage, _ in blocks)
@@ -155,7 +155,7 @@ def load_weights(model: ClapModel, weights: Mapping[str, Tensor]) -> None:
             raise ModelError(
                 f"the checkpoint does not fit transformers' CLAP: {keys[0]} {what}"
                 + (f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""),
-                mend="use one of LAION's HTSAT checkpoints, or a transformers folder",
+                hint="use one of LAION's HTSAT checkpoints, or a transformers folder",
             )
     model.load_state_dict({k: v for k, v in given.items() if k in wanted}, strict=False)
 
@@ -172,16 +172,16 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_numpy_numbers()):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise ModelError("no such file", where=path, mend="check `base.ear`") from None
+        raise ModelError("no such file", where=path, hint="check `base.ear`") from None
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise ModelError(
             "cannot be read as weights only: " + " ".join(str(error).split())[:200],
             where=path,
-            mend="use the file as LAION publishes it; a pickle that holds code is not opened",
+            hint="use the file as LAION publishes it; a pickle that holds code is not opened",
         ) from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise ModelError("holds no state dict", where=path, mend="use a LAION CLAP checkpoint")
+        raise ModelError("holds no state dict", where=path, hint="use a LAION CLAP checkpoint")
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
@@ -221,7 +221,7 @@ def convert_checkpoint(path: Path, cache: Path) -> Path:
         ModelError: the file cannot be read or is another network.
     """
     if not path.is_file():
-        raise ModelError("no such file", where=path, key="base.ear", mend="check the path")
+        raise ModelError("no such file", where=path, key="base.ear", hint="check the path")
     folder = cache / f"laion-{digest_file(path)[:16]}" / "ear"
     if folder.is_dir():
         return folder
@@ -231,7 +231,7 @@ def convert_checkpoint(path: Path, cache: Path) -> Path:
         model = ClapModel(config)
         load_weights(model, weights)
     except ModelError as error:
-        raise ModelError(error.what, where=path, key="base.ear", mend=error.mend) from None
+        raise ModelError(error.what, where=path, key="base.ear", hint=error.hint) from None
     partial = folder.with_name(".ear.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)

@@ -45,7 +45,7 @@ def check_targets(language_model: nn.Module, targets: list[str]) -> None:
             f"the language model ({type(language_model).__name__}) has no linear layer "
             f"{', '.join(missing)}; it has {', '.join(sorted(known))}",
             key="adapter.lora.targets",
-            mend="OPT calls them q_proj and v_proj, T5 calls them q and v",
+            hint="OPT calls them q_proj and v_proj, T5 calls them q and v",
         )
 
 

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from safe.errors import ModelError
 from safe.files import atomic
+from safe.hearing.models.audio_summary import NAMES
 from safe.hearing.models.gating import POLICIES, GateRequest, probabilities
-from safe.hearing.models.preview import NAMES
 
-MEND = "measure experiment 12 again"
+HINT = "measure experiment 12 again"
 TENSORS = ("mean", "scale", "weight", "bias")
 QUESTION, LOOK, GLANCE = VIEWS = ("question", "look", "glance")  # the cheapest first
 
@@ -112,7 +112,7 @@ class LearnedGate:
         """
         found = view_of(self.record.features)
         if found is None:
-            raise ModelError("the policy's features are those of no view", mend=MEND)
+            raise ModelError("the policy's features are those of no view", hint=HINT)
         return found
 
     @cached_property
@@ -129,7 +129,7 @@ class LearnedGate:
         if features_BF.shape[1] != len(self.mean):
             raise ModelError(
                 f"the policy knows {len(self.mean)} features and is given {features_BF.shape[1]}",
-                mend="use it with the base that it was trained with",
+                hint="use it with the base that it was trained with",
             )
         return torch.addmm(self._bias_A, features_BF.double(), self._weight_FA)
 
@@ -166,14 +166,14 @@ def load_policy(path: Path, *, base: str | None = None, adapter: str | None = No
             tensors = {name: file.get_tensor(name) for name in TENSORS}
     except FileNotFoundError:
         raise ModelError(
-            "there is no policy", where=path, mend="experiment 12 writes one"
+            "there is no policy", where=path, hint="experiment 12 writes one"
         ) from None
     except ValidationError as error:
         raise ModelError(
-            f"not a policy: {error.errors()[0]['msg']}", where=path, mend=MEND
+            f"not a policy: {error.errors()[0]['msg']}", where=path, hint=HINT
         ) from None
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot be read: {error}", where=path, mend=MEND) from None
+        raise ModelError(f"cannot be read: {error}", where=path, hint=HINT) from None
     _check_shapes(record, tensors, path)
     for what, wanted, found in (("base", record.base, base), ("adapter", record.adapter, adapter)):
         if found is not None and found != wanted:
@@ -182,7 +182,7 @@ def load_policy(path: Path, *, base: str | None = None, adapter: str | None = No
                 f"{found}",
                 where=path,
                 key=what,
-                mend=f"train a policy for this {what}: experiment 12",
+                hint=f"train a policy for this {what}: experiment 12",
             )
     return LearnedGate(record, *(tensors[name] for name in TENSORS))
 
@@ -197,7 +197,7 @@ def _check_shapes(record: PolicyRecord, tensors: dict[str, Tensor], path: Path) 
     }
     found = {name: list(tensor.shape) for name, tensor in tensors.items()}
     if view_of(record.features) is None:
-        raise ModelError("its features are those of no view", where=path, mend=MEND)
+        raise ModelError("its features are those of no view", where=path, hint=HINT)
     sound = (
         found == wanted
         and all(t.dtype == torch.float64 and bool(t.isfinite().all()) for t in tensors.values())
@@ -210,5 +210,5 @@ def _check_shapes(record: PolicyRecord, tensors: dict[str, Tensor], path: Path) 
             f"its weights {found} are not those of {actions} actions, the first to skip, over "
             f"{features} features",
             where=path,
-            mend=MEND,
+            hint=HINT,
         )

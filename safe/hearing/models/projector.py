@@ -79,7 +79,7 @@ class ResamplerProjector(Projector):
             raise ModelError(
                 f"a resampler of {heads} heads cannot have the hidden width {hidden}",
                 key="adapter.hidden",
-                mend=f"choose a multiple of {heads}",
+                hint=f"choose a multiple of {heads}",
             )
         self.norm = nn.LayerNorm(features)
         self.up = nn.Linear(features, hidden)

@@ -104,7 +104,7 @@ def make_batch(
     audio: Audio | None,
 ) -> Batch:
     if input_ids is None:
-        raise ModelError("no `input_ids`", mend="make the prompt with the base's processor")
+        raise ModelError("no `input_ids`", hint="make the prompt with the base's processor")
     return Batch(pixel_values, input_ids, attention_mask, image, audio)
 
 
@@ -112,7 +112,7 @@ def plain_arguments(batch: Batch) -> dict[str, Any]:
     """The arguments of a plain call: what the caller gave, nothing made up."""
     if batch.pixel_values is None:
         raise ModelError(
-            "rows that are OFF need `pixel_values`", mend="pass the processor's output"
+            "rows that are OFF need `pixel_values`", hint="pass the processor's output"
         )
     plain = {"pixel_values": batch.pixel_values, "input_ids": batch.input_ids}
     if batch.attention_mask is not None:

@@ -20,20 +20,20 @@ from transformers import Blip2ForConditionalGeneration
 from safe.errors import ModelError
 from safe.hearing.config import AdapterConfig
 from safe.hearing.models.audio import Audio, audio_faults, has_audio
+from safe.hearing.models.audio_summary import preview
+from safe.hearing.models.base_forward import read_question, run_base
 from safe.hearing.models.ear import Ear
 from safe.hearing.models.fusion import Fused, fuse, image_tokens
 from safe.hearing.models.gating import (
+    BaseOutputs,
     GateLike,
     GateRequest,
-    Look,
     Tokens,
     as_gate,
     no_preview,
     tokens_heard,
 )
-from safe.hearing.models.looking import look_at, read_question
 from safe.hearing.models.lora import adapt, lora_dropouts
-from safe.hearing.models.preview import preview
 from safe.hearing.models.projector import build_projector, calibrate_projector
 from safe.hearing.models.rows import (
     Batch,
@@ -139,14 +139,14 @@ class SafeModel(nn.Module):
         if batch.audio is not None and len(batch.audio) != rows:
             raise ModelError(
                 f"{len(batch.audio)} sounds for {rows} rows",
-                mend="give one a row, None where a row has none",
+                hint="give one a row, None where a row has none",
             )
-        looked: list[Look] = []
+        looked: list[BaseOutputs] = []
 
-        def look() -> Look:
+        def look() -> BaseOutputs:
             if not looked:
                 interpolate = bool(kwargs.get("interpolate_pos_encoding"))
-                looked.append(look_at(self.base, batch, interpolate=interpolate))
+                looked.append(run_base(self.base, batch, interpolate=interpolate))
             return looked[0]
 
         def read() -> Tensor:
@@ -168,7 +168,7 @@ class SafeModel(nn.Module):
             rows_and_reasons = ", ".join(f"{r} ({why})" for r, why in sorted(turned_off.items()))
             raise ModelError(
                 f"rows that should consult have nothing to hear: {rows_and_reasons}",
-                mend="gate them OFF, repair the files, or open the model with on_bad_audio='off'",
+                hint="gate them OFF, repair the files, or open the model with on_bad_audio='off'",
             )
         self.turned_off.update(turned_off.values())
         chosen = set(on)
@@ -208,7 +208,7 @@ class SafeModel(nn.Module):
             elif batch.pixel_values is not None:
                 image = image_tokens(self.base, batch.pixel_values[rows], interpolate)
             else:
-                raise ModelError("neither an image nor image tokens", mend="pass `pixel_values`")
+                raise ModelError("neither an image nor image tokens", hint="pass `pixel_values`")
             embeds = self.language_model.get_input_embeddings()(ids)
         token = self.base.config.image_token_index
         return fuse(
@@ -318,7 +318,7 @@ class SafeModel(nn.Module):
             if kwargs.get(name, allowed) not in (allowed, None):
                 raise ModelError(
                     f"{name}={kwargs[name]!r} is not offered for rows that consult",
-                    mend="leave it out",
+                    hint="leave it out",
                 )
         parts: list[tuple[list[int], Tensor]] = []
         if consultation.off:
@@ -388,7 +388,7 @@ class SafeModel(nn.Module):
             return out.logits
         if not bool((mask[:, -1] == 1).all()):
             raise ModelError(
-                "prompts are padded on the right", mend="set the tokenizer's padding_side to 'left'"
+                "prompts are padded on the right", hint="set the tokenizer's padding_side to 'left'"
             )
         # The gate looks at the prompt alone, as in `generate`: not at answers it cannot know.
         prompt = make_batch(pixel_values, input_ids, mask, image_tokens, audio)

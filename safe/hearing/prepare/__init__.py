@@ -32,6 +32,6 @@ def released_weights(config: RunConfig) -> str | None:
             "the released miniature has no card",
             where=card,
             key="base.miniature",
-            mend="restore the folder with `git checkout`, or run `make miniature`",
+            hint="restore the folder with `git checkout`, or run `make miniature`",
         )
     return digest_file(card)

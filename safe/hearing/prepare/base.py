@@ -42,7 +42,7 @@ def prepare_base(config: RunConfig) -> None:
             "recipe_digest": card.recipe_digest,
         }
     else:
-        from safe.hearing.training.given import resolve_ear, resolve_vlm
+        from safe.hearing.training.model_sources import resolve_ear, resolve_vlm
 
         places = {"vlm": resolve_vlm(config), "ear": resolve_ear(config)}
         record = {
@@ -73,7 +73,7 @@ def prepare_base(config: RunConfig) -> None:
                 "the miniature does not know this run's data: " + "; ".join(found),
                 where=refused,
                 key="held_out",
-                mend="use the world or the digits of this version of SAFE, or train another "
+                hint="use the world or the digits of this version of SAFE, or train another "
                 "miniature (`make miniature`)",
             )
     else:
@@ -93,7 +93,7 @@ def _held_out_samples(config: RunConfig) -> list[Sample]:
         raise ModelError(
             "there is no manifest to measure the miniature on",
             where=manifest,
-            mend="run `safe prepare-data` first",
+            hint="run `safe prepare-data` first",
         )
     return load_samples(manifest, split="val")
 

@@ -43,7 +43,7 @@ def check_world(config: RunConfig) -> None:
             "this is not the world that the run was made from",
             where=world.root,
             key="world.root",
-            mend=f"`{_command(world)}` writes this one again, and nothing is measured anew; give "
+            hint=f"`{_command(world)}` writes this one again, and nothing is measured anew; give "
             "runs of different worlds a `world.root` each",
         )
 
@@ -128,6 +128,6 @@ def read_data_json(config: RunConfig) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot be read: {error}", where=path, mend="run `safe prepare-data` first"
+            f"cannot be read: {error}", where=path, hint="run `safe prepare-data` first"
         ) from None
     return found

@@ -13,8 +13,8 @@ from safe.files import write_json
 from safe.hearing.config import RunConfig
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features
+from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.held_out import SPLITS, audio_rows, vl_rows
-from safe.hearing.training.opened import open_base, use_threads
 from safe.hearing.training.stage_a import select_stage_a
 from safe.hearing.training.teacher import Teacher
 

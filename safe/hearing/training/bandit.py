@@ -105,7 +105,7 @@ class BanditSettings:
             raise ConfigError(
                 f"a price of {self.price} per second rewards waiting",
                 key="policy.prices",
-                mend="give 0 or more",
+                hint="give 0 or more",
             )
 
 
@@ -195,7 +195,7 @@ def train_bandit(
             raise DataError(
                 f"{len(shared)} recordings or pictures are in two of the rows to learn from, to "
                 f"hold the floor by and to check, such as {min(shared)}",
-                mend="part the items by `hold_back`",
+                hint="part the items by `hold_back`",
             )
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng():

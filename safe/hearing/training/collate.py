@@ -20,7 +20,7 @@ from safe.hearing.models.prompt import answer_text, build_prompt, clean_answer
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Example:
     """A sample to train or score on, and whose sound it hears.
 
     Attributes:
@@ -56,7 +56,7 @@ class TextEncoder:
         self._prompts: dict[str, tuple[int, ...]] = {}  # questions and answers come again and
         self._answers: dict[str, tuple[int, ...]] = {}  # again, and each takes the tokenizer long
 
-    def row(self, sample: Sample, heard: Sample) -> Row:
+    def row(self, sample: Sample, heard: Sample) -> Example:
         """Tokenise the sample's question and training answer."""
         prompt = self._prompts.get(sample.question)
         if prompt is None:
@@ -67,9 +67,9 @@ class TextEncoder:
             text = answer_text(sample.answer)
             tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             answer = self._answers[sample.answer] = (*tokens, self.end)
-        return Row(sample, heard, prompt, answer)
+        return Example(sample, heard, prompt, answer)
 
-    def prompts(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+    def prompts(self, rows: Sequence[Example]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask`, (B, L)."""
         longest = max(len(r.prompt) for r in rows)
         image = [self.image_token] * self.queries
@@ -79,7 +79,7 @@ class TextEncoder:
         ]
         return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
-    def answers(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+    def answers(self, rows: Sequence[Example]) -> dict[str, Tensor]:
         """`answer_ids` and `answer_mask`, (B, T)."""
         longest = max(len(r.answer) for r in rows)
         ids = [[*r.answer, *[self.pad] * (longest - len(r.answer))] for r in rows]
@@ -91,7 +91,7 @@ class TextEncoder:
         texts = self.tokenizer.batch_decode(sequences[:, prompt_length:], skip_special_tokens=True)
         return [clean_answer(text) for text in texts]
 
-    def check_fits(self, rows: Sequence[Row], audio_tokens: int) -> None:
+    def check_fits(self, rows: Sequence[Example], audio_tokens: int) -> None:
         """Every row must fit the language model's positions together with its audio tokens.
 
         Raises:
@@ -106,5 +106,5 @@ class TextEncoder:
                 f"the row {longest.sample.id} needs {needed} positions, the language model has "
                 f"{self.positions}",
                 key="adapter.audio_tokens",
-                mend="use fewer audio tokens, or leave out questions this long",
+                hint="use fewer audio tokens, or leave out questions this long",
             )

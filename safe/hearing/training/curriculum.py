@@ -96,14 +96,14 @@ def check_reachable(
                 f"stage {stage.name!r} asks for {stage.min_samples} samples; its "
                 f"{stage.epochs} epochs and {config.max_extensions} extensions have {most}",
                 key=f"{key}.min_samples",
-                mend="lower it, or give the stage more epochs or rows",
+                hint="lower it, or give the stage more epochs or rows",
             )
         if stage.min_skip_rate > skip_rate:
             raise ConfigError(
                 f"stage {stage.name!r} asks for a skip rate of {stage.min_skip_rate:g}; the gate "
                 f"skips {skip_rate:.4f} of the held-out questions, and training does not change it",
                 key=f"{key}.min_skip_rate",
-                mend="lower it, or choose a gate that skips more in experiment 05",
+                hint="lower it, or choose a gate that skips more in experiment 05",
             )
 
 
@@ -137,12 +137,12 @@ class Curriculum:
         """
         if self.ended:
             raise SafeError(
-                f"the curriculum has ended ({self.ended})", mend="start a new run to train on"
+                f"the curriculum has ended ({self.ended})", hint="start a new run to train on"
             )
         if not (math.isfinite(metrics.audio_accuracy) and math.isfinite(metrics.vl_drop)):
             raise SafeError(
                 f"stage {self.stage.name!r}: a metric is not finite: {metrics}",
-                mend="look for divergence in the training log; no stage is passed on such a value",
+                hint="look for divergence in the training log; no stage is passed on such a value",
             )
         stage = self.stage
         self.epoch += 1

@@ -82,7 +82,7 @@ class Log:
         if found < self.size:
             raise TrainingError(
                 f"{self.path} ends at byte {found}; the checkpoint stands for {self.size}",
-                mend="delete the checkpoint beside it to train anew, or bring the log back",
+                hint="delete the checkpoint beside it to train anew, or bring the log back",
             )
         self._handle = self.path.open("ab")
         self._handle.truncate(self.size)

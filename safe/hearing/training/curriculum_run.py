@@ -19,9 +19,9 @@ from safe.digest import digest_code, digest_json
 from safe.hearing.config import CurriculumConfig, RunConfig, StageAConfig
 from safe.hearing.data.mixing import StageSampler
 from safe.hearing.data.sample import Difficulty, Sample
+from safe.hearing.training.batching import Feeder
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics, check_reachable
 from safe.hearing.training.curriculum_log import EpochLine, Log, StepLine
-from safe.hearing.training.feeding import Feeder
 from safe.hearing.training.losses import StageAObjective
 from safe.hearing.training.stage_a import StageA, StageARows
 from safe.hearing.training.teacher import Teacher

@@ -27,7 +27,7 @@ from safe.hearing.data.sample import MediaRef, Sample
 from safe.hearing.models.audio import waveform_fault
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.models.projector import InputKind
-from safe.hearing.training.opened import OpenedBase
+from safe.hearing.training.frozen_models import OpenedBase
 
 Encode = Callable[[Sequence[str], dict[str, Sample], dict[str, str]], Iterator[tuple[str, Array]]]
 BATCH = 64
@@ -240,7 +240,7 @@ class Features:
                 raise MediaError(
                     self.faults.get(sample.id, "its feature was lost while it was in use"),
                     where=sample.id,
-                    mend="start again: what is missing is computed",
+                    hint="start again: what is missing is computed",
                 )
             values.append(value)
         return torch.from_numpy(np.stack(values))

@@ -43,7 +43,7 @@ class FisherPenalty:
         if not 0 < mean < float("inf"):
             raise TrainingError(
                 f"the Fisher information of the VL rows is {mean}: nothing to hold weights by",
-                mend="ask VL rows with the gate ON, and look for divergence in the training log",
+                hint="ask VL rows with the gate ON, and look for divergence in the training log",
             )
         sizes = [w.numel() for w in self.weights]
         parts = (information / mean).float().split(sizes)
@@ -59,7 +59,7 @@ class FisherPenalty:
             TrainingError: there is no anchor yet.
         """
         if not self.anchors:
-            raise TrainingError("the penalty has no anchor", mend="call `anchor` once before")
+            raise TrainingError("the penalty has no anchor", hint="call `anchor` once before")
         total = torch.zeros((), device=self.weights[0].device)
         for weight, anchor, information in zip(
             self.weights, self.anchors, self.information, strict=True

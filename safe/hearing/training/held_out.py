@@ -12,9 +12,9 @@ from safe.errors import DataError
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.background_noise import near_silence
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.near_silence import near_silence
 from safe.hearing.training.overfit import pick
 
 SPLITS = ("val", "test")
@@ -22,7 +22,7 @@ SPLITS = ("val", "test")
 
 def audio_rows(
     config: RunConfig, manifest: Path, split: str, features: Features, encoder: TextEncoder
-) -> list[Row]:
+) -> list[Example]:
     """Questions of a split that need their sound, each hearing its own; media encoded."""
     found = [s for task in ("audio", "av") for s in load_samples(manifest, split=split, task=task)]
     rng = np.random.default_rng([config.seed, 5])
@@ -46,7 +46,7 @@ def vl_samples(config: RunConfig, manifest: Path) -> list[Sample]:
 
 def vl_rows(
     config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
-) -> list[Row]:
+) -> list[Example]:
     """Held-out VL questions, each hearing something that has nothing to do with it.
 
     That is the clip of another held-out recording or, as often as in training, near-silence.
@@ -71,7 +71,7 @@ def vl_rows(
     return rows
 
 
-def swap_sounds(rows: Sequence[Row]) -> list[Row]:
+def swap_sounds(rows: Sequence[Example]) -> list[Example]:
     """The same questions and pictures, each with the sound of the row half the list away."""
     half = max(1, len(rows) // 2)
     return [
@@ -80,7 +80,7 @@ def swap_sounds(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def spread(rows: Sequence[Row], wanted: int) -> list[Row]:
+def subsample_evenly(rows: Sequence[Example], wanted: int) -> list[Example]:
     """At most `wanted` rows, from all over the list.
 
     Raises:
@@ -89,7 +89,7 @@ def spread(rows: Sequence[Row], wanted: int) -> list[Row]:
     if not rows:
         raise DataError(
             "there are no held-out rows to ask",
-            mend="give the run a validation split with audio and VL questions",
+            hint="give the run a validation split with audio and VL questions",
         )
     places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
     return [rows[i] for i in places]

@@ -13,7 +13,7 @@ import numpy as np
 from safe.digest import digest_json
 from safe.hearing.config import StageAConfig
 from safe.hearing.models.gating import Tokens
-from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.batching import Feeder
 from safe.hearing.training.stage_a import StageA, StageARows
 from safe.hearing.training.teacher import Teacher
 from safe.hearing.training.trainer import TrainingBatch

@@ -56,7 +56,7 @@ def what_fits(parameters: int, budget_bytes: int, *, rows: int, directions: int)
             f"a null-space basis of {parameters:,} weights takes at least {3 * vector:,} bytes "
             f"and {budget_bytes:,} are allowed",
             key="stage_a.null_space_gb",
-            mend="allow more memory, or train a smaller adapter",
+            hint="allow more memory, or train a smaller adapter",
         )
     kept = min(directions, rows, int(vectors) // 2)
     asked = min(rows, int(vectors) - kept)
@@ -82,7 +82,7 @@ def basis_of(gradients_nP: Tensor, directions: int, *, tolerance: float = 1e-6) 
     if not bool(torch.isfinite(gradients_nP).all()):
         raise TrainingError(
             "a gradient of a VL row is not finite; no null space can be taken",
-            mend="look for divergence in the training log",
+            hint="look for divergence in the training log",
         )
     gram = _gram(gradients_nP)
     lengths_n = gram.diagonal().sqrt().clamp_min(torch.finfo(gradients_nP.dtype).tiny)
@@ -92,7 +92,7 @@ def basis_of(gradients_nP: Tensor, directions: int, *, tolerance: float = 1e-6) 
     if float(strength[0]) == 0:
         raise TrainingError(
             "no VL row has a gradient: the gate is OFF, or nothing is trainable",
-            mend="ask VL rows with the gate ON; with the gate OFF there is nothing to keep",
+            hint="ask VL rows with the gate ON; with the gate OFF there is nothing to keep",
         )
     kept = strength > tolerance * strength[0]
     chosen_nm = vectors[:, order[kept]] / strength[kept] / lengths_n[:, None]
@@ -143,7 +143,7 @@ class NullSpace:
         if self.basis is None or self._before is None:
             raise TrainingError(
                 "there is no update to project",
-                mend="call `renew` once and `before_update` before every step",
+                hint="call `renew` once and `before_update` before every step",
             )
         update = flat(self.weights) - self._before
         inside = self.basis.T @ (self.basis @ update)

@@ -13,9 +13,9 @@ from safe.errors import DataError
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder
 from safe.hearing.training.sampler import LengthBatches
 from safe.hearing.training.trainer import StepRecord, Trainer, TrainingBatch, TrainSettings
 
@@ -48,7 +48,7 @@ def pick(
 
 def select_rows(
     config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
-) -> list[Row]:
+) -> list[Example]:
     """The mixed rows of the tiny split. Every row hears a sound, as the gate is always ON.
 
     Rows that need their sound (tasks `audio` and `av`) hear it; VL rows hear that of a random
@@ -65,7 +65,7 @@ def select_rows(
         raise DataError(
             "there is no training row of task `audio` or `av` whose sound can be used",
             where=manifest,
-            mend="see 01_data_preflight for the files that do not load",
+            hint="see 01_data_preflight for the files that do not load",
         )
     seeing = pick(by_task["vl"], settings.rows - len(hearing), features, rng, audible=False)
     donors = [hearing[i] for i in rng.integers(len(hearing), size=len(seeing))]
@@ -80,7 +80,7 @@ class Overfit:
     """Rows to be learned by heart, and the run that learns them."""
 
     feeder: Feeder
-    rows: list[Row]
+    rows: list[Example]
 
     def fingerprint(self, config: RunConfig) -> str:
         """Digest of all that decides how training ends."""

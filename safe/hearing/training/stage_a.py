@@ -23,11 +23,11 @@ from safe.hearing.config import RunConfig, StageAConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.models.safe_model import SafeModel
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.background_noise import near_silence
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder
 from safe.hearing.training.losses import StageAObjective
-from safe.hearing.training.near_silence import near_silence
 from safe.hearing.training.overfit import pick
 from safe.hearing.training.retention import Retention
 from safe.hearing.training.sampler import LengthBatches, MixedBatches, padding_share
@@ -35,7 +35,7 @@ from safe.hearing.training.teacher import Teacher
 from safe.hearing.training.tracking import close, open_accelerator
 from safe.hearing.training.trainer import (
     Batches,
-    Kept,
+    Stateful,
     StepRecord,
     Trainer,
     TrainingBatch,
@@ -44,7 +44,7 @@ from safe.hearing.training.trainer import (
 from safe.hearing.training.vl_gradients import Of, vl_gradients
 
 
-class Watch(Kept, Protocol):
+class Watch(Stateful, Protocol):
     """Looks on while a model is trained."""
 
     def __call__(self, record: StepRecord) -> None: ...
@@ -61,13 +61,13 @@ class StageARows:
         faint: near-silence, which they may hear too.
     """
 
-    hearing: list[Row]
-    seeing: list[Row]
+    hearing: list[Example]
+    seeing: list[Example]
     clips: list[Sample]
     faint: list[Sample]
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Example]:
         return [*self.hearing, *self.seeing]
 
 
@@ -90,7 +90,7 @@ def select_stage_a(
             raise DataError(
                 f"there is no training row {kind} whose media can be used",
                 where=manifest,
-                mend="see 01_data_preflight for the files that do not load, or add such data",
+                hint="see 01_data_preflight for the files that do not load, or add such data",
             )
     faint = near_silence(config.cache, config.seed)
     features.ensure([], faint)
@@ -177,7 +177,7 @@ class StageA:
                 raise ConfigError(
                     f"a batch takes {share} {kind} rows and there are {len(rows)}",
                     key="stage_a.batch_size",
-                    mend="change batch_size or audio_fraction, or add data",
+                    hint="change batch_size or audio_fraction, or add data",
                 )
             if share:
                 lengths = [row.length for row in rows]

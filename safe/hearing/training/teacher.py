@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from safe.digest import digest_code, digest_json
 from safe.hearing.data.feature_store import Array, FeatureStore
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 
 BATCH = 64
@@ -48,17 +48,19 @@ class Teacher:
         )
         self.computed = 0
 
-    def _keys(self, row: Row) -> list[str]:
+    def _keys(self, row: Example) -> list[str]:
         image = self.features.image_key(row.sample)
         whole = digest_json([self._space, image, list(row.prompt), list(row.answer)])
         return [f"{whole}:{position}" for position in range(len(row.answer))]
 
-    def ensure(self, rows: Sequence[Row]) -> None:
+    def ensure(self, rows: Sequence[Example]) -> None:
         """Compute what the store lacks, an entry for each answer token."""
         owners = {key: row for row in rows for key in self._keys(row)}
         self.computed += self.store.ensure(list(owners), lambda keys: self._compute(keys, owners))
 
-    def _compute(self, keys: Sequence[str], owners: dict[str, Row]) -> Iterator[tuple[str, Array]]:
+    def _compute(
+        self, keys: Sequence[str], owners: dict[str, Example]
+    ) -> Iterator[tuple[str, Array]]:
         rows = list({id(owners[key]): owners[key] for key in keys}.values())
         rows.sort(key=lambda row: row.length)
         starts = range(0, len(rows), BATCH)
@@ -69,7 +71,7 @@ class Teacher:
                 yield from zip(self._keys(row), state[: len(row.answer)], strict=True)
 
     @torch.inference_mode()
-    def _states(self, rows: Sequence[Row]) -> Tensor:
+    def _states(self, rows: Sequence[Example]) -> Tensor:
         """(B, T, d): what the output head is given, gate OFF."""
         seen: list[Tensor] = []
         handle = self.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -80,7 +82,7 @@ class Teacher:
         states = seen[-1]
         return states[:, :-1] if self.base.config.use_decoder_only_language_model else states
 
-    def _run_base(self, rows: Sequence[Row]) -> None:
+    def _run_base(self, rows: Sequence[Example]) -> None:
         model, device = self.base, self.base.device
         prompts = {n: v.to(device) for n, v in self.encoder.prompts(rows).items()}
         answers = {n: v.to(device) for n, v in self.encoder.answers(rows).items()}
@@ -100,7 +102,7 @@ class Teacher:
         )
 
     @torch.no_grad()
-    def logits(self, rows: Sequence[Row]) -> Tensor:
+    def logits(self, rows: Sequence[Example]) -> Tensor:
         """(N, V): the base's logits at every answer token, row after row.
 
         Raises:

@@ -44,7 +44,7 @@ def check_trackers(tracking: TrackingConfig, folder: Path) -> None:
         raise ConfigError(
             f"not installed: {', '.join(missing)}",
             key="tracking.trackers",
-            mend="pip install safe[tracking], or take it out",
+            hint="pip install safe[tracking], or take it out",
         )
     with environment(tracking, folder):
         for name in tracking.trackers:
@@ -65,7 +65,7 @@ def _log_in() -> None:
         raise ConfigError(
             f"Weights & Biases cannot be logged in to: {why}",
             key="tracking.online",
-            mend="run `wandb login`, or set it to false and send the record with `wandb sync`",
+            hint="run `wandb login`, or set it to false and send the record with `wandb sync`",
         )
 
 

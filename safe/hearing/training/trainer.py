@@ -79,7 +79,7 @@ class StepRecord:
     rate: float  # of the learning rates
 
 
-class Kept(Protocol):
+class Stateful(Protocol):
     """What a checkpoint keeps beside the weights, as tensors and plain values."""
 
     def state(self) -> dict[str, Any]: ...
@@ -87,7 +87,7 @@ class Kept(Protocol):
     def resume(self, state: dict[str, Any]) -> None: ...
 
 
-class Batches(Kept, Protocol):
+class Batches(Stateful, Protocol):
     """Which rows come next: `safe.hearing.training.sampler`."""
 
     @property
@@ -96,7 +96,7 @@ class Batches(Kept, Protocol):
     def next(self) -> list[int]: ...
 
 
-class Guard(Kept, Protocol):
+class UpdateHook(Stateful, Protocol):
     """What is done around every update: `safe.hearing.training.retention`."""
 
     def before_step(self, step: int) -> None: ...
@@ -157,9 +157,9 @@ class Trainer:
         settings: TrainSettings,
         *,
         objective: Objective = cross_entropy,
-        guard: Guard | None = None,
+        guard: UpdateHook | None = None,
         schedule: Callable[[int], float] | None = None,
-        also: Mapping[str, Kept] | None = None,
+        also: Mapping[str, Stateful] | None = None,
         on_step: Callable[[StepRecord], None] | None = None,
         accelerator: Accelerator | None = None,
         checkpoint: Path | None = None,
@@ -171,7 +171,7 @@ class Trainer:
             lambda step: warmup_cosine(step, settings.steps, settings.warmup)
         )
         self.on_step = on_step
-        self._kept: dict[str, Kept] = {"sampler": batches, **(also or {})}
+        self._kept: dict[str, Stateful] = {"sampler": batches, **(also or {})}
         if guard:
             self._kept["guard"] = guard
         self.accelerator = accelerator or open_accelerator(model.device)
@@ -189,7 +189,7 @@ class Trainer:
         """Train to the last step, from the checkpoint where there is one.
 
         Raises:
-            TrainingError: a loss or gradient is not finite; names step, rows and mend.
+            TrainingError: a loss or gradient is not finite; names step, rows and hint.
         """
         self.begin()
         start, steps = len(self.history), self.settings.steps
@@ -234,7 +234,7 @@ class Trainer:
                 f"a step of {len(rows)} rows cannot be dealt out to {processes} processes with "
                 f"{micro} micro-batches each",
                 key="accumulate",
-                mend="raise batch_size, or lower accumulate",
+                hint="raise batch_size, or lower accumulate",
             )
         first = self.accelerator.process_index
         return [rows[first + processes * m :: processes * micro] for m in range(micro)]
@@ -305,7 +305,7 @@ class Trainer:
         raise TrainingError(
             f"the {what} is {value} at step {step}, in the batch of {', '.join(ids[:8])}"
             + (", ..." if len(ids) > 8 else ""),
-            mend="lower the learning rates, lengthen the warm-up, or look at these rows; "
+            hint="lower the learning rates, lengthen the warm-up, or look at these rows; "
             "training goes on from the last checkpoint",
         )
 

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example
 from safe.hearing.training.null_space import flat
 from safe.hearing.training.teacher import Teacher
 
@@ -23,7 +23,7 @@ Of = Literal["log_probability", "margin"]
 def vl_gradients(
     feeder: Feeder,
     teacher: Teacher,
-    rows: Sequence[Row],
+    rows: Sequence[Example],
     weights: Sequence[Tensor],
     *,
     of: Of = "log_probability",

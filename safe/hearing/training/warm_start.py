@@ -8,7 +8,7 @@ import torch
 
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.safe_model import SafeModel
-from safe.hearing.training.opened import OpenedBase
+from safe.hearing.training.frozen_models import OpenedBase
 
 
 def warm_start(

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from safe.errors import ConfigError
-from safe.gates import catalogue
-from safe.gates.catalogue import check_criteria, reachable, read_metrics
+from safe.gates import criteria_check
 from safe.gates.criteria import criteria_digest, load_all, load_criteria, load_each
+from safe.gates.criteria_check import check_criteria, reachable, read_metrics
 from safe.gates.pipeline import load_pipeline
 from tests.unit.gates.builders import CRITERIA, ROOT, copy_criteria
 
@@ -35,7 +35,7 @@ def spoil(folder: Path, old: str, new: str, name: str = "03_tiny_overfit") -> Pa
 def refused(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         check_criteria(path.parent)
-    assert caught.value.mend
+    assert caught.value.hint
     text = str(caught.value)
     assert path.name in text
     return text
@@ -196,13 +196,13 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "experiments"
     place.mkdir()
     (place / "tiny_overfit.py").write_text(MODULE)
-    ours = catalogue.module_path
+    ours = criteria_check.module_path
 
     def module_path(package: str, experiment: str) -> Path:
         file = place / f"{experiment[3:]}.py"
         return file if file.is_file() else ours(package, experiment)
 
-    monkeypatch.setattr(catalogue, "module_path", module_path)
+    monkeypatch.setattr(criteria_check, "module_path", module_path)
     return place
 
 

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from safe.cli import app
 from safe.errors import ConfigError, EvidenceError
 from safe.gates.launching import check_launch, evidence_of
-from safe.gates.ledger import write_launch
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
 from safe.gates.signatures import read_signatures, write_signature
+from safe.gates.status import write_launch
 from safe.gates.token import GateClosed
 from safe.report.page import render
 from tests.unit.gates.builders import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from safe.errors import ConfigError
-from safe.gates.catalogue import check_criteria, experiments_folder
+from safe.gates.criteria_check import check_criteria, experiments_folder
 from safe.gates.pipeline import load_pipeline
 from safe.gates.run import open_gate_run
 from safe.report.page import render

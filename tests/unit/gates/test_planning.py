@@ -35,7 +35,7 @@ def look(
     return assess(item, Planned(n, **planned), measured, scale)
 
 
-def spread(**power: Any) -> Criterion:
+def subsample_evenly(**power: Any) -> Criterion:
     return criterion(
         metric="sd", op="<=", threshold=0.005, decide_on="point", min_n=3,
         power=assumed("seed_spread", **power),
@@ -118,7 +118,7 @@ def test_a_spread_between_trainings_that_is_too_large_is_named() -> None:
 
 
 def test_a_spread_between_seeds_that_is_too_large_for_any_number_of_items() -> None:
-    row = look(spread(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3)
+    row = look(subsample_evenly(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3)
     assert row.verdict == "by luck"
     assert row.probability == pytest.approx(0.62, abs=0.01)
     assert (row.items_needed, row.seeds_needed) == ("none", "none")
@@ -126,10 +126,12 @@ def test_a_spread_between_seeds_that_is_too_large_for_any_number_of_items() -> N
 
 
 def test_a_spread_that_is_mostly_item_noise_needs_items() -> None:
-    row = look(spread(item_sd=0.103, run_sd=0.001), n=3, items=500, seeds=3)
+    row = look(subsample_evenly(item_sd=0.103, run_sd=0.001), n=3, items=500, seeds=3)
     assert row.verdict == "by luck"
     assert isinstance(row.items_needed, int)
-    again = look(spread(item_sd=0.103, run_sd=0.001), n=3, items=row.items_needed, seeds=3)
+    again = look(
+        subsample_evenly(item_sd=0.103, run_sd=0.001), n=3, items=row.items_needed, seeds=3
+    )
     assert again.verdict == "decides"
     assert isinstance(row.seeds_needed, str | int)
 
@@ -139,7 +141,7 @@ def components(between: float, item_noise: float, items: int = 1000) -> dict[str
 
 
 def test_item_noise_comes_from_the_last_run_and_the_larger_spread_counts() -> None:
-    item = spread(item_sd=0.5, run_sd=0.001)
+    item = subsample_evenly(item_sd=0.5, run_sd=0.001)
 
     def after(between_sd: float) -> PowerRow:
         detail = components(between_sd**2, 0.002**2)
@@ -157,9 +159,9 @@ def test_item_noise_comes_from_the_last_run_and_the_larger_spread_counts() -> No
 
 def test_an_assumption_without_item_noise_contains_it() -> None:
     last = metric(0.002, name="sd", n=3, ci=None, detail=components(0.0005**2, 0.0006**2))
-    row = look(spread(run_sd=0.001), n=3, items=1000, seeds=3, measured=last)
+    row = look(subsample_evenly(run_sd=0.001), n=3, items=1000, seeds=3, measured=last)
     assert row.run_sd == pytest.approx(0.0008)
-    total = look(spread(run_sd=0.001), n=3, items=1000, seeds=3)
+    total = look(subsample_evenly(run_sd=0.001), n=3, items=1000, seeds=3)
     assert row.probability == pytest.approx(total.probability)
     assert total.items_needed is None
     assert "not known apart" in total.reason
@@ -167,7 +169,9 @@ def test_an_assumption_without_item_noise_contains_it() -> None:
 
 def test_a_last_run_without_components_leaves_the_assumption() -> None:
     last = metric(0.0001, name="sd", n=3, ci=None)
-    row = look(spread(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3, measured=last)
+    row = look(
+        subsample_evenly(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3, measured=last
+    )
     assert row.probability == pytest.approx(0.62, abs=0.01)
     bare = criterion(
         metric="sd", op="<=", threshold=0.005, decide_on="point", power=assumed("seed_spread")

@@ -86,7 +86,7 @@ def test_a_broken_decision_opens_nothing(run: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(EvidenceError) as caught:
         check_gate(path)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_decision_about_other_evidence_opens_nothing(run: Path) -> None:

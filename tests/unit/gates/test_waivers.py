@@ -10,7 +10,7 @@ import pytest
 from safe.errors import ConfigError
 from safe.gates.criteria import load_all
 from safe.gates.run import judge_experiment, open_gate_run
-from safe.gates.waivers import cause_of_death, check_waivers, load_waivers, relevant, waivers_digest
+from safe.gates.waivers import check_waivers, invalid_reason, load_waivers, relevant, waivers_digest
 from tests.unit.gates.builders import CRITERIA, ROOT
 
 ENTRY = """\
@@ -42,9 +42,9 @@ def test_ours_is_empty_and_its_example_is_valid(tmp_path: Path) -> None:
 def test_a_waiver_is_read_with_its_date(tmp_path: Path) -> None:
     [waiver] = load_waivers(written(tmp_path, ENTRY))
     assert waiver.expires == "2027-01-31"
-    assert cause_of_death(waiver, "a" * 64, date(2027, 1, 31)) is None
-    assert "expired" in str(cause_of_death(waiver, "a" * 64, date(2027, 2, 1)))
-    assert "evidence" in str(cause_of_death(waiver, "b" * 64, date(2027, 1, 1)))
+    assert invalid_reason(waiver, "a" * 64, date(2027, 1, 31)) is None
+    assert "expired" in str(invalid_reason(waiver, "a" * 64, date(2027, 2, 1)))
+    assert "evidence" in str(invalid_reason(waiver, "b" * 64, date(2027, 1, 1)))
     assert load_waivers(written(tmp_path, "# nothing\n")) == []
 
 

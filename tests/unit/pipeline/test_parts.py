@@ -29,7 +29,7 @@ def test_a_result_and_its_rows(context):
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "\xff"])
-def test_what_cannot_be_read_is_named_with_its_mend(context, text):
+def test_what_cannot_be_read_is_named_with_its_hint(context, text):
     place = context.folder / "parts" / "none"
     place.mkdir(parents=True)
     if text is not None:

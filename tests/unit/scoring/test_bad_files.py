@@ -1,4 +1,4 @@
-"""What may come in a file from elsewhere: each ends in one error that names file and mend."""
+"""What may come in a file from elsewhere: each ends in one error that names file and hint."""
 
 import json
 
@@ -18,12 +18,12 @@ def annotations(tmp_path):
 
 
 def refused(call, *files, allow_incomplete=True) -> str:
-    """The one error, which names a file and the mend."""
+    """The one error, which names a file and the fix."""
     with pytest.raises(DataError) as caught:
         call(*files, allow_incomplete=allow_incomplete)
     text = str(caught.value)
     assert any(str(file) in text for file in files)
-    assert "\n  mend: " in text
+    assert "\n  hint: " in text
     assert len(text) < 500
     return text
 
@@ -124,7 +124,7 @@ def test_an_id_of_another_kind_is_shown_briefly_and_cannot_steer_a_terminal(tmp_
     questions.write_text(f"{{{name}: {row}}}", encoding="utf-8")
     said += refused(score_gqa, questions, results, allow_incomplete=False)
     said += refused(score_gqa, questions, write(results, [{"questionId": native}]))
-    assert said.count("\n") == 3  # the line with the mend of each
+    assert said.count("\n") == 3  # the line with the hint of each
     assert said.replace("\n", "").isprintable()
 
 

@@ -191,7 +191,7 @@ def refused(*arguments, **more) -> str:
         score_captions(*arguments, metrics=QUICK, **more)
     text = str(caught.value)
     assert any(str(file) in text for file in arguments)
-    assert "\n  mend: " in text
+    assert "\n  hint: " in text
     assert len(text) < 700
     return text
 

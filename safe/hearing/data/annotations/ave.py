@@ -41,7 +41,7 @@ def read_events(path: Path) -> dict[str, list[Event]]:
                 where=path,
                 line=line,
                 key="StartTime",
-                mend="StartTime and EndTime must be seconds with 0 <= start < end",
+                hint="StartTime and EndTime must be seconds with 0 <= start < end",
             )
         modality = row.get("Modality", "both")
         if modality not in ("audio", "visual", "both"):
@@ -50,7 +50,7 @@ def read_events(path: Path) -> dict[str, list[Event]]:
                 where=path,
                 line=line,
                 key="Modality",
-                mend="use audio, visual or both",
+                hint="use audio, visual or both",
             )
         event = Event(row["Category"].strip(), start, end, cast(Modality, modality))
         events.setdefault(row["VideoID"].strip(), []).append(event)

@@ -75,7 +75,7 @@ class ReadJob:
                 f"the annotation file of split {self.split!r} is missing",
                 where=path,
                 key=f"datasets.{self.config.name}.annotations.{key}",
-                mend="check `root` and `splits`, or name the file in `annotations`",
+                hint="check `root` and `splits`, or name the file in `annotations`",
             )
         return path
 
@@ -88,7 +88,7 @@ class ReadJob:
                 f"expected {type(default).__name__}, found {value!r}",
                 where=f"dataset {self.config.name}",
                 key=f"options.{name}",
-                mend="correct the value in the run config",
+                hint="correct the value in the run config",
             )
         return value
 
@@ -166,7 +166,7 @@ def fill_pattern(pattern: str, dataset: str, fields: dict[str, object]) -> str:
             + (f": unknown field {unknown[0]!r}" if unknown else f": it gives {text!r}"),
             where=f"dataset {dataset}",
             key="options",
-            mend=f"use only {{{'}, {'.join(fields)}}} and a path below the dataset's root",
+            hint=f"use only {{{'}, {'.join(fields)}}} and a path below the dataset's root",
         )
     return text
 
@@ -184,7 +184,7 @@ def check_name(value: object, *, where: Path, key: str, line: int | None = None)
             where=where,
             line=line,
             key=key,
-            mend="ids may hold letters, digits, `_`, `-`, `.` and `+`, and no path",
+            hint="ids may hold letters, digits, `_`, `-`, `.` and `+`, and no path",
         )
     return text
 
@@ -197,7 +197,7 @@ def check_difficulty(value: object, *, where: Path, line: int | None = None) -> 
             where=where,
             line=line,
             key="difficulty",
-            mend=f"use one of {', '.join(DIFFICULTIES)}",
+            hint=f"use one of {', '.join(DIFFICULTIES)}",
         )
     return cast(Difficulty, value)
 
@@ -210,7 +210,7 @@ def need(row: Any, key: str, kind: type | tuple[type, ...], where: Path, line: i
             where=where,
             line=line,
             key=key,
-            mend="the file is not in the layout the dataset's authors publish, or is damaged",
+            hint="the file is not in the layout the dataset's authors publish, or is damaged",
         )
     value = row[key]
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -220,7 +220,7 @@ def need(row: Any, key: str, kind: type | tuple[type, ...], where: Path, line: i
             where=where,
             line=line,
             key=key,
-            mend="correct the value at that line",
+            hint="correct the value at that line",
         )
     return value
 
@@ -231,7 +231,7 @@ def repeated_id(native: object, where: Path, line: int, key: str) -> DataError:
         where=where,
         line=line,
         key=key,
-        mend="remove or renumber one of them; an id must name one row",
+        hint="remove or renumber one of them; an id must name one row",
     )
 
 

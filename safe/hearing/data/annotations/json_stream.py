@@ -81,7 +81,7 @@ class _Scanner:
             f"broken JSON: {what}" + (" (the file seems cut off)" if cut else ""),
             where=self.path,
             line=self.line + further,
-            mend="download the file again, or correct that line",
+            hint="download the file again, or correct that line",
         )
 
 
@@ -139,7 +139,7 @@ def stream_array(
                 f"there is no list under the key {key!r}",
                 where=path,
                 key=key,
-                mend="the file is not in the layout the dataset's authors publish",
+                hint="the file is not in the layout the dataset's authors publish",
             )
         _end(scan)
 
@@ -169,7 +169,7 @@ class _Opened:
             self.scan = _Scanner(self.path, self.chunk)
         except OSError as error:
             raise DataError(
-                f"cannot be read: {error.strerror}", where=self.path, mend="check the path"
+                f"cannot be read: {error.strerror}", where=self.path, hint="check the path"
             ) from None
         return self.scan
 
@@ -180,5 +180,5 @@ class _Opened:
                 f"not UTF-8 (byte 0x{error.object[error.start]:02x})",
                 where=self.path,
                 line=self.scan.line,
-                mend="save the file as UTF-8",
+                hint="save the file as UTF-8",
             ) from None

@@ -22,7 +22,7 @@ def _decoded_lines(path: Path) -> Iterator[str]:
                     + (": it looks like UTF-16" if utf16 else ""),
                     where=path,
                     line=number,
-                    mend="save the file as UTF-8",
+                    hint="save the file as UTF-8",
                 ) from None
 
 
@@ -52,7 +52,7 @@ def read_table(
                 where=path,
                 line=1,
                 key=missing[0],
-                mend=f"the first line must name {', '.join(columns)}",
+                hint=f"the first line must name {', '.join(columns)}",
             )
         while True:
             start = rows.line_num + 1
@@ -66,7 +66,7 @@ def read_table(
                     f"{len(row)} fields where the header has {len(names)}",
                     where=path,
                     line=start,
-                    mend="correct or remove the broken row (an unquoted separator, a cut line?)",
+                    hint="correct or remove the broken row (an unquoted separator, a cut line?)",
                 )
             yield start, dict(zip(names, row, strict=True))
     except csv.Error as error:
@@ -74,9 +74,9 @@ def read_table(
             f"broken row: {error}",
             where=path,
             line=rows.line_num,
-            mend="correct the quoting at that line",
+            hint="correct the quoting at that line",
         ) from None
     except FileNotFoundError:
-        raise DataError("no such file", where=path, mend="check the path") from None
+        raise DataError("no such file", where=path, hint="check the path") from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=path) from None

@@ -179,17 +179,17 @@ def read_verdicts(path: Path) -> tuple[str, dict[str, bool]]:
     """
     from safe.errors import DataError
 
-    mend = "save the verdicts from the spot-check sheet, with your name in it"
+    hint = "save the verdicts from the spot-check sheet, with your name in it"
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=path, mend=mend) from None
+        raise DataError(f"cannot be read: {error}", where=path, hint=hint) from None
     signed = found.get("signed_by") if isinstance(found, dict) else None
     if not isinstance(signed, str) or not signed.strip() or not found.get("date"):
-        raise DataError("it is not signed", where=path, key="signed_by", mend=mend)
+        raise DataError("it is not signed", where=path, key="signed_by", hint=hint)
     verdicts = found.get("verdicts")
     if not isinstance(verdicts, dict) or not set(verdicts.values()) <= {"matched", "mismatched"}:
         raise DataError(
-            "verdicts must be matched or mismatched", where=path, key="verdicts", mend=mend
+            "verdicts must be matched or mismatched", where=path, key="verdicts", hint=hint
         )
     return signed.strip(), {key: value == "mismatched" for key, value in verdicts.items()}

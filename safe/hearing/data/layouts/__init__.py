@@ -40,7 +40,7 @@ def check_layout(dataset: DatasetConfig) -> None:
             f"no layout {dataset.layout!r}; {nearest(dataset.layout, known)}",
             where=f"dataset {dataset.name}",
             key="layout",
-            mend=f"use one of {', '.join(known)}",
+            hint=f"use one of {', '.join(known)}",
         )
 
 
@@ -59,7 +59,7 @@ def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -
 
     Raises:
         DataError: a folder or file is missing, damaged, or not in the layout; names the file,
-            the line or key, and the mend.
+            the line or key, and the fix.
     """
     reader = _reader(config)
     for name in config.options:
@@ -68,14 +68,14 @@ def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -
                 f"unknown option {name!r}; {nearest(name, reader.OPTIONS)}",
                 where=f"dataset {config.name}",
                 key=f"options.{name}",
-                mend=f"see the options of layout {config.layout} in docs/data.md",
+                hint=f"see the options of layout {config.layout} in docs/data.md",
             )
     if not config.root.is_dir():
         raise DataError(
             "the dataset folder is missing",
             where=config.root,
             key=f"datasets.{config.name}.root",
-            mend="download the dataset there, or correct `root` in the run config",
+            hint="download the dataset there, or correct `root` in the run config",
         )
     noted = [] if problems is None else problems
     for split, native in config.splits.items():
@@ -89,5 +89,5 @@ def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -
                 f"split {split!r} ({native}) has no samples",
                 where=config.root,
                 key=f"datasets.{config.name}.splits.{split}",
-                mend="check the annotation file, or remove the split from the config",
+                hint="check the annotation file, or remove the split from the config",
             )

@@ -63,7 +63,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
                 where=path,
                 line=line,
                 key="start_time",
-                mend="correct the broken row",
+                hint="correct the broken row",
             )
         if not caption:
             raise DataError(
@@ -71,7 +71,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
                 where=path,
                 line=line,
                 key="caption",
-                mend="give the clip a caption or remove the row",
+                hint="give the clip a caption or remove the row",
             )
         clip = clips.setdefault((youtube, int(start)), _Clip(native))
         clip.captions.append(caption)

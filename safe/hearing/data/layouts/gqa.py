@@ -56,7 +56,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
                 where=path,
                 line=line,
                 key=native,
-                mend="correct or remove the row",
+                hint="correct or remove the row",
             )
         types = row.get("types")
         kind = types.get("structural", "") if isinstance(types, dict) else ""

@@ -57,7 +57,7 @@ def _json_list(row: dict[str, Any], key: str, path: Path, line: int) -> list[str
             where=path,
             line=line,
             key=key,
-            mend='MUSIC-AVQA writes this key as a JSON string such as "[\\"Audio\\"]"',
+            hint='MUSIC-AVQA writes this key as a JSON string such as "[\\"Audio\\"]"',
         )
     return value
 
@@ -71,7 +71,7 @@ def _filled(row: dict[str, Any], path: Path, line: int) -> str:
             where=path,
             line=line,
             key="templ_values",
-            mend="each <...> of question_content needs one value",
+            hint="each <...> of question_content needs one value",
         )
     filler = iter(values)
     return _SLOT.sub(lambda _: next(filler), template)
@@ -94,7 +94,7 @@ def _rows(job: ReadJob, path: Path) -> Iterator[tuple[int, dict[str, Any], str, 
         )
         if not answer:
             raise DataError(
-                "the answer is empty", where=path, line=line, key="anser", mend="remove the row"
+                "the answer is empty", where=path, line=line, key="anser", hint="remove the row"
             )
         first = found.get(native)
         if first is None:
@@ -123,7 +123,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
                 where=path,
                 line=line,
                 key="type",
-                mend=f"the first part must be one of {', '.join(TASKS)}",
+                hint=f"the first part must be one of {', '.join(TASKS)}",
             )
         task, video = TASKS[kinds[0]], row["video_id"]
         file = job.media(pattern, VIDEO_SUFFIXES, video_id=video)

@@ -57,7 +57,7 @@ def _paired(
                     where=questions,
                     line=line,
                     key="question_id",
-                    mend=f"give questions and annotations of one split ({annotations.name})",
+                    hint=f"give questions and annotations of one split ({annotations.name})",
                 )
             key = need(found[1], "question_id", int, annotations, found[0])
             if key in waiting:
@@ -84,7 +84,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
                 where=annotations,
                 line=row,
                 key="answers",
-                mend="correct or remove the row",
+                hint="correct or remove the row",
             )
         kind = need(annotation, "question_type", str, annotations, row)
         if "difficulty" in question:

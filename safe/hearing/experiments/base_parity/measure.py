@@ -34,17 +34,17 @@ from safe.hearing.evaluation.freeze_audit import (
 )
 from safe.hearing.evaluation.parity import Inputs, ItemParity, compare, overhead, time_pairs
 from safe.hearing.experiments.base_parity import METRICS
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.audio import waveform_fault
 from safe.hearing.models.full_size import build_full_size
 from safe.hearing.models.prompt import build_prompt
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import picture
+from safe.hearing.training.frozen_models import OpenedBase, open_base, open_plain_vlm, use_threads
 from safe.hearing.training.losses import answer_cross_entropy
-from safe.hearing.training.opened import OpenedBase, open_base, open_plain_vlm, use_threads
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 STEPS, STEP_RATE, STEP_ROWS = 3, 1e-2, 8  # of the training steps before comparing
 SOUNDS, CLIPS = 16, 500  # clips offered to OFF rows, drawn from the first ones of each task
 TABLE, ITEMS, PAIRS = "parameters.csv", "items.parquet", "timing.parquet"
@@ -108,8 +108,8 @@ def measure(context: Context) -> list[Metric]:
         why = "there is no VL sample whose image can be decoded"
         return [
             *metrics,
-            METERS.missing("no_overhead", why),
-            METERS.missing("wall_clock_ratio", why),
+            BUILDER.missing("no_overhead", why),
+            BUILDER.missing("wall_clock_ratio", why),
         ]
     work = overhead(model, plain_base, *probe, max_new_tokens=config.parity.max_new_tokens)
     metrics.append(_exact("no_overhead", work.total, len(probe[1]), **work.record()))
@@ -228,7 +228,7 @@ def _train(
         raise MediaError(
             "no training row could be decoded",
             where=context.manifest,
-            mend="a base cannot be audited without data: see 01_data_preflight",
+            hint="a base cannot be audited without data: see 01_data_preflight",
         )
     pixels = opened.processor.image_processor(images, return_tensors="pt")["pixel_values"]
     arrays = {**encoder.prompts(kept), **encoder.answers(kept), "pixel_values": pixels}
@@ -249,7 +249,7 @@ def _train(
 
 
 def _exact(name: str, value: float, n: int, **detail: Any) -> Metric:
-    return METERS.measured(name, value, n, detail=detail)
+    return BUILDER.measured(name, value, n, detail=detail)
 
 
 def _parity_metrics(
@@ -260,7 +260,7 @@ def _parity_metrics(
 ) -> list[Metric]:
     if not items:
         why = "there is no VL sample whose image can be decoded"
-        return [METERS.missing("logits_equal", why), METERS.missing("vqa_identical", why)]
+        return [BUILDER.missing("logits_equal", why), BUILDER.missing("vqa_identical", why)]
     write_table(context, ITEMS, [asdict(item) for item in items])
     gaps = [item.mean_difference for item in items]
     differing = [i for i in items if i.base_answer != i.safe_answer or not i.same_tokens]

@@ -44,7 +44,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> None:
     """
     for part in wanted:
         if part not in (*PARTS, "killed"):
-            raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(PARTS)}")
+            raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(PARTS)}")
 
 
 def run(context: Context, part: str, bench: None = None) -> dict[str, Any]:

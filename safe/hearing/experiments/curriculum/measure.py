@@ -23,11 +23,11 @@ from safe.hearing.experiments.curriculum.script import (
     replay,
     script,
 )
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.training.curriculum_log import read_log
 from safe.pipeline.parts import read_part
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 SHOWN = 20
 
 
@@ -35,12 +35,12 @@ def measure(context: Context) -> list[Metric]:
     """Read the runs' results and logs."""
     results = {part: read_part(context, part)[1] for part in PARTS}
     crashed = {part: found["crashed"] for part, found in results.items() if found["crashed"]}
-    no_crash = METERS.measured(
+    no_crash = BUILDER.measured(
         "no_crash", len(crashed), len(results), detail={"crashed": crashed, "runs": list(PARTS)}
     )
     if crashed:
         why = "; ".join(f"{part} crashed: {text}" for part, text in crashed.items())
-        return [no_crash, *(METERS.missing(n, why) for n in METRICS if n != "no_crash")]
+        return [no_crash, *(BUILDER.missing(n, why) for n in METRICS if n != "no_crash")]
     stages = {p: CurriculumConfig.model_validate(r["stages"]) for p, r in results.items()}
     read = {part: list(read_log(_log(context.folder, part))) for part in PARTS}
     lines = {
@@ -82,7 +82,7 @@ def _transitions(
             if expected != found:
                 wrong.append(f"{part}: {found}, not {expected}")
         wrong += [f"{part}: {text}" for text in replay(stages[part], epochs)]
-    return METERS.measured(
+    return BUILDER.measured(
         "transitions",
         len(wrong),
         sum(map(len, seen.values())),
@@ -96,13 +96,13 @@ def _resume_identical(context: Context, results: Mapping[str, Mapping[str, Any]]
     wanted = context.config.curriculum.rehearsal.kills
     if len(again["kills"]) < wanted:
         why = f"the run was over after {len(again['kills'])} of {wanted} kills"
-        return METERS.missing("resume_identical", f"{why}; give it more rows")
+        return BUILDER.missing("resume_identical", f"{why}; give it more rows")
     one, other = (
         _log(context.folder, part).read_bytes().splitlines() for part in ("normal", "resumed")
     )
     lines = sum(a != b for a, b in zip_longest(one, other))
     parts = [name for name in whole["digests"] if whole["digests"][name] != again["digests"][name]]
-    return METERS.measured(
+    return BUILDER.measured(
         "resume_identical",
         lines + len(parts),
         len(one),
@@ -130,7 +130,7 @@ def _logging(
         drawn = misdrawn(stages[part], lines[part])
         wrong += [f"{part}: {text}" for text in (*malformed, *gaps, *drawn)]
     steps = sum(line["kind"] == "step" for found in lines.values() for line in found)
-    return METERS.measured(
+    return BUILDER.measured(
         "logging",
         len(wrong),
         sum(map(len, read.values())),

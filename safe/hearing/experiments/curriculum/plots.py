@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import figure, save_figure
+from safe.hearing.experiments.metric_builder import figure, save_figure
 
 COLOURS = {"advance": "tab:green", "finish": "tab:green", "extend": "tab:orange", "stop": "tab:red"}
 

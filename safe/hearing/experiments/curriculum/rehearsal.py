@@ -19,17 +19,17 @@ from safe.hearing.experiments.curriculum.script import LOG, PLAN
 from safe.hearing.experiments.gating.measure import ADAPTER, CHOSEN_ON, GATE, ITEMS
 from safe.hearing.models.gate_file import load_gate
 from safe.hearing.models.weights import tensor_digests
+from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.curriculum import Curriculum
 from safe.hearing.training.curriculum_run import CurriculumRun, HeldOut, Noisy, StageBatches
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder
-from safe.hearing.training.forced import forced
-from safe.hearing.training.held_out import audio_rows, spread, vl_rows
+from safe.hearing.training.frozen_models import open_base, use_threads
+from safe.hearing.training.held_out import audio_rows, subsample_evenly, vl_rows
 from safe.hearing.training.noisy_sounds import noisy_sounds
-from safe.hearing.training.opened import open_base, use_threads
 from safe.hearing.training.stage_a import StageARows, select_stage_a
 from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.trainer import Trainer
 from safe.hearing.training.warm_start import warm_start
 
@@ -117,8 +117,8 @@ def held_out(
     """Held-out rows of validation, and the skip rate of the gate of 05 there."""
     features, encoder = feeder.features, feeder.encoder
     wanted = config.curriculum.rehearsal.held_out
-    hearing = spread(audio_rows(config, manifest, "val", features, encoder), wanted)
-    seeing = spread(vl_rows(config, manifest, features, encoder), wanted)
+    hearing = subsample_evenly(audio_rows(config, manifest, "val", features, encoder), wanted)
+    seeing = subsample_evenly(vl_rows(config, manifest, features, encoder), wanted)
     teacher.ensure(seeing)
     gate = load_gate(config.folder / GATING / GATE, base=base)
     columns = ["split", gate.kind]
@@ -126,8 +126,8 @@ def held_out(
     scores = table.filter(np.array(table["split"]) == CHOSEN_ON)[gate.kind].to_numpy()
 
     def ask() -> tuple[float, float]:
-        heard = [answer.right for answer in forced(feeder, hearing)]
-        seen = forced(feeder, seeing, teacher)
+        heard = [answer.right for answer in teacher_forced(feeder, hearing)]
+        seen = teacher_forced(feeder, seeing, teacher)
         lost = sum(bool(a.base_right) for a in seen) - sum(a.right for a in seen)
         return sum(heard) / len(heard), lost / len(seen)
 

@@ -63,7 +63,7 @@ def guess_split(path: Path) -> str:
         raise DataError(
             "the split cannot be told from the file name",
             where=path,
-            mend="name the file after its split, such as train.csv or avqa-val.json",
+            hint="name the file after its split, such as train.csv or avqa-val.json",
         )
     split: str = found.pop()
     return "val" if split == "dev" else split
@@ -80,7 +80,7 @@ def _annotations(layout: str, paths: Sequence[Path]) -> dict[str, Path]:
             files.append(path)
     if not files:
         raise DataError(
-            "no annotation file there", where=paths[0], mend="name the files of each split"
+            "no annotation file there", where=paths[0], hint="name the files of each split"
         )
     found: dict[str, Path] = {}
     for path in files:
@@ -91,7 +91,7 @@ def _annotations(layout: str, paths: Sequence[Path]) -> dict[str, Path]:
             raise DataError(
                 f"split {key!r} is given by two files, the other is {found[key].name}",
                 where=path,
-                mend="give one file for each split",
+                hint="give one file for each split",
             )
         found[key] = path.absolute()
     return found
@@ -116,7 +116,7 @@ def _dataset(
     except ValidationError as error:
         raise ConfigError(
             explain_validation(error, DatasetConfig, "safe audit"),
-            mend="correct the options named above; --split-unit question needs --reason",
+            hint="correct the options named above; --split-unit question needs --reason",
         ) from None
 
 
@@ -165,7 +165,7 @@ def audit_annotations(
     """
     if layout not in public_layouts():
         known = ", ".join(public_layouts())
-        raise DataError(f"no annotation layout {layout!r}", mend=f"use one of {known}")
+        raise DataError(f"no annotation layout {layout!r}", hint=f"use one of {known}")
     files = _annotations(layout, paths)
     dataset = _dataset(layout, files, split_unit, reason)
     started = datetime.now(UTC)

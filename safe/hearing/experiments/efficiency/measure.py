@@ -24,17 +24,17 @@ from safe.hearing.context import Context
 from safe.hearing.data.decode import load_audio
 from safe.hearing.evaluation.profile import profile
 from safe.hearing.experiments.efficiency import METRICS, plots
-from safe.hearing.experiments.evidence import Metrics, write_table
-from safe.hearing.experiments.stage_a_pilot.evaluator import Bench
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
+from safe.hearing.experiments.stage_a_pilot.evaluator import PilotEvaluator
 from safe.hearing.models.checkpoint import RECORD, load_adapter, read_record
 from safe.hearing.models.safe_model import SafeModel
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example
+from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.stage_a import StageA, select_stage_a
 from safe.hearing.training.teacher import Teacher
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
 POINTS, LATENCY, RECOMMENDED = "points.parquet", "latency.parquet", "recommended.json"
 ANSWERING = 2  # repeats of answering a batch; training steps take profile.repeats
@@ -56,7 +56,7 @@ def measure(context: Context) -> list[Metric]:
     refs = {"base": opened.vlm_ref.digest, "ear": opened.ear_ref.digest}
     model = load_adapter(adapter, opened.vlm, opened.ear, digests=refs)
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
-    bench = Bench(config, context.manifest, opened)
+    bench = PilotEvaluator(config, context.manifest, opened)
     training = _training(context, bench, model)
     answering = _answering(config, bench, model)
     points = [*training, *answering]
@@ -75,7 +75,7 @@ def measure(context: Context) -> list[Metric]:
     return [
         _headroom(target, budget, recommended),
         *_slo(config, model, latency),
-        METERS.measured(
+        BUILDER.measured(
             "memory_scaling",
             float(fit.rvalue) ** 2,
             len(training),
@@ -108,7 +108,7 @@ def _point(
     }
 
 
-def _training(context: Context, bench: Bench, model: SafeModel) -> list[dict[str, Any]]:
+def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
     """Optimizer steps of Stage A from cached features, smallest batch first."""
     config = context.config
     rows = select_stage_a(config, context.manifest, bench.features, bench.encoder)
@@ -135,7 +135,7 @@ def _training(context: Context, bench: Bench, model: SafeModel) -> list[dict[str
     return points
 
 
-def _answering(config: RunConfig, bench: Bench, model: SafeModel) -> list[dict[str, Any]]:
+def _answering(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
     """Batches of held-out questions answered: gate OFF, ON with cached, and with fresh audio."""
     points = []
     rate = bench.opened.ear.sampling_rate
@@ -156,13 +156,13 @@ def _answering(config: RunConfig, bench: Bench, model: SafeModel) -> list[dict[s
 
 
 def _answer(
-    model: SafeModel, inputs: Mapping[str, Any], options: Mapping[str, Any], rows: Sequence[Row]
+    model: SafeModel, inputs: Mapping[str, Any], options: Mapping[str, Any], rows: Sequence[Example]
 ) -> Callable[[], Any]:
     longest = max(len(row.answer) for row in rows)
     return lambda: model.generate(**inputs, **options, max_new_tokens=longest, do_sample=False)
 
 
-def _latency(config: RunConfig, bench: Bench, model: SafeModel) -> list[dict[str, Any]]:
+def _latency(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
     """Single questions; the pilot's adapter at its own k, fresh ones of the same kind at others."""
     found = []
     for k in sorted({*config.profile.audio_tokens, model.config.audio_tokens}):
@@ -195,7 +195,7 @@ def recommend(training: Sequence[Mapping[str, Any]], budget: int) -> dict[str, A
 
 
 def _headroom(target: Mapping[str, Any], budget: int, recommended: Mapping[str, Any]) -> Metric:
-    return METERS.measured(
+    return BUILDER.measured(
         "headroom",
         1 - target["reserved_bytes"] / budget,
         1,
@@ -226,7 +226,7 @@ def _slo(config: RunConfig, model: SafeModel, latency: Sequence[Mapping[str, Any
         },
     }
     return [
-        METERS.measured(
+        BUILDER.measured(
             "audio_latency",
             middle / limits[0],
             len(added),
@@ -234,7 +234,7 @@ def _slo(config: RunConfig, model: SafeModel, latency: Sequence[Mapping[str, Any
             per_item=LATENCY,
             detail=detail,
         ),
-        METERS.measured(
+        BUILDER.measured(
             "audio_latency_p95", tail / limits[1], len(added), per_item=LATENCY, detail=detail
         ),
     ]
@@ -243,7 +243,7 @@ def _slo(config: RunConfig, model: SafeModel, latency: Sequence[Mapping[str, Any
 def _throughput(config: RunConfig, target: Mapping[str, Any]) -> Metric:
     needed = config.profile.planned_samples / (3600 * config.profile.planned_hours)
     ratios = [target["batch"] / seconds / needed for seconds in target["seconds"]]
-    return METERS.measured(
+    return BUILDER.measured(
         "throughput",
         median(ratios),
         len(ratios),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import figure, save_figure
+from safe.hearing.experiments.metric_builder import figure, save_figure
 
 COLOURS = ("#1f4e8c", "#7a8699", "#2e7d32", "#d08020", "black")
 MB = 2**20

@@ -10,21 +10,21 @@ from safe.gates.statistics import wilson
 from safe.hearing.context import Context
 from safe.hearing.evaluation.sound_quality import Condition, noise_alone, sweep
 from safe.hearing.experiments.evaluation_harness import plots
-from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessBench, Table
-from safe.hearing.experiments.evidence import Metrics, worst, write_table
+from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
+from safe.hearing.experiments.metric_builder import MetricBuilder, worst, write_table
 from safe.hearing.models.gating import UncertaintyGate
-from safe.hearing.training.collate import Row
+from safe.hearing.training.collate import Example
 
 NOISE, SWEEP = "noise.parquet", "sweep.parquet"
 
 
 def irrelevance(
-    meters: Metrics,
+    meters: MetricBuilder,
     context: Context,
-    bench: HarnessBench,
+    bench: HarnessEvaluator,
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
-    seeing: Sequence[Row],
+    seeing: Sequence[Example],
     base: Sequence[Given],
     given: Mapping[str, Sequence[Given]],
 ) -> list[Metric]:
@@ -75,7 +75,7 @@ def irrelevance(
 
 
 def _false_consultation(
-    meters: Metrics,
+    meters: MetricBuilder,
     by_name: Mapping[str, Table],
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
@@ -110,13 +110,13 @@ def _false_consultation(
 
 
 def gate_robust(
-    meters: Metrics,
+    meters: MetricBuilder,
     context: Context,
-    bench: HarnessBench,
+    bench: HarnessEvaluator,
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
-    hearing: Sequence[Row],
-    seeing: Sequence[Row],
+    hearing: Sequence[Example],
+    seeing: Sequence[Example],
 ) -> Metric:
     config = context.config.evaluation
     half = config.sweep_items // 2

@@ -19,17 +19,17 @@ from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.evaluation import exact_match, vqa
 from safe.hearing.evaluation.sound_quality import Condition
-from safe.hearing.experiments.gating.evaluator import GateBench
+from safe.hearing.experiments.gating.evaluator import GatingEvaluator
 from safe.hearing.models.audio import Audio
 from safe.hearing.models.gating import POLICIES, Gate, GateLike, GateRequest, as_gate
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import EVALUATE
-from safe.hearing.training.near_silence import near_silence
-from safe.hearing.training.offered import HEARING
-from safe.hearing.training.opened import OpenedBase
+from safe.hearing.training.background_noise import near_silence
+from safe.hearing.training.batching import EVALUATE
+from safe.hearing.training.collate import Example
+from safe.hearing.training.frozen_models import OpenedBase
+from safe.hearing.training.gating_eval_set import HEARING
 
 Table = list[dict[str, Any]]
-Sounds = Callable[[Sequence[Row]], Audio]
+Sounds = Callable[[Sequence[Example]], Audio]
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ class Watched:
         return self.gate.decide(request)
 
 
-def unanswered(row: Row) -> Row:
+def unanswered(row: Example) -> Example:
     """The row without anything that tells its answer: what a generator is given."""
     sample = dataclasses.replace(row.sample, answer="", answers=(), labels={}, events=())
     return dataclasses.replace(row, sample=sample, answer=())
 
 
-class HarnessBench:
+class HarnessEvaluator:
     """The trained adapter, and questions of the test split with a sound on offer."""
 
     def __init__(
         self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
     ) -> None:
         self.config = config
-        self.gated = GateBench(config, manifest, adapter, opened)
+        self.gated = GatingEvaluator(config, manifest, adapter, opened)
         self.model, self.feeder = self.gated.model, self.gated.feeder
         self.features, self.encoder = self.gated.features, self.gated.encoder
         self.rate = opened.ear.sampling_rate
@@ -82,7 +82,7 @@ class HarnessBench:
         self._faint = near_silence(config.cache, config.seed + 2)  # of no other experiment
         self._waves: dict[str, np.ndarray] = {}
 
-    def rows(self) -> tuple[list[Row], list[Row]]:
+    def rows(self) -> tuple[list[Example], list[Example]]:
         """Questions that need their sound, and those about a picture beside another row's sound.
 
         Where the test split has too few about pictures, validation's follow: half a point is told
@@ -98,7 +98,7 @@ class HarnessBench:
             seeing += [r for r in others if r.sample.task not in HEARING]
         return hearing, seeing[: limits.vl_items]
 
-    def validation_rows(self) -> list[Row]:
+    def validation_rows(self) -> list[Example]:
         """Questions about pictures of datasets that have no test split with answers, from val."""
         tested = {d.name for d in self.config.datasets if "test" in d.splits}
         found: dict[str, list[Sample]] = {}
@@ -122,19 +122,19 @@ class HarnessBench:
 
     # -- sounds --------------------------------------------------------------------------------
 
-    def faint(self, rows: Sequence[Row]) -> list[Row]:
+    def faint(self, rows: Sequence[Example]) -> list[Example]:
         """The same questions, each hearing near-silence."""
         faint = self.features.usable(self._faint)
         return [dataclasses.replace(row, heard=faint[i % len(faint)]) for i, row in enumerate(rows)]
 
-    def cached(self, rows: Sequence[Row]) -> Tensor:
+    def cached(self, rows: Sequence[Example]) -> Tensor:
         """The ear's features of what the rows hear."""
         return self.features.audio([r.heard for r in rows]).to(self.model.device)
 
     def through(self, condition: Condition) -> Sounds:
         """What the rows hear, as waveforms in this condition."""
 
-        def sounds(rows: Sequence[Row]) -> list[np.ndarray | None]:
+        def sounds(rows: Sequence[Example]) -> list[np.ndarray | None]:
             return [
                 condition.degrade(self._wave(row), np.random.default_rng(_number(row)))
                 for row in rows
@@ -142,7 +142,7 @@ class HarnessBench:
 
         return sounds
 
-    def _wave(self, row: Row) -> np.ndarray:
+    def _wave(self, row: Example) -> np.ndarray:
         if row.heard.id not in self._waves:
             assert row.heard.audio is not None
             self._waves[row.heard.id] = load_audio(row.heard.audio, self.rate)
@@ -151,7 +151,7 @@ class HarnessBench:
     # -- answers -------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def base(self, rows: Sequence[Row]) -> list[Given]:
+    def base(self, rows: Sequence[Example]) -> list[Given]:
         """What a base opened on its own answers to picture and question."""
         found = []
         for batch in self._asked(rows, EVALUATE, "the base"):
@@ -164,7 +164,7 @@ class HarnessBench:
     @torch.no_grad()
     def answer(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[Example],
         gate: GateLike,
         sounds: Sounds | None = None,
         *,
@@ -193,7 +193,7 @@ class HarnessBench:
 
     @torch.no_grad()
     def log_probabilities(
-        self, rows: Sequence[Row], gate: GateLike, *, batch: int = EVALUATE
+        self, rows: Sequence[Example], gate: GateLike, *, batch: int = EVALUATE
     ) -> list[float]:
         """Nats of each right answer under a gate, summed over its tokens."""
         found: list[float] = []
@@ -210,7 +210,7 @@ class HarnessBench:
     def _options(self) -> dict[str, Any]:
         return {"max_new_tokens": self.config.evaluation.max_new_tokens, "do_sample": False}
 
-    def _asked(self, rows: Sequence[Row], size: int, said: str) -> Any:
+    def _asked(self, rows: Sequence[Example], size: int, said: str) -> Any:
         asked = [unanswered(row) for row in rows]
         parts = [asked[start : start + size] for start in range(0, len(asked), size)]
         return tqdm(parts, said, unit="batch")
@@ -223,6 +223,6 @@ class HarnessBench:
         return self.encoder.decode(sequences, prompt), tokens
 
 
-def _number(row: Row) -> list[int]:
+def _number(row: Example) -> list[int]:
     """A seed of the row's own, so that noise does not depend on the order of rows."""
     return list(row.sample.id.encode())

@@ -15,26 +15,26 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import auroc, auroc_interval, wilson
 from safe.hearing.context import Context
 from safe.hearing.experiments.evaluation_harness import plots
-from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessBench, Table
-from safe.hearing.experiments.evidence import Metrics, worst, write_table
+from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
+from safe.hearing.experiments.metric_builder import MetricBuilder, worst, write_table
 from safe.hearing.models.gating import GateLike
-from safe.hearing.training.collate import Row
+from safe.hearing.training.collate import Example
 from safe.hearing.training.held_out import swap_sounds
 
 LOMO = "lomo.parquet"
 
 
 def lomo(
-    meters: Metrics,
+    meters: MetricBuilder,
     context: Context,
-    bench: HarnessBench,
+    bench: HarnessEvaluator,
     gate: GateLike,
-    hearing: Sequence[Row],
-    seeing: Sequence[Row],
+    hearing: Sequence[Example],
+    seeing: Sequence[Example],
 ) -> tuple[list[Metric], dict[str, list[Given]]]:
     """The metrics; and by way of hearing what was answered to the questions about pictures."""
     rows, first_picture = [*hearing, *seeing], len(hearing)
-    ways: dict[str, tuple[Sequence[Row], GateLike]] = {
+    ways: dict[str, tuple[Sequence[Example], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
         "near_silence": (bench.faint(rows), gate),
@@ -79,7 +79,7 @@ def lomo(
     return metrics, {way: given[first_picture:] for way, given in answers.items()}
 
 
-def _drop(meters: Metrics, needs: Table, least: float) -> Metric:
+def _drop(meters: MetricBuilder, needs: Table, least: float) -> Metric:
     dropped = [row["drop"] > least for row in needs]
     kinds = sorted({row["question_type"] for row in needs})
     return meters.measured(
@@ -109,7 +109,7 @@ def _drop(meters: Metrics, needs: Table, least: float) -> Metric:
     )
 
 
-def _vl(meters: Metrics, pictures: Table, seed: int) -> Metric:
+def _vl(meters: MetricBuilder, pictures: Table, seed: int) -> Metric:
     """The largest of the losses that the ways to take the sound away bring."""
     found = {
         way: meters.difference(
@@ -126,7 +126,7 @@ def _vl(meters: Metrics, pictures: Table, seed: int) -> Metric:
     return worst(found)
 
 
-def _separation(meters: Metrics, needs: Table, pictures: Table, seed: int) -> Metric:
+def _separation(meters: MetricBuilder, needs: Table, pictures: Table, seed: int) -> Metric:
     drops = [r["drop"] for r in needs], [r["drop"] for r in pictures]
     try:
         interval = auroc_interval(*drops, seed=seed)

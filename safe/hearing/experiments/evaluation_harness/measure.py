@@ -15,21 +15,21 @@ from safe.hearing.context import Context
 from safe.hearing.evaluation.references import load_references
 from safe.hearing.experiments.evaluation_harness import METRICS
 from safe.hearing.experiments.evaluation_harness.distractors import gate_robust, irrelevance
-from safe.hearing.experiments.evaluation_harness.evaluator import HarnessBench
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluator
 from safe.hearing.experiments.evaluation_harness.lomo import lomo
 from safe.hearing.experiments.evaluation_harness.metrics import (
     baseline_matches,
     metrics_correct,
     metrics_stable,
 )
-from safe.hearing.experiments.evidence import Metrics
 from safe.hearing.experiments.gating.measure import ADAPTER, CHOICES, GATE
+from safe.hearing.experiments.metric_builder import MetricBuilder
 from safe.hearing.models.checkpoint import RECORD
 from safe.hearing.models.gate_file import load_gate
 from safe.hearing.models.gating import POLICIES, UncertaintyGate
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.frozen_models import open_base, use_threads
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 GATING = "05_gating"
 
 
@@ -41,7 +41,7 @@ def measure(context: Context) -> list[Metric]:
     opened = open_base(config)
     adapter, chosen = config.folder / ADAPTER, config.folder / GATING / GATE
     gate = load_gate(chosen, base=opened.vlm_ref.digest)
-    bench = HarnessBench(config, context.manifest, adapter, opened)
+    bench = HarnessEvaluator(config, context.manifest, adapter, opened)
     context.digests |= opened.digests | {
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
@@ -55,14 +55,14 @@ def measure(context: Context) -> list[Metric]:
     asked = [*hearing, *seeing, *beside]
     answered = [*base, *bench.base(beside)]
     gates, pictures = _policies(config, gate), base[len(hearing) :]
-    drops, given = lomo(METERS, context, bench, gate, hearing, seeing)
+    drops, given = lomo(BUILDER, context, bench, gate, hearing, seeing)
     return [
-        baseline_matches(METERS, context, bench, references, asked, answered),
-        metrics_stable(METERS, context, bench, gate, hearing, seeing),
-        metrics_correct(METERS, context),
+        baseline_matches(BUILDER, context, bench, references, asked, answered),
+        metrics_stable(BUILDER, context, bench, gate, hearing, seeing),
+        metrics_correct(BUILDER, context),
         *drops,
-        *irrelevance(METERS, context, bench, gate, gates, seeing, pictures, given),
-        gate_robust(METERS, context, bench, gate, gates, hearing, seeing),
+        *irrelevance(BUILDER, context, bench, gate, gates, seeing, pictures, given),
+        gate_robust(BUILDER, context, bench, gate, gates, hearing, seeing),
     ]
 
 

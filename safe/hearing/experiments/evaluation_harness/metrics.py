@@ -13,17 +13,17 @@ from safe.gates.schema import Metric
 from safe.hearing.context import Context
 from safe.hearing.evaluation import aggregate, self_check
 from safe.hearing.evaluation.references import Reference, applicable, compare
-from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessBench, Table
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.gating import UncertaintyGate
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import EVALUATE
+from safe.hearing.training.batching import EVALUATE
+from safe.hearing.training.collate import Example
 
 BASELINE, CHECKS, REPEATED = "baseline.parquet", "checks.parquet", "repeated.parquet"
 OTHER_BATCH = 17  # of no common size, so that every batch is another one
 
 
-def metrics_correct(meters: Metrics, context: Context) -> Metric:
+def metrics_correct(meters: MetricBuilder, context: Context) -> Metric:
     checks = self_check.run(caption_reference=context.config.evaluation.caption_reference)
     done = [c for c in checks if c.found is not None]
     write_table(context, CHECKS, [c.as_dict() for c in checks])
@@ -41,11 +41,11 @@ def metrics_correct(meters: Metrics, context: Context) -> Metric:
 
 
 def baseline_matches(
-    meters: Metrics,
+    meters: MetricBuilder,
     context: Context,
-    bench: HarnessBench,
+    bench: HarnessEvaluator,
     references: Sequence[Reference],
-    rows: Sequence[Row],
+    rows: Sequence[Example],
     given: Sequence[Given],
 ) -> Metric:
     config = context.config
@@ -113,12 +113,12 @@ def _write_results(context: Context, layout: str, table: Table) -> None:
 
 
 def metrics_stable(
-    meters: Metrics,
+    meters: MetricBuilder,
     context: Context,
-    bench: HarnessBench,
+    bench: HarnessEvaluator,
     gate: UncertaintyGate,
-    hearing: Sequence[Row],
-    seeing: Sequence[Row],
+    hearing: Sequence[Example],
+    seeing: Sequence[Example],
 ) -> Metric:
     half = context.config.evaluation.repeated_items // 2
     rows = [*hearing[:half], *seeing[:half]]
@@ -181,7 +181,9 @@ def metrics_stable(
     )
 
 
-def _metrics_of(rows: Sequence[Row], table: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def _metrics_of(
+    rows: Sequence[Example], table: Mapping[str, Mapping[str, Any]]
+) -> dict[str, float]:
     """Scores by dataset and task, summed in one order whatever the order of asking."""
     groups: dict[str, list[float]] = {}
     for row in rows:

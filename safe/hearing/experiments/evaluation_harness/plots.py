@@ -9,8 +9,8 @@ import numpy as np
 
 from safe.hearing.context import Context
 from safe.hearing.evaluation.sound_quality import Condition
-from safe.hearing.experiments.evidence import figure as figure_of
-from safe.hearing.experiments.evidence import save_figure
+from safe.hearing.experiments.metric_builder import figure as figure_of
+from safe.hearing.experiments.metric_builder import save_figure
 
 HEARS, SEES = "#1f4e8c", "#d08020"
 

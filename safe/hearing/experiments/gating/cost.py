@@ -9,14 +9,14 @@ import numpy as np
 
 from safe.gates.schema import Metric
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import Metrics, write_table
 from safe.hearing.experiments.gating.evaluator import WAYS, Cost
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.full_size import build_full_size, count_answer
 
 TIMES = "timing.parquet"
 
 
-def skipped_work(meters: Metrics, cost: Cost) -> Metric:
+def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
     """Work of skipped questions that hearing alone has use for."""
     skipped = [i for i, question in enumerate(cost.counted) if cost.skipped[question]]
     if not skipped:
@@ -36,7 +36,7 @@ def skipped_work(meters: Metrics, cost: Cost) -> Metric:
     )
 
 
-def time_saved(context: Context, meters: Metrics, cost: Cost) -> Metric:
+def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
     """Share of hearing's time that was saved, over the share of questions that was skipped."""
     columns = {way: way.replace(" ", "_") for way in WAYS}
     table = [

@@ -20,11 +20,16 @@ from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.gating import POLICIES, Gate, GateRequest
 from safe.hearing.models.probe import Trace, trace
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.batching import Feeder, batches
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder, batches
-from safe.hearing.training.offered import HEARING, Offered, offered_questions, split_sources
-from safe.hearing.training.opened import OpenedBase, open_plain_vlm
+from safe.hearing.training.frozen_models import OpenedBase, open_plain_vlm
+from safe.hearing.training.gating_eval_set import (
+    HEARING,
+    GatingEvalSet,
+    gating_eval_set,
+    split_sources,
+)
 
 WAYS = ("gated", "all consult", "none consult", "always off", "always on")
 COUNTED = {True: 8, False: 4}  # skipped or not -> timed questions whose work is counted too
@@ -90,7 +95,7 @@ def outcomes_of(table: Sequence[Mapping[str, Any]]) -> Outcomes:
     )
 
 
-class GateBench:
+class GatingEvaluator:
     """The trained adapter on its base, and the plain base beside it."""
 
     def __init__(
@@ -105,9 +110,9 @@ class GateBench:
         self.feeder = Feeder(self.model, self.features, self.encoder)
         self._test_sources = split_sources(manifest, "test")
 
-    def offered(self, split: str) -> Offered:
+    def offered(self, split: str) -> GatingEvalSet:
         """The split's questions; of another split than test, those that share nothing with it."""
-        return offered_questions(
+        return gating_eval_set(
             self.config,
             self.manifest,
             split,
@@ -116,10 +121,10 @@ class GateBench:
             apart_from=frozenset() if split == "test" else self._test_sources,
         )
 
-    def _options(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def _options(self, rows: Sequence[Example]) -> dict[str, Any]:
         return {"max_new_tokens": max(len(r.answer) for r in rows), "do_sample": False}
 
-    def _batch(self, rows: Sequence[Row]) -> tuple[dict[str, Tensor], Tensor]:
+    def _batch(self, rows: Sequence[Example]) -> tuple[dict[str, Tensor], Tensor]:
         """What a plain call takes, from the pictures themselves, and the ear's features."""
         sounds = self.features.audio([r.heard for r in rows])
         return self.feeder.plain(rows), sounds.to(self.model.device)
@@ -132,7 +137,7 @@ class GateBench:
                 row.pop()
         return self.encoder.decode(sequences, prompt), tokens
 
-    def tabulate(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    def tabulate(self, rows: Sequence[Example]) -> list[dict[str, Any]]:
         """Each question's scores, and its answers with the gate OFF and ON."""
         options, table = self._options(rows), []
         for batch in tqdm(list(batches(rows)), "both answers", unit="batch"):
@@ -162,7 +167,7 @@ class GateBench:
                 )
         return table
 
-    def waves(self, rows: Sequence[Row]) -> list[np.ndarray]:
+    def waves(self, rows: Sequence[Example]) -> list[np.ndarray]:
         """The sounds on offer, decoded."""
         found = []
         for row in rows:
@@ -171,7 +176,7 @@ class GateBench:
         return found
 
     def answer_gated(
-        self, rows: Sequence[Row], gate: Gate, *, glances: bool = False
+        self, rows: Sequence[Example], gate: Gate, *, glances: bool = False
     ) -> list[dict[str, Any]]:
         """The gate at work on mixed batches; rows it skips beside a plain call of the base.
 
@@ -210,7 +215,7 @@ class GateBench:
     # -- what it costs -------------------------------------------------------------------------
 
     @torch.no_grad()
-    def cost(self, rows: Sequence[Row], gate: Gate, *, repeats: int) -> Cost:
+    def cost(self, rows: Sequence[Example], gate: Gate, *, repeats: int) -> Cost:
         """Single questions in turn: gated; the gate asked and overruled; and without a gate.
 
         Sounds are decoded beforehand and heard from the waveform. Where nobody is to consult no
@@ -241,7 +246,7 @@ class GateBench:
         """Parts outside the base are named with a leading `+`."""
         return trace(call, self.model.base, wrapper=self.model, tensor_ops=False)
 
-    def _calls(self, row: Row, gate: Gate) -> dict[str, Callable[[], Any]]:
+    def _calls(self, row: Example, gate: Gate) -> dict[str, Callable[[], Any]]:
         inputs, options = self.feeder.plain([row]), self._options([row])
         (wave,) = self.waves([row])
 

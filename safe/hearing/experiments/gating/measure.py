@@ -21,16 +21,16 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import wilson
 from safe.hearing.context import Context
 from safe.hearing.evaluation.gate_curve import Choice, Point, choose, curve, frontier, policies
-from safe.hearing.experiments.evidence import Metrics, write_table
 from safe.hearing.experiments.gating import METRICS, plots
 from safe.hearing.experiments.gating.cost import skipped_work, time_saved
-from safe.hearing.experiments.gating.evaluator import GateBench, outcomes_of
+from safe.hearing.experiments.gating.evaluator import GatingEvaluator, outcomes_of
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.checkpoint import RECORD
 from safe.hearing.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
-from safe.hearing.training.offered import HEARING, met_in
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.frozen_models import open_base, use_threads
+from safe.hearing.training.gating_eval_set import HEARING, met_in
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
 GATE, SELECTION, CHOICES = "gate.json", "selection.parquet", "choices.parquet"
 ITEMS, GATED, CURVE = "items.parquet", "gated.parquet", "curve.parquet"
@@ -46,7 +46,7 @@ def measure(context: Context) -> list[Metric]:
     (context.folder / GATE).unlink(missing_ok=True)  # of an earlier measurement
     opened = open_base(config)
     adapter = config.folder / ADAPTER
-    bench = GateBench(config, context.manifest, adapter, opened)
+    bench = GatingEvaluator(config, context.manifest, adapter, opened)
     context.digests |= opened.digests | {
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
@@ -72,7 +72,7 @@ def measure(context: Context) -> list[Metric]:
             "no threshold's audio drop on validation is shown to stay within "
             f"gating.max_audio_drop = {config.gating.max_audio_drop}"
         )
-        return [tradeoff, *(METERS.missing(name, why) for name in METRICS if name != "tradeoff")]
+        return [tradeoff, *(BUILDER.missing(name, why) for name in METRICS if name != "tradeoff")]
 
     chosen = choices[0].gate
     _save(context, choices[0], tables, opened.vlm_ref.digest)
@@ -93,8 +93,8 @@ def measure(context: Context) -> list[Metric]:
         tradeoff,
         _chosen_on_validation(context),
         _as_tabulated(table),
-        skipped_work(METERS, cost),
-        time_saved(context, METERS, cost),
+        skipped_work(BUILDER, cost),
+        time_saved(context, BUILDER, cost),
     ]
 
 
@@ -129,10 +129,10 @@ def _chosen_on_validation(context: Context) -> Metric:
         raise EvidenceError(
             "the questions listed are not those the gate was chosen on",
             where=path.parent / said.table,
-            mend="measure experiment 05 again",
+            hint="measure experiment 05 again",
         )
     seen = met_in(context.manifest, REPORTED_ON, listed)
-    return METERS.measured(
+    return BUILDER.measured(
         "chosen_on_validation",
         len(seen),
         len(listed),
@@ -167,7 +167,7 @@ def _share(rows: Table, column: str) -> float | None:
 def _skip_rate(table: Table, choices: Sequence[Choice]) -> Metric:
     skipped = sum(not row["consulted"] for row in table)
     tasks = sorted({row["task"] for row in table})
-    return METERS.measured(
+    return BUILDER.measured(
         "skip_rate",
         skipped / len(table),
         len(table),
@@ -193,7 +193,7 @@ def _skip_rate(table: Table, choices: Sequence[Choice]) -> Metric:
 
 def _audio_drop(table: Table, seed: int) -> Metric:
     rows = [row for row in table if row["task"] in HEARING]
-    return METERS.difference(
+    return BUILDER.difference(
         "audio_drop",
         [r["on_correct"] for r in rows],
         [r["gated_correct"] for r in rows],
@@ -211,7 +211,7 @@ def _audio_drop(table: Table, seed: int) -> Metric:
 def _vl_unchanged(table: Table) -> Metric:
     skipped = [row for row in table if not row["consulted"]]
     changed = [row["id"] for row in skipped if not row["as_the_base"]]
-    return METERS.measured(
+    return BUILDER.measured(
         "vl_unchanged",
         len(changed),
         len(skipped),
@@ -226,7 +226,7 @@ def _vl_unchanged(table: Table) -> Metric:
 
 def _as_tabulated(table: Table) -> Metric:
     other = [row for row in table if not row["as_tabulated"]]
-    return METERS.measured(
+    return BUILDER.measured(
         "as_tabulated",
         len(other) / len(table),
         len(table),
@@ -245,7 +245,7 @@ def _tradeoff(
     items: Mapping[str, int],
     left_out: Mapping[str, Mapping[str, int]],
 ) -> Metric:
-    return METERS.measured(
+    return BUILDER.measured(
         "tradeoff",
         len(best),
         len(points),

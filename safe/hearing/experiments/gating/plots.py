@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from safe.hearing.context import Context
 from safe.hearing.evaluation.gate_curve import Point
-from safe.hearing.experiments.evidence import figure as figure_of
-from safe.hearing.experiments.evidence import save_figure
+from safe.hearing.experiments.metric_builder import figure as figure_of
+from safe.hearing.experiments.metric_builder import save_figure
 from safe.hearing.models.gating import POLICIES, UncertaintyGate
 
 COLOURS = dict(zip(POLICIES, ("#1f4e8c", "#d08020", "#2e7d32"), strict=True))

@@ -21,20 +21,20 @@ from safe.files import atomic
 from safe.hearing.config import StageAConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.retention.plan import START, plan, seeds_of
-from safe.hearing.experiments.training_bench import Looks, TrainingBench
+from safe.hearing.experiments.training_setup import Looks, TrainingSetup
 from safe.hearing.models.checkpoint import save_adapter
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder
-from safe.hearing.training.forced import Forced, forced
-from safe.hearing.training.held_out import audio_rows, spread, vl_rows
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example
+from safe.hearing.training.held_out import audio_rows, subsample_evenly, vl_rows
 from safe.hearing.training.stage_a import StageA, StageARun
+from safe.hearing.training.teacher_forcing import ForcedAnswer, teacher_forced
 from safe.hearing.training.warm_start import warm_start
 
 ADAPTER = Path("09_retention", "parts", START, "adapter")
 DRIFT, ITEMS = "drift.parquet", "items.parquet"
 
 
-def prepare(context: Context, wanted: Sequence[str]) -> RetentionBench:
+def prepare(context: Context, wanted: Sequence[str]) -> RetentionTraining:
     """What all parts share.
 
     Raises:
@@ -42,10 +42,10 @@ def prepare(context: Context, wanted: Sequence[str]) -> RetentionBench:
     """
     for part in wanted:
         plan(context.config, part)
-    return RetentionBench(context)
+    return RetentionTraining(context)
 
 
-def run(context: Context, part: str, bench: RetentionBench) -> dict[str, Any]:
+def run(context: Context, part: str, bench: RetentionTraining) -> dict[str, Any]:
     """Train a part with every seed. Returns what result.json holds."""
     config = context.config
     settings = plan(config, part)
@@ -92,7 +92,7 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
 
 
-class RetentionBench(TrainingBench):
+class RetentionTraining(TrainingSetup):
     """Rows to train on and to ask, the same for every part and seed."""
 
     def __init__(self, context: Context) -> None:
@@ -100,10 +100,10 @@ class RetentionBench(TrainingBench):
         super().__init__(context, rows=own.rows)
         config, manifest = self.config, self.manifest
         seeing = vl_rows(config, manifest, self.features, self.encoder)
-        self.seeing = spread(seeing, own.vl_items)
-        self.drifting = spread(self.seeing, own.drift_items)
+        self.seeing = subsample_evenly(seeing, own.vl_items)
+        self.drifting = subsample_evenly(self.seeing, own.drift_items)
         hearing = audio_rows(config, manifest, "val", self.features, self.encoder)
-        self.hearing = spread(hearing, own.audio_items)
+        self.hearing = subsample_evenly(hearing, own.audio_items)
         self.teacher.ensure(self.seeing)
         self._first: dict[str, Any] | None = None  # what every variant is before its first step
 
@@ -116,7 +116,7 @@ class RetentionBench(TrainingBench):
         stage.train(config, checkpoint=folder / "start.pt", folder=None, name="09 start")
         model.eval()
         save_adapter(model, folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref)
-        heard = forced(feeder, self.hearing)
+        heard = teacher_forced(feeder, self.hearing)
         return {
             "part": START,
             "settings": settings.model_dump(mode="json"),
@@ -144,9 +144,9 @@ class RetentionBench(TrainingBench):
     def ask(self, stage: StageA) -> list[dict[str, Any]]:
         """Every held-out row at the end: right or not, and how far from the base."""
         feeder = stage.feeder
-        kinds: dict[str, tuple[list[Row], list[Forced]]] = {
-            "vl": (self.seeing, forced(feeder, self.seeing, self.teacher)),
-            "audio": (self.hearing, forced(feeder, self.hearing)),
+        kinds: dict[str, tuple[list[Example], list[ForcedAnswer]]] = {
+            "vl": (self.seeing, teacher_forced(feeder, self.seeing, self.teacher)),
+            "audio": (self.hearing, teacher_forced(feeder, self.hearing)),
         }
         return [
             {
@@ -163,8 +163,10 @@ class RetentionBench(TrainingBench):
 
     def look(self, feeder: Feeder, step: int) -> dict[str, Any]:
         """Drift and audio accuracy on the rows that are asked while a part is trained."""
-        drifts = [answer.drift for answer in forced(feeder, self.drifting, self.teacher)]
-        return _seen(step, drifts, [answer.right for answer in forced(feeder, self.hearing)])
+        drifts = [answer.drift for answer in teacher_forced(feeder, self.drifting, self.teacher)]
+        return _seen(
+            step, drifts, [answer.right for answer in teacher_forced(feeder, self.hearing)]
+        )
 
     def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What `look` would say at `step`, from answers to all held-out rows."""

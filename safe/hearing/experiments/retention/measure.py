@@ -14,7 +14,7 @@ from safe.gates.schema import Interval, Metric
 from safe.gates.statistics import paired_difference, ratio_bootstrap
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.retention import METRICS, plots
 from safe.hearing.experiments.retention.jobs import DRIFT, ITEMS
 from safe.hearing.experiments.retention.plan import lambdas, parts, variants
@@ -22,7 +22,7 @@ from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
 from safe.hearing.training.null_space import what_fits
 from safe.pipeline.parts import read_part, read_rows
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 RULE = (
     "the least weight whose VL drop stays within retention.max_vl_drop and whose audio accuracy "
     "stays within retention.margin of the best weight's, both by the upper bound"
@@ -113,18 +113,18 @@ def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items)
     without, held = found["none"], found["distilled"]
     why = without.why_not or held.why_not or _vacuous(without, held)
     if why:
-        return METERS.missing("distillation", why)
+        return BUILDER.missing("distillation", why)
     by_seed: dict[int, tuple[float, Interval]] = {}
     for seed in held.seeds:
         one, other = held.of("vl", seed), without.of("vl", seed)
         try:
             by_seed[seed] = _reduction(one, other, config.seed)
         except ValueError as error:
-            return METERS.missing("distillation", f"seed {seed}: {error}", len(one))
+            return BUILDER.missing("distillation", f"seed {seed}: {error}", len(one))
     decides = min(by_seed, key=lambda seed: by_seed[seed][1].low)
     value, interval = by_seed[decides]
     base = {row["part"]: row for row in table}
-    return METERS.measured(
+    return BUILDER.measured(
         "distillation",
         value,
         len(without.of("vl", decides)),
@@ -175,9 +175,9 @@ def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare
     held = found["null_space" if bare == "none" else f"{bare}-null_space"]
     why = without.why_not or held.why_not or _nothing_left(without)
     if why:
-        return METERS.missing(name, why)
+        return BUILDER.missing(name, why)
     one, other = without.of("vl"), held.of("vl")
-    return METERS.difference(
+    return BUILDER.difference(
         name,
         [row["right"] for row in one],
         [row["right"] for row in other],
@@ -226,7 +226,7 @@ def _lambda_selected(config: RunConfig, found: Mapping[str, Trained]) -> Metric:
     own, weights = config.retention, lambdas(config)
     usable = {name: found[name] for name in weights if found[name].why_not is None}
     if not usable:
-        return METERS.missing("lambda_selected", "the trainings of every weight diverged")
+        return BUILDER.missing("lambda_selected", "the trainings of every weight diverged")
     accuracy = {n: float(_mean(part.of("audio"), "right") or 0) for n, part in usable.items()}
     best = max(accuracy, key=lambda name: accuracy[name])
     rows = {}
@@ -241,7 +241,7 @@ def _lambda_selected(config: RunConfig, found: Mapping[str, Trained]) -> Metric:
             "holds": drop <= own.max_vl_drop and loss <= own.margin,
         }
     held = [row["weight"] for row in rows.values() if row["holds"]]
-    return METERS.measured(
+    return BUILDER.measured(
         "lambda_selected",
         len(held),
         len(weights),

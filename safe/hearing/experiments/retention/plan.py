@@ -94,13 +94,13 @@ def plan(config: RunConfig, part: str) -> StageAConfig:
     if found:
         values["distillation"] = float(found[1])
     elif part != "none" and not set(means) <= set(_means(config)):
-        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(parts(config))}")
+        raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(parts(config))}")
     if "distilled" in means:
         if config.stage_a.distillation == 0:
             raise ConfigError(
                 "there is no distillation to be measured",
                 key="stage_a.distillation",
-                mend="give it a weight above 0; the part `none` trains without it anyway",
+                hint="give it a weight above 0; the part `none` trains without it anyway",
             )
         values["distillation"] = config.stage_a.distillation
     if "null_space" in means:

@@ -13,7 +13,7 @@ from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, way
 from safe.hearing.experiments.rl_gate.learning import Table, Trained
 from safe.hearing.models.gating import POLICIES
 from safe.hearing.training.bandit import Outcomes
-from safe.hearing.training.offered import HEARING
+from safe.hearing.training.gating_eval_set import HEARING
 
 
 def point(kind: str, outcomes: Outcomes, trained: Trained) -> ActionPoint:

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
-from safe.hearing.experiments.gating.evaluator import GateBench
+from safe.hearing.experiments.gating.evaluator import GatingEvaluator
+from safe.hearing.models.audio_summary import preview
 from safe.hearing.models.gating import POLICIES, EntropyGate, Gate, GateRequest, Tokens
 from safe.hearing.models.policy import (
     GLANCE,
@@ -23,9 +24,8 @@ from safe.hearing.models.policy import (
     feature_names,
     features_of,
 )
-from safe.hearing.models.preview import preview
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import batches
+from safe.hearing.training.batching import batches
+from safe.hearing.training.collate import Example
 
 
 class Noting:
@@ -80,10 +80,10 @@ def way(kind: str, tokens: int) -> str:
     return f"{kind} {tokens}"
 
 
-class ActionBench(GateBench):
+class ActionEvaluator(GatingEvaluator):
     """An adapter on its base, under every action."""
 
-    def outcomes(self, rows: Sequence[Row], actions: Sequence[int]) -> list[dict[str, Any]]:
+    def outcomes(self, rows: Sequence[Example], actions: Sequence[int]) -> list[dict[str, Any]]:
         """For each question: the state before listening, and whether each action answers it.
 
         Columns `right_K` are for K audio tokens, 0 to skip; `state` is what `features_of` gives.
@@ -121,7 +121,7 @@ class ActionBench(GateBench):
 
     @torch.no_grad()
     def seconds(
-        self, rows: Sequence[Row], actions: Sequence[int], *, repeats: int
+        self, rows: Sequence[Example], actions: Sequence[int], *, repeats: int
     ) -> dict[str, float]:
         """Seconds of a single question, from decoded picture and sound to the answer.
 

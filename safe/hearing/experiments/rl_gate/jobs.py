@@ -19,7 +19,7 @@ from safe.errors import ConfigError, EvidenceError
 from safe.files import atomic
 from safe.gates.statistics import paired_difference
 from safe.hearing.context import Context
-from safe.hearing.experiments.rl_gate.evaluator import ActionBench
+from safe.hearing.experiments.rl_gate.evaluator import ActionEvaluator
 from safe.hearing.experiments.rl_gate.plan import (
     NESTED,
     OUTCOMES,
@@ -28,14 +28,14 @@ from safe.hearing.experiments.rl_gate.plan import (
     settings,
     trainings,
 )
-from safe.hearing.experiments.training_bench import TrainingBench
+from safe.hearing.experiments.training_setup import TrainingSetup
 from safe.hearing.models.checkpoint import RECORD, save_adapter
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder
-from safe.hearing.training.forced import forced
-from safe.hearing.training.held_out import audio_rows, spread
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example
+from safe.hearing.training.frozen_models import open_base, use_threads
+from safe.hearing.training.held_out import audio_rows, subsample_evenly
 from safe.hearing.training.nested import NestedStageA
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.warm_start import warm_start
 from safe.pipeline.parts import RESULT, read_result, read_rows
 
@@ -44,7 +44,7 @@ ITEMS = "items.parquet"
 SPLITS = ("val", "test")  # a policy is trained on the first and reported on the other
 
 
-def prepare(context: Context, wanted: Sequence[str]) -> LengthBench | None:
+def prepare(context: Context, wanted: Sequence[str]) -> LengthTraining | None:
     """What the trainings share; nothing where only outcomes are wanted.
 
     Raises:
@@ -53,11 +53,11 @@ def prepare(context: Context, wanted: Sequence[str]) -> LengthBench | None:
     known = [*trainings(context.config), OUTCOMES]
     for part in wanted:
         if part not in known:
-            raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(known)}")
-    return LengthBench(context) if set(wanted) - {OUTCOMES} else None
+            raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(known)}")
+    return LengthTraining(context) if set(wanted) - {OUTCOMES} else None
 
 
-def run(context: Context, part: str, bench: LengthBench | None) -> dict[str, Any]:
+def run(context: Context, part: str, bench: LengthTraining | None) -> dict[str, Any]:
     """Do a part. Returns what result.json holds."""
     if part == OUTCOMES:
         return tabulate(context)
@@ -65,14 +65,14 @@ def run(context: Context, part: str, bench: LengthBench | None) -> dict[str, Any
     return bench.train(context, part)
 
 
-class LengthBench(TrainingBench):
+class LengthTraining(TrainingSetup):
     """Rows to train on, and questions of validation that are asked at each length."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         config = self.config
         hearing = audio_rows(config, self.manifest, "val", self.features, self.encoder)
-        self.hearing = spread(hearing, config.policy.audio_items)
+        self.hearing = subsample_evenly(hearing, config.policy.audio_items)
 
     def train(self, context: Context, part: str) -> dict[str, Any]:
         """The pilot's adapter, trained on to be heard at the part's lengths."""
@@ -115,8 +115,8 @@ class LengthBench(TrainingBench):
         }
 
     def _ask(self, feeder: Feeder, tokens: int) -> list[bool]:
-        rows: Sequence[Row] = self.hearing
-        return [answer.right for answer in forced(feeder, rows, tokens=tokens)]
+        rows: Sequence[Example] = self.hearing
+        return [answer.right for answer in teacher_forced(feeder, rows, tokens=tokens)]
 
 
 # -- one adapter or two ---------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[
             raise EvidenceError(
                 f"{part} was trained from another adapter, or with other settings, than there are",
                 where=parts / part / RESULT,
-                mend=f"delete the folder and run `safe part 12_rl_gate {part} --config ...`",
+                hint=f"delete the folder and run `safe part 12_rl_gate {part} --config ...`",
             )
         for row in read_rows(parts / part, ITEMS):
             right.setdefault((row["adapter"], row["tokens"]), {})[row["id"]] = row["right"]
@@ -192,11 +192,11 @@ def tabulate(context: Context) -> dict[str, Any]:
     use_threads(config)
     opened = open_base(config)
     adapter, actions, detail = serving(context, context.folder.parent)
-    bench = ActionBench(config, context.manifest, adapter, opened)
+    bench = ActionEvaluator(config, context.manifest, adapter, opened)
     offered = {split: bench.offered(split) for split in SPLITS}
     table = [row for split in SPLITS for row in bench.outcomes(offered[split].rows, actions)]
     _write(context.folder / ITEMS, table)
-    timed = spread(offered[SPLITS[0]].rows, config.policy.timed_items)
+    timed = subsample_evenly(offered[SPLITS[0]].rows, config.policy.timed_items)
     return {
         "part": OUTCOMES,
         "actions": list(actions),
@@ -223,7 +223,7 @@ def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str
         raise EvidenceError(
             f"the outcomes are of another {' and '.join(other) or 'set of actions'}",
             where=folder / RESULT,
-            mend="delete the folder and run `safe part 12_rl_gate outcomes --config ...`",
+            hint="delete the folder and run `safe part 12_rl_gate outcomes --config ...`",
         )
     return adapter, result, read_rows(folder, ITEMS)
 

@@ -23,7 +23,7 @@ from safe.hearing.training.bandit import (
     hold_back,
     train_bandit,
 )
-from safe.hearing.training.offered import HEARING
+from safe.hearing.training.gating_eval_set import HEARING
 
 FLOOR = 0.005  # the plan's: VL accuracy that may be lost against the base
 HELD, CHECKED = 0.4, 0.5  # shares: held back of all, and of those, checked and not held by

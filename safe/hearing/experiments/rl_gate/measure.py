@@ -22,10 +22,10 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import wilson
 from safe.hearing.context import Context
 from safe.hearing.evaluation.action_curve import ActionPoint, undominated
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.rl_gate import METRICS, plots
 from safe.hearing.experiments.rl_gate.curve import heuristics, point
-from safe.hearing.experiments.rl_gate.evaluator import ActionBench
+from safe.hearing.experiments.rl_gate.evaluator import ActionEvaluator
 from safe.hearing.experiments.rl_gate.jobs import SPLITS, read_outcomes
 from safe.hearing.experiments.rl_gate.learning import (
     FLOOR,
@@ -51,10 +51,10 @@ from safe.hearing.models.policy import (
     load_policy,
     save_policy,
 )
-from safe.hearing.training.offered import HEARING, met_in
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.frozen_models import open_base, use_threads
+from safe.hearing.training.gating_eval_set import HEARING, met_in
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 POLICY = "policy.safetensors"
 SELECTION, EVALUATIONS, CURVE = "selection.parquet", "evaluations.parquet", "curve.parquet"
 GATED = "gated.parquet"
@@ -74,7 +74,7 @@ def measure(context: Context) -> list[Metric]:
     seen = met_in(context.manifest, REPORTED_ON, learned_on)
     if seen:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
-        return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
+        return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
     seconds = result["seconds"]
     prices = prices_per_second(config, seconds)
     if prices is None:
@@ -82,7 +82,7 @@ def measure(context: Context) -> list[Metric]:
             "an answer with the sound takes no longer than one without it, and policy.prices are "
             "in units of that difference"
         )
-        return [METERS.missing(name, why, len(learned_on)) for name in METRICS]
+        return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
     parts = {
         view: part(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
     }
@@ -109,10 +109,10 @@ def measure(context: Context) -> list[Metric]:
             "no price's policy is shown to cost less audio accuracy on validation than "
             f"policy.max_audio_drop = {config.policy.max_audio_drop}"
         )
-        return [*(METERS.missing(name, why) for name in ("skips", "audio_drop")), *rest]
+        return [*(BUILDER.missing(name, why) for name in ("skips", "audio_drop")), *rest]
     opened = open_base(config)
     gate = _save(context, chosen, actions, learned_on, opened.vlm_ref.digest, adapter)
-    bench = ActionBench(config, context.manifest, adapter, opened)
+    bench = ActionEvaluator(config, context.manifest, adapter, opened)
     gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE)
     return [*_at_work(context, gated, reported, actions, chosen), *rest]
 
@@ -192,7 +192,7 @@ def _at_work(
     heard = {str(k): sum(r["tokens_heard"] == k for r in table) / len(table) for k in actions}
     changed = [row["id"] for row in table if row["as_the_base"] is False]
     return [
-        METERS.measured(
+        BUILDER.measured(
             "skips",
             skipped / len(table),
             len(table),
@@ -207,7 +207,7 @@ def _at_work(
                 "skipped_but_not_as_the_base": changed[:20],
             },
         ),
-        METERS.difference(
+        BUILDER.difference(
             "audio_drop",
             [row["on_correct"] for row in hearing],
             [row["gated_correct"] for row in hearing],
@@ -222,7 +222,7 @@ def _at_work(
 
 def _constraint(evaluations: Table) -> Metric:
     broken = [row for row in evaluations if row["broken"]]
-    return METERS.measured(
+    return BUILDER.measured(
         "vl_constraint",
         len(broken),
         len(evaluations),
@@ -245,7 +245,7 @@ def _pareto(
     tried: Sequence[Trained],
     result: Mapping[str, Any],
 ) -> Metric:
-    return METERS.measured(
+    return BUILDER.measured(
         "pareto",
         len(beyond),
         len(learned),

@@ -36,7 +36,7 @@ def lengths(config: RunConfig) -> tuple[int, int]:
         raise ConfigError(
             f"a short listening takes {short} audio tokens, all there are is {long}",
             key="policy.short",
-            mend="give fewer than adapter.audio_tokens",
+            hint="give fewer than adapter.audio_tokens",
         )
     return short, long
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from safe.hearing.context import Context
 from safe.hearing.evaluation.action_curve import ActionPoint
-from safe.hearing.experiments.evidence import figure as figure_of
-from safe.hearing.experiments.evidence import save_figure
 from safe.hearing.experiments.gating.plots import COLOURS, ENDS
+from safe.hearing.experiments.metric_builder import figure as figure_of
+from safe.hearing.experiments.metric_builder import save_figure
 
 
 def frontier(

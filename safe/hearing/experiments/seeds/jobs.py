@@ -18,19 +18,19 @@ from safe.errors import TrainingError
 from safe.files import atomic
 from safe.hearing.context import Context
 from safe.hearing.experiments.seeds.plan import ITEMS, chosen, seed_of
-from safe.hearing.experiments.training_bench import TrainingBench
+from safe.hearing.experiments.training_setup import TrainingSetup
 from safe.hearing.models.checkpoint import save_adapter
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.models.weights import tensor_digest, tensor_digests
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder, batches
-from safe.hearing.training.forced import forced
-from safe.hearing.training.held_out import audio_rows, spread, vl_rows
+from safe.hearing.training.batching import Feeder, batches
+from safe.hearing.training.collate import Example
+from safe.hearing.training.held_out import audio_rows, subsample_evenly, vl_rows
 from safe.hearing.training.stage_a import StageA
+from safe.hearing.training.teacher_forcing import teacher_forced
 
 
-def prepare(context: Context, wanted: Sequence[str]) -> SeedsBench:
+def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
     """What all parts share.
 
     Raises:
@@ -39,10 +39,10 @@ def prepare(context: Context, wanted: Sequence[str]) -> SeedsBench:
     """
     for part in wanted:
         seed_of(context.config, part)
-    return SeedsBench(context)
+    return SeedsTraining(context)
 
 
-def run(context: Context, part: str, bench: SeedsBench) -> dict[str, Any]:
+def run(context: Context, part: str, bench: SeedsTraining) -> dict[str, Any]:
     """Train with one seed and ask held-out rows. Returns what result.json holds."""
     config, seed = context.config, seed_of(context.config, part)
     name, own = chosen(config)
@@ -81,23 +81,23 @@ def run(context: Context, part: str, bench: SeedsBench) -> dict[str, Any]:
     }
 
 
-class SeedsBench(TrainingBench):
+class SeedsTraining(TrainingSetup):
     """Rows to train on and to ask, the same for every seed."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         config, manifest, own = self.config, self.manifest, self.config.seeds
         hearing = audio_rows(config, manifest, "test", self.features, self.encoder)
-        self.hearing = spread(hearing, own.audio_items)
+        self.hearing = subsample_evenly(hearing, own.audio_items)
         seeing = vl_rows(config, manifest, self.features, self.encoder)
-        self.seeing = spread(seeing, own.vl_items)
+        self.seeing = subsample_evenly(seeing, own.vl_items)
         self.teacher.ensure(self.seeing)
 
     def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
         """Every held-out row, gate ON: right or not."""
         kinds = {
-            "audio": (self.hearing, forced(feeder, self.hearing)),
-            "vl": (self.seeing, forced(feeder, self.seeing, self.teacher)),
+            "audio": (self.hearing, teacher_forced(feeder, self.hearing)),
+            "vl": (self.seeing, teacher_forced(feeder, self.seeing, self.teacher)),
         }
         return [
             {
@@ -120,7 +120,10 @@ class SeedsBench(TrainingBench):
         the same rows for every seed.
         """
         wanted = self.config.seeds.frozen_items
-        seeing, hearing = spread(self.seeing, wanted), spread(self.hearing, wanted)
+        seeing, hearing = (
+            subsample_evenly(self.seeing, wanted),
+            subsample_evenly(self.hearing, wanted),
+        )
         feeder = self.feeder(model)
         found: dict[str, list[str]] = {"gate OFF": [], "image tokens": [], "ear": []}
         for batch in batches(seeing):
@@ -132,7 +135,7 @@ class SeedsBench(TrainingBench):
             found["ear"].append(tensor_digest("ear", self._encode(batch)))
         return {kind: digest_json(digests) for kind, digests in found.items()}
 
-    def _encode(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _encode(self, rows: Sequence[Example]) -> torch.Tensor:
         """(B, E) or (B, S, C): what the ear makes of the rows' sounds, from their files."""
         from safe.hearing.data.decode import load_audio
 

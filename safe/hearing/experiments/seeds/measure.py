@@ -14,17 +14,17 @@ from statistics import stdev
 from typing import Any
 
 from safe.errors import EvidenceError
+from safe.gates.formatting import number
 from safe.gates.schema import Metric
 from safe.gates.statistics import SeedComponents, sd_interval, seed_components
-from safe.gates.wording import number
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.seeds import METRICS, plots
 from safe.hearing.experiments.seeds.plan import ITEMS, chosen, parts, seed_of
 from safe.pipeline.parts import RESULT, read_part, read_rows
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 FIXED = ("base and ear", "training rows", "feature cache", "threads", "held-out questions")
 VARIED = ("first weights of the adapter", "order of rows", "what VL rows hear")
 
@@ -54,7 +54,7 @@ def measure(context: Context) -> list[Metric]:
     diverged = {f.name: f.result["diverged"] for f in found if f.result["diverged"]}
     why = _why_not(diverged, found)
     if why:
-        return [METERS.missing(name, why, len(found)) for name in METRICS]
+        return [BUILDER.missing(name, why, len(found)) for name in METRICS]
     table = [
         {
             "part": f.name,
@@ -69,7 +69,7 @@ def measure(context: Context) -> list[Metric]:
         for f in found
     ]
     write_table(context, "seeds.parquet", table)
-    plots.spread_over_seeds(context, table)
+    plots.plot_seeds(context, table)
     detail = {"combination": found[0].result["cell"], "fixed": FIXED, "varied": VARIED}
     return [
         _deviation("audio_sd", [row["audio_accuracy"] for row in table], found, "audio", detail),
@@ -94,7 +94,7 @@ def _check(config: RunConfig, part: str, result: Mapping[str, Any], place: Path)
                 f"{part} was trained with other {key} than the run has now, for {name}",
                 where=place / RESULT,
                 key=key,
-                mend=f"delete the folder and run `safe part 11_seeds {part} --config ...`",
+                hint=f"delete the folder and run `safe part 11_seeds {part} --config ...`",
             )
 
 
@@ -123,7 +123,7 @@ def _deviation(
         interval = sd_interval(values)
     except ValueError:
         interval = None  # of values that are all alike there is none
-    return METERS.measured(
+    return BUILDER.measured(
         name,
         stdev(values),
         len(values),
@@ -147,7 +147,7 @@ def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
         raise EvidenceError(
             "the seeds were asked different questions, so their answers cannot be compared",
             where=ITEMS,
-            mend="delete 11_seeds/parts and start the run again",
+            hint="delete 11_seeds/parts and start the run again",
         )
     scores = [[float(each[i]["right"]) for i in ids] for each in answers]
     try:
@@ -182,7 +182,7 @@ def _frozen(found: Sequence[Seeded]) -> Metric:
         f.name: [kind for kind in first if f.result["frozen"].get(kind) != first[kind]]
         for f in found[1:]
     }
-    return METERS.measured(
+    return BUILDER.measured(
         "frozen_checksums",
         sum(bool(kinds) for kinds in differ.values()),
         len(found),

@@ -34,7 +34,7 @@ def seed_of(config: RunConfig, part: str) -> int:
     """
     found = PART.fullmatch(part)
     if found is None or part not in parts(config):
-        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(parts(config))}")
+        raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(parts(config))}")
     return int(found[1])
 
 
@@ -52,7 +52,7 @@ def chosen(config: RunConfig) -> tuple[str, StageAConfig]:
     if name not in by_name:
         what = "took no combination" if name is None else f"took {name}, which is not in its grid"
         raise EvidenceError(
-            f"the sweep {what}", where=path, mend="see `safe explain 10`, then measure it again"
+            f"the sweep {what}", where=path, hint="see `safe explain 10`, then measure it again"
         )
     steps = config.seeds.steps or config.stage_a.steps
     own = settings(config, by_name[name])

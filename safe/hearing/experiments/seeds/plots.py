@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import figure, save_figure
+from safe.hearing.experiments.metric_builder import figure, save_figure
 
 
-def spread_over_seeds(context: Context, table: Sequence[Mapping[str, Any]]) -> None:
+def plot_seeds(context: Context, table: Sequence[Mapping[str, Any]]) -> None:
     """Accuracy of every seed, with sound and on pictures beside sounds that are not theirs."""
     drawn, axes = figure(8.4, 3.4, columns=2)
     titles = {"audio_accuracy": "questions that need their sound", "vl_accuracy": "VL questions"}

@@ -9,7 +9,7 @@ from typing import Any
 from safe.gates.schema import Interval
 from safe.gates.statistics import paired_difference
 from safe.hearing.config import RunConfig
-from safe.hearing.experiments.stage_a_pilot.evaluator import Bench, Part
+from safe.hearing.experiments.stage_a_pilot.evaluator import Part, PilotEvaluator
 from safe.hearing.experiments.targets import TARGET_GAIN
 
 PAIRS = 20  # single questions that each cell is timed on
@@ -21,7 +21,7 @@ Right = Mapping[str, bool]  # sample id -> answered rightly
 
 
 def compare_cells(
-    config: RunConfig, bench: Bench, parts: Mapping[str, Part], base: Right
+    config: RunConfig, bench: PilotEvaluator, parts: Mapping[str, Part], base: Right
 ) -> list[dict[str, Any]]:
     """One row a configuration, with `meets_targets` and `best`; diverged ones say so."""
     cells = {name: part for name, part in parts.items() if name.startswith("k")}
@@ -55,7 +55,7 @@ def smallest(table: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _cell(
-    config: RunConfig, bench: Bench, part: Part, mine: Right, best: Right, base: Right
+    config: RunConfig, bench: PilotEvaluator, part: Part, mine: Right, best: Right, base: Right
 ) -> dict[str, Any]:
     ids = [i for i in mine if i in base]
     gain = _interval([mine[i] for i in ids], [base[i] for i in ids], ids, bench, config.seed)
@@ -84,7 +84,7 @@ def _interval(
     ours: list[bool],
     theirs: list[bool],
     ids: list[str],
-    bench: Bench,
+    bench: PilotEvaluator,
     seed: int,
     identical: bool = False,
 ) -> Interval | None:

@@ -18,11 +18,11 @@ from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.profile import memory_of
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.safe_model import SafeModel
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.batching import Feeder, batches
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.frozen_models import OpenedBase, open_plain_vlm
 from safe.hearing.training.held_out import audio_rows, vl_rows
-from safe.hearing.training.opened import OpenedBase, open_plain_vlm
 from safe.pipeline.parts import read_result
 
 LATENCY_ROWS = 8  # questions that are timed again and again
@@ -69,7 +69,7 @@ def read_parts(config: RunConfig, folder: Path) -> dict[str, Part]:
     return parts
 
 
-class Bench:
+class PilotEvaluator:
     """The base, and the held-out rows that everything is measured on."""
 
     def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
@@ -91,7 +91,7 @@ class Bench:
         refs = {"base": self.opened.vlm_ref.digest, "ear": self.opened.ear_ref.digest}
         return load_adapter(part.folder / "adapter", self.opened.vlm, self.opened.ear, digests=refs)
 
-    def _plain_tokens(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
+    def _plain_tokens(self, rows: Sequence[Example]) -> tuple[dict[str, Any], Any]:
         inputs = self.feeder.plain(rows)
         longest = max(len(r.answer) for r in rows)
         done = self.plain.generate(**inputs, max_new_tokens=longest, do_sample=False)
@@ -162,7 +162,7 @@ class Bench:
             for at, row in zip(range(0, len(calls), len(WAYS)), rows, strict=True)
         ]
 
-    def _ways(self, model: SafeModel, row: Row) -> list[Callable[[], Any]]:
+    def _ways(self, model: SafeModel, row: Example) -> list[Callable[[], Any]]:
         """A question as `WAYS` name them."""
         inputs = self.feeder.plain([row])
         assert row.heard.audio is not None

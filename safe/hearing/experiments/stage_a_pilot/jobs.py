@@ -23,10 +23,10 @@ from safe.files import atomic
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.experiments.stage_a_pilot.plan import ARMS, plan
-from safe.hearing.experiments.training_bench import TrainingBench
+from safe.hearing.experiments.training_setup import TrainingSetup
 from safe.hearing.models.checkpoint import save_adapter
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example
 from safe.hearing.training.held_out import audio_rows, swap_sounds, vl_rows
 from safe.hearing.training.peak_memory import peak_memory, reset_peak_memory
 from safe.hearing.training.stage_a import StageA, StageARun
@@ -34,7 +34,7 @@ from safe.hearing.training.stage_a import StageA, StageARun
 CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its gate ON
 
 
-def prepare(context: Context, wanted: Sequence[str]) -> PilotBench:
+def prepare(context: Context, wanted: Sequence[str]) -> PilotTraining:
     """What all parts share.
 
     Raises:
@@ -42,10 +42,10 @@ def prepare(context: Context, wanted: Sequence[str]) -> PilotBench:
     """
     for part in wanted:
         plan(context.config, part)
-    return PilotBench(context)
+    return PilotTraining(context)
 
 
-def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
+def run(context: Context, part: str, bench: PilotTraining) -> dict[str, Any]:
     """Train one part and answer held-out rows with it. Returns what result.json holds."""
     config, opened, rows = context.config, bench.opened, bench.rows
     adapter, settings = plan(config, part)
@@ -88,19 +88,19 @@ def run(context: Context, part: str, bench: PilotBench) -> dict[str, Any]:
     }
 
 
-class PilotBench(TrainingBench):
+class PilotTraining(TrainingSetup):
     """Rows to train on and to ask, the same for every part."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._heard: dict[str, list[Row]] = {}
+        self._heard: dict[str, list[Example]] = {}
 
     @cached_property
-    def seeing(self) -> list[Row]:
+    def seeing(self) -> list[Example]:
         """VL rows, each beside a sound that is not its own."""
         return vl_rows(self.config, self.manifest, self.features, self.encoder)
 
-    def heard(self, split: str) -> list[Row]:
+    def heard(self, split: str) -> list[Example]:
         """Held-out rows of a split that need their sound."""
         if split not in self._heard:
             self._heard[split] = audio_rows(

@@ -18,15 +18,15 @@ from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.stability import judge_curve
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.stage_a_pilot import METRICS, plots
 from safe.hearing.experiments.stage_a_pilot.ablation import RULE, compare_cells, smallest
-from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Bench, Part, read_parts
+from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Part, PilotEvaluator, read_parts
 from safe.hearing.models.full_size import build_full_size, count_answer
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.pipeline.parts import RESULT
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 ANSWERS, VL, CELLS = "audio.parquet", "vl.parquet", "cells.parquet"
 
 
@@ -44,9 +44,9 @@ def measure(context: Context) -> list[Metric]:
     stable = _stable(config, pilot)
     if pilot.why_not is not None:
         why = f"the pilot's training broke: {pilot.why_not}"
-        return [stable, *(METERS.missing(name, why) for name in METRICS if name != "stable")]
+        return [stable, *(BUILDER.missing(name, why) for name in METRICS if name != "stable")]
 
-    bench = Bench(config, context.manifest, opened)
+    bench = PilotEvaluator(config, context.manifest, opened)
     model = bench.open(pilot)
     table = bench.off_table(model)
     write_table(context, VL, table)
@@ -107,15 +107,15 @@ def _gains(
         "samples_per_s": pilot.result["samples_per_s"],
     }
     return [
-        METERS.difference(
+        BUILDER.difference(
             "audio_gain", ours, [r["base_correct"] for r in table], sources, detail=detail,
             **options,
         ),
-        METERS.difference(
+        BUILDER.difference(
             "audio_over_majority", ours, [r["majority_correct"] for r in table], sources,
             **options,
         ),
-        METERS.difference(
+        BUILDER.difference(
             "audio_needed", ours, [r["correct_with_another_sound"] for r in table], sources,
             **options,
         ),
@@ -127,7 +127,7 @@ def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
     drops = {}
     for dataset in sorted({row["dataset"] for row in table}):
         rows = [row for row in table if row["dataset"] == dataset]
-        drops[dataset] = METERS.difference(
+        drops[dataset] = BUILDER.difference(
             "vl_drop",
             [r["base_correct"] for r in rows],
             [r["safe_correct"] for r in rows],
@@ -136,7 +136,7 @@ def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
             identical=all(r["identical"] for r in rows),
         )
     if not drops:
-        return METERS.missing("vl_drop", "there is no held-out VL row whose image can be decoded")
+        return BUILDER.missing("vl_drop", "there is no held-out VL row whose image can be decoded")
     worst = max(drops, key=lambda d: drops[d].ci.high if drops[d].ci else float("inf"))  # type: ignore[union-attr]
     detail = {
         "drop_and_items": {name: [m.value, m.n] for name, m in drops.items()},
@@ -159,7 +159,7 @@ def _drop_on(
         items = [item for item in parts[arm].items("vl") if item["id"] in base]
         right = [item["correct"] for item in items]
         accuracy[arm] = sum(right) / max(1, len(right))
-        found[arm] = METERS.difference(
+        found[arm] = BUILDER.difference(
             "vl_drop_on",
             [base[item["id"]] for item in items],
             right,
@@ -189,7 +189,7 @@ def _latency(context: Context, name: str, times: Sequence[Mapping[str, Any]]) ->
     totals = {way: sum(seconds) for way, seconds in best.items()}
     slower = max(("cached", "uncached"), key=totals.__getitem__)
     interval = ratio_bootstrap(best[slower], best["off"], seed=context.config.seed)
-    return METERS.measured(
+    return BUILDER.measured(
         name,
         totals[slower] / totals["off"],
         len(times),
@@ -207,7 +207,7 @@ def _latency_full() -> Metric:
     work = count_answer(build_full_size())
     off = work["vision"] + work["language"]
     on = work["vision"] + work["language_on"] + work["ear"] + work["projector"]
-    return METERS.measured(
+    return BUILDER.measured(
         "latency_full",
         on / off,
         1,
@@ -221,13 +221,13 @@ def _latency_full() -> Metric:
 
 def _stable(config: RunConfig, pilot: Part) -> Metric:
     if pilot.why_not is not None:
-        return METERS.measured("stable", 1, config.stage_a.steps, detail={"broke": pilot.why_not})
+        return BUILDER.measured("stable", 1, config.stage_a.steps, detail={"broke": pilot.why_not})
     steps = pilot.steps()
     found = {
         name: judge_curve(steps[name], mads=config.pilot.spike_mads)
         for name in ("loss", "gradient_norm")
     }
-    return METERS.measured(
+    return BUILDER.measured(
         "stable",
         sum(curve.total for curve in found.values()),
         len(steps["loss"]),
@@ -239,7 +239,7 @@ def _stable(config: RunConfig, pilot: Part) -> Metric:
 
 
 def _smallest(config: RunConfig, cells: Sequence[Mapping[str, Any]], chosen: str | None) -> Metric:
-    return METERS.measured(
+    return BUILDER.measured(
         "smallest_config",
         sum(cell["meets_targets"] for cell in cells),
         len(cells),
@@ -254,16 +254,16 @@ def _smallest(config: RunConfig, cells: Sequence[Mapping[str, Any]], chosen: str
 
 
 def _selected(
-    context: Context, bench: Bench, parts: Mapping[str, Part], chosen: str | None
+    context: Context, bench: PilotEvaluator, parts: Mapping[str, Part], chosen: str | None
 ) -> list[Metric]:
     """Memory and latency of the configuration that the rule takes."""
     if chosen is None:
         why = "no configuration meets the targets, so none is selected"
-        return [METERS.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
+        return [BUILDER.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
     budget, peak = bench.memory(), parts[chosen].result["peak_memory_bytes"]
     times = bench.times(bench.open(parts[chosen]), context.config.pilot.latency_pairs)
     return [
-        METERS.measured(
+        BUILDER.measured(
             "memory_fits",
             peak / budget,
             1,

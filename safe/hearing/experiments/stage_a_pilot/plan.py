@@ -34,14 +34,14 @@ def plan(config: RunConfig, part: str) -> tuple[AdapterConfig, StageAConfig]:
             raise ConfigError(
                 "the pilot's distilled arm has no distillation",
                 key="stage_a.distillation",
-                mend="give it a weight above 0; `undistilled` trains without it anyway",
+                hint="give it a weight above 0; `undistilled` trains without it anyway",
             )
         return adapter, settings
     if part == "undistilled":
         return adapter, settings.model_copy(update={"distillation": 0.0})
     cell = re.fullmatch(r"k(\d+)_r(\d+)", part)
     if cell is None:
-        raise ConfigError(f"no part {part!r}", mend=f"name one of {', '.join(ARMS)}, or k4_r8")
+        raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(ARMS)}, or k4_r8")
     k, rank = int(cell[1]), int(cell[2])
     # alpha / rank, the scale of the update, is the same in every cell
     alpha = max(1, round(rank * adapter.lora.alpha / adapter.lora.rank))

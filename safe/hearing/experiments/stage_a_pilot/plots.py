@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import smooth
-from safe.hearing.experiments.evidence import figure as figure_of
-from safe.hearing.experiments.evidence import save_figure
+from safe.hearing.experiments.metric_builder import figure as figure_of
+from safe.hearing.experiments.metric_builder import save_figure
 
 if TYPE_CHECKING:
     from safe.hearing.experiments.stage_a_pilot.evaluator import Part

@@ -69,7 +69,7 @@ def read_cell(context: Context, cell: Cell) -> Swept:
             raise EvidenceError(
                 f"the cell {name!r} was trained with other settings than the config has now",
                 where=place,
-                mend=f"delete the folder and run `safe part 10_sweep {name} --config ...`",
+                hint=f"delete the folder and run `safe part 10_sweep {name} --config ...`",
             )
         if last is not None and result["dropped"]:
             return Swept(cell, {**last.result, "dropped": True}, last.items)

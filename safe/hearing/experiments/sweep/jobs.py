@@ -22,26 +22,26 @@ from safe.hearing.context import Context
 from safe.hearing.experiments.sweep.plan import (
     CHOSEN_ON,
     ITEMS,
-    Leg,
+    SweepSegment,
     cells,
     leg,
     let_through,
     part_name,
     settings,
 )
-from safe.hearing.experiments.training_bench import Looks, TrainingBench
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder
-from safe.hearing.training.forced import forced
-from safe.hearing.training.held_out import SPLITS, audio_rows, spread, vl_rows
+from safe.hearing.experiments.training_setup import Looks, TrainingSetup
+from safe.hearing.training.batching import Feeder
+from safe.hearing.training.collate import Example
+from safe.hearing.training.held_out import SPLITS, audio_rows, subsample_evenly, vl_rows
 from safe.hearing.training.stage_a import StageA
+from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.tracking import close
 from safe.pipeline.parts import read_result
 
 STATE = "trained.state"  # a checkpoint that outlives its job, for the next rung
 
 
-def prepare(context: Context, wanted: Sequence[str]) -> SweepBench:
+def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
     """What all parts share.
 
     Raises:
@@ -49,10 +49,10 @@ def prepare(context: Context, wanted: Sequence[str]) -> SweepBench:
     """
     for part in wanted:
         leg(context.config.sweep, part)
-    return SweepBench(context)
+    return SweepTraining(context)
 
 
-def run(context: Context, part: str, bench: SweepBench) -> dict[str, Any]:
+def run(context: Context, part: str, bench: SweepTraining) -> dict[str, Any]:
     """Train a part and ask held-out rows. Returns what result.json holds."""
     config = context.config
     mine = leg(config.sweep, part)
@@ -104,7 +104,7 @@ def run(context: Context, part: str, bench: SweepBench) -> dict[str, Any]:
     return result
 
 
-def _state(folder: Path, mine: Leg) -> Path:
+def _state(folder: Path, mine: SweepSegment) -> Path:
     """The part's checkpoint; of a later rung, the one that the rung before it left."""
     state = folder / STATE
     if mine.rung is not None and mine.rung > 1 and not state.exists():
@@ -113,7 +113,7 @@ def _state(folder: Path, mine: Leg) -> Path:
             raise EvidenceError(
                 "the rung before this one left nothing to go on from",
                 where=before,
-                mend="delete the cell's folders below 10_sweep/parts and start the run again",
+                hint="delete the cell's folders below 10_sweep/parts and start the run again",
             )
         with atomic(state) as temporary:
             shutil.copyfile(before, temporary)
@@ -142,7 +142,7 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
 
 
-class SweepBench(TrainingBench):
+class SweepTraining(TrainingSetup):
     """Rows to train on and to ask, the same for every cell."""
 
     def __init__(self, context: Context) -> None:
@@ -151,11 +151,11 @@ class SweepBench(TrainingBench):
         config, manifest = self.config, self.manifest
         seeing = vl_rows(config, manifest, self.features, self.encoder)
         self.seeing = {
-            split: spread([r for r in seeing if r.sample.split == split], own.vl_items)
+            split: subsample_evenly([r for r in seeing if r.sample.split == split], own.vl_items)
             for split in SPLITS
         }
         self.hearing = {
-            split: spread(
+            split: subsample_evenly(
                 audio_rows(config, manifest, split, self.features, self.encoder), own.audio_items
             )
             for split in SPLITS
@@ -168,7 +168,7 @@ class SweepBench(TrainingBench):
         kinds = (("audio", self.hearing), ("vl", self.seeing))
         return [row for kind, by in kinds for s in splits for row in self._ask(feeder, kind, by[s])]
 
-    def _ask(self, feeder: Feeder, kind: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    def _ask(self, feeder: Feeder, kind: str, rows: Sequence[Example]) -> list[dict[str, Any]]:
         return [
             {
                 "kind": kind,
@@ -178,7 +178,7 @@ class SweepBench(TrainingBench):
                 "right": answer.right,
                 "base_right": answer.base_right,
             }
-            for row, answer in zip(rows, forced(feeder, rows, self.teacher), strict=True)
+            for row, answer in zip(rows, teacher_forced(feeder, rows, self.teacher), strict=True)
         ]
 
 

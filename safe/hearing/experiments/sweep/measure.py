@@ -14,7 +14,7 @@ from typing import Any
 from safe.gates.schema import Metric
 from safe.hearing.config import RunConfig, SweepConfig
 from safe.hearing.context import Context
-from safe.hearing.experiments.evidence import Metrics, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.sweep import METRICS, plots
 from safe.hearing.experiments.sweep.cells import LEVEL, Items, Swept, confirm, read_cell, row_of
 from safe.hearing.experiments.sweep.plan import (
@@ -26,7 +26,7 @@ from safe.hearing.experiments.sweep.plan import (
 )
 from safe.hearing.experiments.targets import TARGET_GAIN
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 RULE = (
     "the smallest product of learning rates, then the smallest weight, among the combinations with "
     "a stable curve whose gain over the base, VL drop and distance to the best accuracy are within "
@@ -49,7 +49,7 @@ def measure(context: Context) -> list[Metric]:
     confirmed = confirm(config, found[selected], found[best]) if selected else None
     return [
         _selected(config, table, selected, confirmed),
-        METERS.measured(
+        BUILDER.measured(
             "stable_curves",
             sum(row["stable"] for row in table) / len(table),
             len(table),
@@ -69,7 +69,7 @@ def _selected(
     """How many combinations meet the criteria; none where the chosen one is not confirmed."""
     meeting = [row["cell"] for row in table if row["meets"]]
     holds = bool(confirmed and confirmed["confirmed"])
-    return METERS.measured(
+    return BUILDER.measured(
         "selected",
         len(meeting) if holds else 0,
         len(table),
@@ -109,9 +109,9 @@ def _consistent(own: SweepConfig, found: Mapping[str, Swept], count: int) -> Met
         elif step is not None:
             gaps[f"{one.name} / {other.name}"] = abs(looks[0][step] - looks[1][step])
     if not gaps:
-        return METERS.missing("consistent", "no two neighbours were trained without diverging")
+        return BUILDER.missing("consistent", "no two neighbours were trained without diverging")
     widest = sorted(gaps, key=lambda pair: -gaps[pair])
-    return METERS.measured(
+    return BUILDER.measured(
         "consistent",
         gaps[widest[0]],
         count,
@@ -126,16 +126,16 @@ def _halving(
     """What successive halving loses against the grid, replayed on the grid's own looks."""
     own = config.sweep
     if own.mode == "halving":
-        return METERS.missing("halving", "the run halves: no whole grid to hold it against")
+        return BUILDER.missing("halving", "the run halves: no whole grid to hold it against")
     if selected is None:
-        return METERS.missing("halving", "no combination meets the criteria")
+        return BUILDER.missing("halving", "no combination meets the criteria")
     alive, steps, done = list(found), 0, 0
     for rung in own.rungs:
         looks = {n: _look_at(found[n], rung) for n in alive}
         steps, done = steps + (rung - done) * len(alive), rung
         alive = let_through(own, looks)
         if not alive:
-            return METERS.missing("halving", f"every combination diverged before step {rung}")
+            return BUILDER.missing("halving", f"every combination diverged before step {rung}")
     steps += (own.steps - done) * len(alive)
     picked = next((row["cell"] for row in table if row["cell"] in alive and row["meets"]), None)
     detail: dict[str, Any] = {
@@ -147,9 +147,9 @@ def _halving(
         "share_of_steps_saved": 1 - steps / (own.steps * len(found)),
     }
     if picked is None:
-        return METERS.missing("halving", "none of those that halving leaves meets the criteria")
+        return BUILDER.missing("halving", "none of those that halving leaves meets the criteria")
     ours, theirs = (found[n].of("audio", CONFIRMED_ON) for n in (selected, picked))
-    return METERS.difference(
+    return BUILDER.difference(
         "halving",
         [row["right"] for row in ours],
         [row["right"] for row in theirs],

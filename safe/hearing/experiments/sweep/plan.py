@@ -47,7 +47,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class SweepSegment:
     """What a part trains: a cell, from where it stands `until` so many steps are taken.
 
     Attributes:
@@ -106,7 +106,7 @@ def groups(config: RunConfig) -> list[Group]:
     return found
 
 
-def leg(config: SweepConfig, part: str) -> Leg:
+def leg(config: SweepConfig, part: str) -> SweepSegment:
     """What a part trains.
 
     Raises:
@@ -120,8 +120,8 @@ def leg(config: SweepConfig, part: str) -> Leg:
     fits = rung is None if config.mode == "grid" else rung is not None and 1 <= rung <= len(at)
     if cell is None or not fits:
         names = ", ".join(names[0] for names in rounds(config))
-        raise ConfigError(f"no part {part!r}", mend=f"a part is named like {names}")
-    return Leg(cell, rung, at[-1] if rung is None else at[rung - 1])
+        raise ConfigError(f"no part {part!r}", hint=f"a part is named like {names}")
+    return SweepSegment(cell, rung, at[-1] if rung is None else at[rung - 1])
 
 
 def settings(config: RunConfig, cell: Cell) -> StageAConfig:

@@ -20,18 +20,18 @@ from safe.gates.statistics import rank_correlation, wilson
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import prior_entropy, same_answer, smooth
 from safe.hearing.evaluation.snapshot import OffAnswer, off_answers
-from safe.hearing.experiments.evidence import Metrics, figure, save_figure, write_table
+from safe.hearing.experiments.metric_builder import MetricBuilder, figure, save_figure, write_table
 from safe.hearing.experiments.tiny_overfit import METRICS
 from safe.hearing.models.checkpoint import save_adapter
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.batching import Feeder, batches
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.held_out import swap_sounds
-from safe.hearing.training.opened import open_base, use_threads
 from safe.hearing.training.overfit import Overfit, select_rows
 from safe.hearing.training.trainer import StepRecord
 
-METERS = Metrics(METRICS)
+BUILDER = MetricBuilder(METRICS)
 ROWS, STEPS = "rows.parquet", "steps.parquet"
 CHECKPOINT, BEFORE = "checkpoint.pt", "off_before.json"
 OFF_TOKENS = 8
@@ -106,7 +106,7 @@ def measure(context: Context) -> list[Metric]:
         _loss(rows, losses, features, trainer.resumed_at),
         _accuracy(hearing, correct),
         _needed(hearing, correct, without, config.seed),
-        METERS.measured(
+        BUILDER.measured(
             "vl_unchanged",
             len(changed),
             len(seeing),
@@ -125,7 +125,7 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _plain_batches(
-    feeder: Feeder, rows: Sequence[Row]
+    feeder: Feeder, rows: Sequence[Example]
 ) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
     """The VL rows as a plain call of the base takes them, from their pictures."""
     for batch in batches(rows):
@@ -151,7 +151,7 @@ def _before(path: Path, fingerprint: str, take: Any) -> list[OffAnswer]:
 
 
 def _loss(
-    rows: Sequence[Row], losses: Sequence[float], features: Features, resumed_at: int | None
+    rows: Sequence[Example], losses: Sequence[float], features: Features, resumed_at: int | None
 ) -> Metric:
     def mean(chosen: Sequence[int]) -> float | None:
         tokens = sum(len(rows[i].answer) for i in chosen)
@@ -159,7 +159,7 @@ def _loss(
 
     everything = mean(range(len(rows)))
     assert everything is not None  # select_rows returns at least one row
-    return METERS.measured(
+    return BUILDER.measured(
         "loss",
         everything,
         len(rows),
@@ -176,11 +176,11 @@ def _loss(
     )
 
 
-def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
+def _accuracy(rows: Sequence[Example], correct: Sequence[bool]) -> Metric:
     by_type: dict[str, list[bool]] = {}
     for row, right in zip(rows, correct, strict=True):
         by_type.setdefault(f"{row.sample.task}: {row.sample.question_type}", []).append(right)
-    return METERS.measured(
+    return BUILDER.measured(
         "audio_accuracy",
         sum(correct) / len(correct),
         len(correct),
@@ -193,9 +193,9 @@ def _accuracy(rows: Sequence[Row], correct: Sequence[bool]) -> Metric:
 
 
 def _needed(
-    rows: Sequence[Row], correct: Sequence[bool], without: Sequence[bool], seed: int
+    rows: Sequence[Example], correct: Sequence[bool], without: Sequence[bool], seed: int
 ) -> Metric:
-    return METERS.difference(
+    return BUILDER.difference(
         "audio_needed",
         correct,
         without,
@@ -210,8 +210,8 @@ def _curve(steps: list[float], means: list[float]) -> Metric:
     try:
         rho, interval = rank_correlation(steps, means)
     except ValueError as error:
-        return METERS.missing("learning_curve", str(error), len(steps))
-    return METERS.measured(
+        return BUILDER.missing("learning_curve", str(error), len(steps))
+    return BUILDER.measured(
         "learning_curve",
         rho,
         len(steps),
@@ -225,15 +225,15 @@ def _curve(steps: list[float], means: list[float]) -> Metric:
     )
 
 
-def _plateau(rows: Sequence[Row], losses: Sequence[float]) -> Metric:
+def _plateau(rows: Sequence[Example], losses: Sequence[float]) -> Metric:
     entropy = prior_entropy(
         (row.sample.question_type for row in rows), (row.sample.answer for row in rows)
     )
     if entropy == 0:
         why = "every question type has one answer only: there is no prior to leave"
-        return METERS.missing("learning_plateau", why, len(rows))
+        return BUILDER.missing("learning_plateau", why, len(rows))
     mean = sum(losses) / len(losses)
-    return METERS.measured(
+    return BUILDER.measured(
         "learning_plateau",
         mean / entropy,
         len(rows),
@@ -253,7 +253,7 @@ def _plot(
     context: Context,
     history: Sequence[StepRecord],
     curve: tuple[list[float], list[float]],
-    rows: Sequence[Row],
+    rows: Sequence[Example],
     losses: Sequence[float],
 ) -> None:
     values = [record.loss for record in history]

@@ -30,7 +30,7 @@ class Schedule:
 def index_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Endless batches of indices: every epoch a new order, each index once an epoch."""
     if count < 1:
-        raise ModelError("there is nothing to train on", mend="give the base at least one sample")
+        raise ModelError("there is nothing to train on", hint="give the base at least one sample")
     pool = torch.empty(0, dtype=torch.long)
     while True:
         while len(pool) < batch_size:
@@ -93,7 +93,7 @@ def fit(
             if losses[-1] != losses[-1] or losses[-1] == float("inf"):
                 raise ModelError(
                     f"{title}: the loss is {losses[-1]} at step {step}",
-                    mend="lower the learning rate of that stage in miniature/base/recipe.py",
+                    hint="lower the learning rate of that stage in miniature/base/recipe.py",
                 )
             if os.getppid() != parent:  # a killed run leaves no orphan training on
                 raise SystemExit(1)

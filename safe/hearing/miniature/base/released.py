@@ -66,7 +66,7 @@ def material_settings(name: str, config: RunConfig) -> dict[str, int]:
     raise ModelError(
         "the digits miniature needs a dataset of the digits layout",
         key="base.miniature",
-        mend="add a dataset with `layout: digits`, or choose another base",
+        hint="add a dataset with `layout: digits`, or choose another base",
     )
 
 
@@ -85,10 +85,10 @@ def read_card(folder: Path) -> Card:
     try:
         return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise ModelError("the miniature has no card", where=path, mend=HINT) from None
+        raise ModelError("the miniature has no card", where=path, hint=HINT) from None
     except (OSError, ValueError) as error:  # ValidationError is a ValueError
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise ModelError(f"cannot be read as a card: {reason}", where=path, mend=HINT) from None
+        raise ModelError(f"cannot be read as a card: {reason}", where=path, hint=HINT) from None
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -119,13 +119,13 @@ def open_released(config: RunConfig, weights: Path = WEIGHTS) -> tuple[Path, Car
         ),
     ]
     if faults:
-        raise ModelError("; ".join(faults), where=folder, key="base.miniature", mend=HINT)
+        raise ModelError("; ".join(faults), where=folder, key="base.miniature", hint=HINT)
     if card.name != name or card.recipe_digest != recipe_digest(RECIPES[name], card.material):
         raise ModelError(
             f"the weights are of another recipe than {name!r} has in this version of SAFE",
             where=folder / CARD,
             key="recipe_digest",
-            mend=HINT,
+            hint=HINT,
         )
     wanted = material_settings(name, config)
     if wanted != card.material:
@@ -134,7 +134,7 @@ def open_released(config: RunConfig, weights: Path = WEIGHTS) -> tuple[Path, Car
             "pictures that it was trained on would be held out",
             where=folder / CARD,
             key="material",
-            mend="use the dataset's default options, or train another one with `safe "
+            hint="use the dataset's default options, or train another one with `safe "
             "train-miniature`",
         )
     return folder, card

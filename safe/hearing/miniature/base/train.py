@@ -70,7 +70,7 @@ def train_miniature(config: RunConfig, out: Path) -> Card:
         raise ModelError(
             "the config names no miniature to train",
             key="base.miniature",
-            mend="use config/config.yaml or config/av_digits.yaml",
+            hint="use config/config.yaml or config/av_digits.yaml",
         )
     recipe, material = RECIPES[name], material_for(config)
     settings = material_settings(name, config)
@@ -86,7 +86,7 @@ def train_miniature(config: RunConfig, out: Path) -> Card:
         raise ModelError(
             "the trained model is no base: " + "; ".join(missed),
             where=work / "evaluation.json",
-            mend="train longer, or with another seed (safe/hearing/miniature/base/recipe.py)",
+            hint="train longer, or with another seed (safe/hearing/miniature/base/recipe.py)",
         )
     folder = publish(work, out / name)
     card = Card(
@@ -144,7 +144,7 @@ def train_models(
             raise ModelError(
                 f"training of the {name} ended without a model",
                 where=folder / name,
-                mend="start again: finished stages are kept",
+                hint="start again: finished stages are kept",
             )
         seconds |= stages
         shutil.rmtree(folder / f"stages-{name}", ignore_errors=True)
@@ -182,5 +182,5 @@ def _train_side_by_side(
         raise ModelError(
             f"training stopped: {', '.join(failed)}",
             where=folder,
-            mend="the reason is printed above; start again when it is fixed, finished stages stay",
+            hint="the reason is printed above; start again when it is fixed, finished stages stay",
         )

@@ -23,7 +23,7 @@ from safe.hearing.miniature.base.ear import Hearing
 from safe.hearing.miniature.base.language import Asked, shuffle_answers
 from safe.hearing.miniature.base.material import stack_waves
 from safe.hearing.miniature.base.mel import BatchMel, jitter_spectrograms
-from safe.hearing.miniature.base.told import WHAT, conclude, tell
+from safe.hearing.miniature.base.sound_descriptions import WHAT, conclude, tell
 from safe.hearing.miniature.base.vision import Augment
 from safe.hearing.miniature.world.captions import follows
 from safe.hearing.miniature.world.questions import (

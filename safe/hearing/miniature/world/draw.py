@@ -197,7 +197,7 @@ def _keep_apart(items: list[Item], likeness: list[Likeness], root: Path) -> None
             raise DataError(
                 f"nothing unlike the other splits was found in {TRIES} tries",
                 key="world",
-                mend="ask for fewer images, clips or videos",
+                hint="ask for fewer images, clips or videos",
             )
     sources = {(item.dataset, item.native): item for item in items}
     for item in items:

@@ -171,7 +171,7 @@ def check_faults(names: Sequence[str]) -> None:
             raise ConfigError(
                 f"unknown fault {name!r}",
                 key="world.faults",
-                mend=f"known faults: {', '.join(FAULTS)}",
+                hint=f"known faults: {', '.join(FAULTS)}",
             )
 
 

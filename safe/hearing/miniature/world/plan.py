@@ -92,7 +92,7 @@ def split_sizes(dataset: str, count: int) -> dict[str, int]:
         raise ConfigError(
             f"{count} items cannot fill three splits",
             key="world",
-            mend="ask for at least 3 clips, 9 images and 3 videos",
+            hint="ask for at least 3 clips, 9 images and 3 videos",
         )
     val = max(1, round(0.15 * count))
     test = max(1, round((0.25 if dataset == "music_avqa" else 0.15) * count))

@@ -72,7 +72,7 @@ def write_world(
         raise ConfigError(
             "there is something there, and it is not a miniature world",
             where=root,
-            mend="name an empty or a new folder; nothing was touched",
+            hint="name an empty or a new folder; nothing was touched",
         )
     plan = make_items(seed, clips, images, videos)
     plant(plan, faults)

@@ -127,7 +127,7 @@ def test_a_sound_that_cannot_be_used_is_refused_with_the_reason(tmp_path, make, 
     with pytest.raises(MediaError, match=reason) as caught:
         load_audio(MediaRef(path), 16000)
     assert str(path) in str(caught.value)
-    assert "mend:" in str(caught.value)
+    assert "hint:" in str(caught.value)
 
 
 @pytest.mark.parametrize(

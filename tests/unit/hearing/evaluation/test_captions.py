@@ -240,7 +240,7 @@ def test_a_java_that_fails_costs_only_what_needs_it(monkeypatch, tmp_path):
 def test_items_that_cannot_be_scored_are_named(predictions, references, said):
     with pytest.raises(DataError, match=said) as caught:
         caption_scores(predictions, references, ["bleu_1"], "regex")
-    assert "\n  mend: " in str(caught.value)
+    assert "\n  hint: " in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Opening a BLIP-2: frozen, whole and fitting, or refused with a mend."""
+"""Opening a BLIP-2: frozen, whole and fitting, or refused with a hint."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_half_precision_is_as_transformers_has_it(saved):
         assert model.qformer.layernorm.weight.dtype == qformer
 
 
-def test_a_missing_folder_is_named_with_a_mend(tmp_path):
+def test_a_missing_folder_is_named_with_a_hint(tmp_path):
     with pytest.raises(ModelError, match=r"nowhere.*base\.vlm") as caught:
         load_vlm(tmp_path / "nowhere")
     assert "base.miniature" in str(caught.value)

@@ -13,18 +13,18 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from safe.errors import ModelError
+from safe.hearing.models.base_forward import run_base
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.models.gate_file import ChosenOn, items_digest, load_gate, read_gate, save_gate
 from safe.hearing.models.gating import (
     POLICIES,
     AlwaysOn,
+    BaseOutputs,
     EntropyGate,
     GateRequest,
-    Look,
     MarginGate,
     MaxProbabilityGate,
 )
-from safe.hearing.models.looking import look_at
 from safe.hearing.models.probe import trace
 from tests.tiny_models import tiny_vlm
 
@@ -49,7 +49,7 @@ def by_hand(logits):
 def ask(gate, logits):
     rows, nothing = len(logits), torch.zeros(len(logits), 1)
     has_audio = torch.zeros(rows, dtype=torch.bool)
-    return gate.decide(GateRequest(rows, has_audio, lambda: Look(logits, nothing)))
+    return gate.decide(GateRequest(rows, has_audio, lambda: BaseOutputs(logits, nothing)))
 
 
 class TestPolicies:
@@ -217,7 +217,7 @@ class TestInSafeModel:
         for options in ({}, {"dtype": torch.bfloat16, "wide_qformer": True}):
             safe = build_safe(**options)
             with torch.no_grad():
-                mine = look_at(safe.base, self.as_batch(batch)).image
+                mine = run_base(safe.base, self.as_batch(batch)).image
                 theirs = image_tokens(safe.base, batch.inputs["pixel_values"])
             assert torch.equal(mine, theirs)
 
@@ -231,7 +231,7 @@ class TestInSafeModel:
     def test_looks_at_the_logits_that_generate_answers_from(self, build_safe, batch, dtype):
         """Bit for bit, with `logits_to_keep=1` as `generate` has it."""
         safe, plain_base = build_safe(dtype=dtype), tiny_vlm(dtype=dtype)
-        mine = look_at(safe.base, self.as_batch(batch)).logits
+        mine = run_base(safe.base, self.as_batch(batch)).logits
         done = plain_base.generate(
             **batch.inputs, max_new_tokens=1, return_dict_in_generate=True, output_logits=True
         )

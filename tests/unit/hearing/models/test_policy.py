@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from safe.errors import ModelError
 from safe.hearing.models import safe_model
+from safe.hearing.models.audio_summary import NAMES, preview
+from safe.hearing.models.base_forward import run_base
 from safe.hearing.models.gating import POLICIES
-from safe.hearing.models.looking import look_at
 from safe.hearing.models.policy import (
     GLANCE,
     LOOK,
@@ -22,7 +23,6 @@ from safe.hearing.models.policy import (
     load_policy,
     save_policy,
 )
-from safe.hearing.models.preview import NAMES, preview
 from tests.tiny_models import RATE, tiny_tone
 
 BASE, ADAPTER, DATA = "a" * 64, "b" * 64, "c" * 64
@@ -160,7 +160,9 @@ def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view)
 
 def test_a_gate_that_reads_the_question_runs_no_base_of_its_own(safe, batch, width, monkeypatch):
     looked = []
-    monkeypatch.setattr(safe_model, "look_at", lambda *a, **k: looked.append(1) or look_at(*a, **k))
+    monkeypatch.setattr(
+        safe_model, "run_base", lambda *a, **k: looked.append(1) or run_base(*a, **k)
+    )
     with torch.no_grad():
         for view in VIEWS:
             safe(**batch.inputs, gate=make_gate(width, view=view), audio=batch.audio)

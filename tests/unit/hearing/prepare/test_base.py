@@ -12,7 +12,7 @@ from safe.hearing.models.base import load_vlm
 from safe.hearing.models.weights import weight_digest
 from safe.hearing.prepare import base as module
 from safe.hearing.prepare.base import prepare_base
-from safe.hearing.training.given import resolve_vlm
+from safe.hearing.training.model_sources import resolve_vlm
 from tests.tiny_run import make_run
 from tests.unit.hearing.models.test_laion_clap import as_laion, save, tiny_config
 
@@ -45,7 +45,7 @@ def test_given_folders_are_recorded_with_their_digests(config):
     assert record["held_out_reason"]
 
 
-def test_a_name_that_nothing_has_is_refused_with_a_mend(config, monkeypatch):
+def test_a_name_that_nothing_has_is_refused_with_a_hint(config, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     wrong = with_base(config, vlm="nobody/no-such-model")
     with pytest.raises(ModelError, match=r"\[base\.vlm\]") as caught:

@@ -21,8 +21,8 @@ from safe.hearing.experiments.curriculum.script import misdrawn, missing_lines
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics
 from safe.hearing.training.curriculum_log import read_log
 from safe.hearing.training.curriculum_run import DIFFICULTIES, CurriculumRun, HeldOut, StageBatches
-from safe.hearing.training.forced import forced
 from safe.hearing.training.noisy_sounds import noisy_sounds
+from safe.hearing.training.teacher_forcing import teacher_forced
 from tests.paths import ROOT
 from tests.tiny_run import make_run
 from tests.unit.hearing.training.test_stage_a import open_stage
@@ -80,7 +80,7 @@ def open_run(config, log, curriculum=None, answers=None, skip_rate=0.5):
     def ask():
         if given is not None:
             return next(given)
-        found = forced(stage.feeder, stage.data.seeing, stage.teacher)
+        found = teacher_forced(stage.feeder, stage.data.seeing, stage.teacher)
         return sum(a.right for a in found) / len(found), min(1.0, sum(a.drift for a in found))
 
     return CurriculumRun(

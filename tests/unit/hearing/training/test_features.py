@@ -16,7 +16,7 @@ from safe.hearing.data.sample import MediaRef
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.training import features as features_module
 from safe.hearing.training.features import Features, picture
-from safe.hearing.training.opened import open_base
+from safe.hearing.training.frozen_models import open_base
 from tests.tiny_models import RATE
 from tests.tiny_run import make_run
 

@@ -11,11 +11,11 @@ import torch
 from safe.errors import ConfigError, DataError
 from safe.files import write_json
 from safe.hearing.config import parse_run_config
+from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder
+from safe.hearing.training.frozen_models import open_base
 from safe.hearing.training.losses import StageAObjective
-from safe.hearing.training.opened import open_base
 from safe.hearing.training.stage_a import StageA, select_stage_a
 from safe.hearing.training.teacher import Teacher
 from tests.paths import ROOT

@@ -192,7 +192,7 @@ def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch, tracker
         open_accelerator(CPU, tracking=tracking, folder=tmp_path)
     assert raised.value.key == "tracking.trackers"
     assert package in raised.value.what
-    assert "safe[tracking]" in str(raised.value.mend)
+    assert "safe[tracking]" in str(raised.value.hint)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -161,7 +161,7 @@ def test_checkpoints_run_no_code(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_what_is_not_finite_stops_with_step_rows_and_mend(tmp_path, where):
+def test_what_is_not_finite_stops_with_step_rows_and_hint(tmp_path, where):
     trainer = make_trainer(tmp_path / "c.pt")
     real, calls = trainer.make, []
 

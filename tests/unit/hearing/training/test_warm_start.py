@@ -5,7 +5,7 @@ import torch
 
 from safe.errors import ModelError
 from safe.hearing.models.checkpoint import save_adapter
-from safe.hearing.training.forced import forced
+from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.warm_start import warm_start
 from tests.tiny_run import make_run
 from tests.unit.hearing.training.test_stage_a import open_stage, train
@@ -38,14 +38,14 @@ def test_the_weights_are_those_that_were_saved(trained):
 def test_it_answers_as_before_until_it_trains(trained):
     stage, folder = trained
     rows = stage.data.hearing[:8]
-    before = [a.right for a in forced(stage.feeder, rows)]
+    before = [a.right for a in teacher_forced(stage.feeder, rows)]
     model = warm_start(folder, stage.feeder.features.opened, seed=0, dropout=0.5)
     inputs = stage.feeder.scoring(rows)
     model.eval()
     assert torch.equal(model.score(**inputs), stage.model.score(**inputs))
     model.train()
     assert not torch.equal(model.score(**inputs), stage.model.score(**inputs))
-    assert [a.right for a in forced(stage.feeder, rows)] == before
+    assert [a.right for a in teacher_forced(stage.feeder, rows)] == before
 
 
 def test_no_adapter_is_an_error(trained, tmp_path):

@@ -110,7 +110,7 @@ def test_damaged_weights_are_refused(weights, damage, said):
     with pytest.raises(ModelError, match=said) as caught:
         open_released(make_config("digits"), weights)
     assert caught.value.key == "base.miniature"
-    assert "make miniature" in caught.value.mend
+    assert "make miniature" in caught.value.hint
 
 
 def edit_card(weights, **changes):

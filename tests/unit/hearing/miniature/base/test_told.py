@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe.hearing.miniature.base.told import LONGEST, conclude, tell
+from safe.hearing.miniature.base.sound_descriptions import LONGEST, conclude, tell
 from safe.hearing.miniature.world.questions import draw_video
 from safe.hearing.miniature.world.scene import DIFFICULTIES
 from safe.hearing.miniature.world.words import NUMBERS, VOCABULARY, words

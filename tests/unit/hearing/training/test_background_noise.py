@@ -4,7 +4,7 @@ import numpy as np
 import soundfile
 
 from safe.hearing.models.audio import waveform_fault
-from safe.hearing.training.near_silence import LEVELS_DB, near_silence
+from safe.hearing.training.background_noise import LEVELS_DB, near_silence
 
 
 def test_it_is_quiet_and_can_be_consulted(tmp_path):

@@ -7,16 +7,16 @@ from typing import Any
 
 from safe.hearing.context import Context
 from safe.hearing.models.safe_model import SafeModel
+from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.feeding import Feeder
-from safe.hearing.training.opened import open_base, use_threads
+from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.stage_a import select_stage_a
 from safe.hearing.training.teacher import Teacher
 from safe.hearing.training.trainer import StepRecord
 
 
-class TrainingBench:
+class TrainingSetup:
     """Opened once for all parts of a job.
 
     Args:

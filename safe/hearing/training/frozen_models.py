@@ -62,11 +62,11 @@ def read_base(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            "no base was prepared", where=path, mend="run `safe prepare-base --config ...` first"
+            "no base was prepared", where=path, hint="run `safe prepare-base --config ...` first"
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"cannot be read: {error}", where=path, mend="delete it and prepare the base again"
+            f"cannot be read: {error}", where=path, hint="delete it and prepare the base again"
         ) from None
     for name in ("vlm", "ear"):
         if not isinstance(values, dict) or not isinstance(values.get(name), str):
@@ -74,7 +74,7 @@ def read_base(path: Path) -> dict[str, Any]:
                 "does not say where the model lies",
                 where=path,
                 key=name,
-                mend="delete it and prepare the base again",
+                hint="delete it and prepare the base again",
             )
     return dict(values)
 
@@ -102,7 +102,7 @@ def open_base(config: RunConfig) -> OpenedBase:
                 f"the weights at {record[name]} have digest {digest}, prepared were {wanted}",
                 where=path,
                 key=f"digests.{name}",
-                mend="delete base.json to prepare the base again; what was measured on the other "
+                hint="delete base.json to prepare the base again; what was measured on the other "
                 "one is then measured again",
             )
         refs[name] = ModelRef(

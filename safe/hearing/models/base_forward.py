@@ -13,12 +13,12 @@ from torch import Tensor
 
 from safe.errors import ModelError
 from safe.hearing.models.fusion import project
-from safe.hearing.models.gating import Look
+from safe.hearing.models.gating import BaseOutputs
 from safe.hearing.models.rows import Batch, plain_arguments
 
 
 @torch.no_grad()
-def look_at(base: Any, batch: Batch, *, interpolate: bool = False) -> Look:
+def run_base(base: Any, batch: Batch, *, interpolate: bool = False) -> BaseOutputs:
     """Logits of the first answer token, and image tokens, of one forward.
 
     Args:
@@ -35,7 +35,7 @@ def look_at(base: Any, batch: Batch, *, interpolate: bool = False) -> Look:
     elif batch.attention_mask is not None and not bool((batch.attention_mask[:, -1]).all()):
         raise ModelError(
             "prompts are padded on the right, where a gate looks for the answer",
-            mend="set the tokenizer's padding_side to 'left'",
+            hint="set the tokenizer's padding_side to 'left'",
         )
     if "logits_to_keep" in inspect.signature(base.language_model.forward).parameters:
         options["logits_to_keep"] = 1  # as `generate` computes the first answer token
@@ -45,7 +45,7 @@ def look_at(base: Any, batch: Batch, *, interpolate: bool = False) -> Look:
         seen.qformer_outputs.last_hidden_state,
         seen.vision_outputs.last_hidden_state.dtype,
     )
-    return Look(seen.logits[:, -1], image)
+    return BaseOutputs(seen.logits[:, -1], image)
 
 
 @torch.no_grad()

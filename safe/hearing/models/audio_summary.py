@@ -26,7 +26,7 @@ def preview(waves: Sequence[np.ndarray | None], rate: int) -> np.ndarray:
         if wave is None or wave.ndim != 1 or wave.size < 2 or not np.isfinite(wave).all():
             raise ModelError(
                 f"row {row} has no sound to glance at",
-                mend="give waveforms, or gate such rows without a preview",
+                hint="give waveforms, or gate such rows without a preview",
             )
         wide = wave.astype(np.float64)  # squares of a float32 overflow above 1e19
         halves = np.array_split(wide, 2)

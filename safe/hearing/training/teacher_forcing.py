@@ -15,13 +15,13 @@ from torch import Tensor
 
 from safe.hearing.evaluation.retention import answer_kl
 from safe.hearing.models.gating import Tokens
-from safe.hearing.training.collate import Row
-from safe.hearing.training.feeding import Feeder, batches
+from safe.hearing.training.batching import Feeder, batches
+from safe.hearing.training.collate import Example
 from safe.hearing.training.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
+class ForcedAnswer:
     """One row.
 
     Attributes:
@@ -36,13 +36,13 @@ class Forced:
 
 
 @torch.no_grad()
-def forced(
+def teacher_forced(
     feeder: Feeder,
-    rows: Sequence[Row],
+    rows: Sequence[Example],
     teacher: Teacher | None = None,
     *,
     tokens: int | None = None,
-) -> list[Forced]:
+) -> list[ForcedAnswer]:
     """Rows with the gate ON, in their order.
 
     Args:
@@ -58,13 +58,15 @@ def forced(
         student = feeder.model.answer_logits(**inputs).float()  # (B, T, V)
         right = _right(student, inputs["answer_ids"], mask)
         if teacher is None:
-            found += [Forced(r) for r in right]
+            found += [ForcedAnswer(r) for r in right]
             continue
         base = torch.zeros_like(student)
         base[mask] = teacher.logits(batch).float()  # row after row, as the mask is read
         _, drift = answer_kl(base.cpu().numpy(), student.cpu().numpy(), mask.cpu().numpy())
         by_base = _right(base, inputs["answer_ids"], mask)
-        found += [Forced(r, b, float(d)) for r, b, d in zip(right, by_base, drift, strict=True)]
+        found += [
+            ForcedAnswer(r, b, float(d)) for r, b, d in zip(right, by_base, drift, strict=True)
+        ]
     return found
 
 

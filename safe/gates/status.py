@@ -23,7 +23,7 @@ from safe.gates.schema import (
     Status,
     evidence_digest,
 )
-from safe.gates.token import obstacle
+from safe.gates.token import blocking_reason
 from safe.gates.waivers import load_waivers
 
 LAUNCH = "LAUNCH"  # the token, beside launch.json
@@ -101,7 +101,7 @@ def _own(
         return "stale", "measured again since it was judged", judging, decision
     if decision.digests["criteria"] != criteria_digest(criteria):
         return "stale", "its criteria changed since it was judged", judging, decision
-    reason = obstacle(decision, today)
+    reason = blocking_reason(decision, today)
     if reason is not None:
         explain = shlex.join(["safe", "explain", name[:2], "--run", str(run_folder)])
         return "no-go", reason, explain, decision

@@ -11,7 +11,7 @@ from safe.gates.statistics import paired_difference
 from safe.hearing.context import Context
 
 
-class Metrics:
+class MetricBuilder:
     """Makes the metrics that a module declares in its METRICS."""
 
     def __init__(self, declared: Mapping[str, Mapping[str, Any]]) -> None:

@@ -10,8 +10,8 @@ from safe.hearing.config import parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
 from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.offered import offered_questions, sources_of, split_sources
-from safe.hearing.training.opened import open_base
+from safe.hearing.training.frozen_models import open_base
+from safe.hearing.training.gating_eval_set import gating_eval_set, sources_of, split_sources
 from tests.tiny_run import make_run
 
 
@@ -30,7 +30,7 @@ def made(tmp_path_factory):
 def offer(made, split="test", **options):
     given = {"config": made.config, "manifest": made.manifest} | options
     config, manifest = given.pop("config"), given.pop("manifest")
-    return offered_questions(config, manifest, split, made.features, made.encoder, **given)
+    return gating_eval_set(config, manifest, split, made.features, made.encoder, **given)
 
 
 def test_every_question_is_there_once_with_a_sound(made):

@@ -17,14 +17,14 @@ from safe.errors import DataError
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import iterate_samples, load_samples
 from safe.hearing.data.sample import Sample
-from safe.hearing.training.collate import Row, TextEncoder
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 
 HEARING, TASKS = ("audio", "av"), ("audio", "av", "vl")
 
 
 @dataclass(frozen=True)
-class Offered:
+class GatingEvalSet:
     """Questions in random order, and how many were left out.
 
     Attributes:
@@ -33,7 +33,7 @@ class Offered:
         unusable: left out because their picture or sound cannot be used.
     """
 
-    rows: list[Row]
+    rows: list[Example]
     shared: int
     unusable: int
 
@@ -64,7 +64,7 @@ def met_in(manifest: Path, split: str, listed: Iterable[Mapping[str, Any]]) -> l
     ]
 
 
-def offered_questions(
+def gating_eval_set(
     config: RunConfig,
     manifest: Path,
     split: str,
@@ -72,7 +72,7 @@ def offered_questions(
     encoder: TextEncoder,
     *,
     apart_from: Set[str] = frozenset(),
-) -> Offered:
+) -> GatingEvalSet:
     """The questions of tasks audio, av and vl, `gating.items` at most of each; media encoded.
 
     Args:
@@ -100,7 +100,7 @@ def offered_questions(
                 f"there is no question in split {split!r} that {kind} and can be used"
                 + (f" ({shared} share a source with another split)" if shared else ""),
                 where=manifest,
-                mend="see 01_data_preflight for files that do not load, and the datasets' splits",
+                hint="see 01_data_preflight for files that do not load, and the datasets' splits",
             )
     clips = list({s.source: s for s in usable}.values())
     rows = [encoder.row(s, s) for s in usable]
@@ -110,4 +110,4 @@ def offered_questions(
         rows.append(encoder.row(sample, others[int(rng.integers(len(others)))]))
     encoder.check_fits(rows, config.adapter.audio_tokens)
     left_out = len(hearing) + len(by_task["vl"]) - len(rows)
-    return Offered([rows[i] for i in rng.permutation(len(rows))], shared, left_out)
+    return GatingEvalSet([rows[i] for i in rng.permutation(len(rows))], shared, left_out)

@@ -4,9 +4,9 @@ import pytest
 
 from safe.errors import DataError
 from safe.hearing.evaluation.learning import same_answer
-from safe.hearing.training.forced import forced
-from safe.hearing.training.held_out import spread
+from safe.hearing.training.held_out import subsample_evenly
 from safe.hearing.training.losses import distillation_divergence
+from safe.hearing.training.teacher_forcing import teacher_forced
 from tests.tiny_run import make_run
 from tests.unit.hearing.training.test_stage_a import open_stage, train
 
@@ -22,7 +22,7 @@ def stage(tmp_path_factory):
 
 def test_a_row_is_right_if_and_only_if_it_is_generated(stage):
     rows = stage.data.hearing
-    found = [answer.right for answer in forced(stage.feeder, rows)]
+    found = [answer.right for answer in teacher_forced(stage.feeder, rows)]
     given = stage.feeder.answers(rows)
     assert found == [same_answer(g, r.sample.answer) for g, r in zip(given, rows, strict=True)]
     assert sum(found) > 0
@@ -30,7 +30,7 @@ def test_a_row_is_right_if_and_only_if_it_is_generated(stage):
 
 def test_drift_is_the_divergence_that_distillation_lessens(stage):
     rows = stage.data.seeing[:7]
-    found = forced(stage.feeder, rows, stage.teacher)
+    found = teacher_forced(stage.feeder, rows, stage.teacher)
     for row, answer in zip(rows, found, strict=True):
         inputs = stage.feeder.scoring([row])
         student = stage.model.answer_logits(**inputs)[inputs["answer_mask"].bool()]
@@ -42,7 +42,7 @@ def test_drift_is_the_divergence_that_distillation_lessens(stage):
 
 def test_the_base_is_right_where_it_says_so_itself(stage):
     rows = stage.data.seeing
-    found = forced(stage.feeder, rows, stage.teacher)
+    found = teacher_forced(stage.feeder, rows, stage.teacher)
     given = stage.feeder.base_answers(rows)
     assert [a.base_right for a in found] == [
         same_answer(g, r.sample.answer) for g, r in zip(given, rows, strict=True)
@@ -51,21 +51,21 @@ def test_the_base_is_right_where_it_says_so_itself(stage):
 
 def test_batches_change_nothing(stage):
     rows = stage.data.seeing
-    whole = forced(stage.feeder, rows, stage.teacher)
-    alone = [forced(stage.feeder, [row], stage.teacher)[0] for row in rows[:5]]
+    whole = teacher_forced(stage.feeder, rows, stage.teacher)
+    alone = [teacher_forced(stage.feeder, [row], stage.teacher)[0] for row in rows[:5]]
     for one, other in zip(alone, whole, strict=False):
         assert (one.right, one.base_right) == (other.right, other.base_right)
         assert one.drift == pytest.approx(other.drift, abs=1e-5)
 
 
 def test_without_a_teacher_there_is_no_drift(stage):
-    (found,) = forced(stage.feeder, stage.data.hearing[:1])
+    (found,) = teacher_forced(stage.feeder, stage.data.hearing[:1])
     assert found.drift != found.drift
     assert found.base_right is None
 
 
 def test_rows_to_ask_are_spread_over_the_list_and_none_is_refused():
-    assert spread(list(range(10)), 4) == [0, 3, 6, 9]
-    assert spread(list(range(3)), 8) == [0, 1, 2]
+    assert subsample_evenly(list(range(10)), 4) == [0, 3, 6, 9]
+    assert subsample_evenly(list(range(3)), 8) == [0, 1, 2]
     with pytest.raises(DataError, match="no held-out rows"):
-        spread([], 4)
+        subsample_evenly([], 4)

@@ -54,6 +54,6 @@ def _folder(source: str, revision: str | None, key: str) -> Path:
             f"`{source}` is no folder here, and the hub does not give it: "
             + " ".join(str(error).split())[:200],
             key=key,
-            mend=f"check the name and the network, fetch it with `hf download {source}`, or use a "
+            hint=f"check the name and the network, fetch it with `hf download {source}`, or use a "
             "released one (`base.miniature`)",
         ) from error

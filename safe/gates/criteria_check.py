@@ -46,7 +46,7 @@ def experiments_folder(package: str) -> Path:
         raise ConfigError(
             f"there is no package {package}.experiments",
             key="package",
-            mend="correct `package` in pipeline.yaml, or install the package",
+            hint="correct `package` in pipeline.yaml, or install the package",
         )
     return Path(next(iter(spec.submodule_search_locations)))
 
@@ -72,12 +72,12 @@ def read_metrics(path: Path) -> dict[str, MetricSpec]:
     raise ConfigError(
         "the module declares no METRICS",
         where=path,
-        mend='add METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}} at top level',
+        hint='add METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}} at top level',
     )
 
 
 def _parse_metrics(path: Path, node: ast.Assign | ast.AnnAssign) -> dict[str, MetricSpec]:
-    mend = 'each entry is "name": {"unit": str, "low": number or None, "high": number or None}'
+    hint = 'each entry is "name": {"unit": str, "low": number or None, "high": number or None}'
     try:
         assert node.value is not None
         literal: Any = ast.literal_eval(node.value)
@@ -91,7 +91,7 @@ def _parse_metrics(path: Path, node: ast.Assign | ast.AnnAssign) -> dict[str, Me
         }
     except (AssertionError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
-            f"METRICS cannot be read: {error!r}", where=path, line=node.lineno, mend=mend
+            f"METRICS cannot be read: {error!r}", where=path, line=node.lineno, hint=hint
         ) from None
 
 
@@ -110,7 +110,7 @@ def reachable(op: Op, threshold: float | tuple[float, float], low: float, high: 
 
 
 def _fault(criterion: Criterion, metrics: dict[str, MetricSpec]) -> tuple[str, str, str]:
-    """(key, what is wrong, mend) of one criterion; `what` is empty where all is well."""
+    """(key, what is wrong, hint) of one criterion; `what` is empty where all is well."""
     if criterion.metric not in metrics:
         near = difflib.get_close_matches(criterion.metric, metrics, n=1, cutoff=0)
         return (
@@ -141,16 +141,16 @@ def _fault(criterion: Criterion, metrics: dict[str, MetricSpec]) -> tuple[str, s
 
 def _scale_fault(criterion: Criterion, pipeline: PipelineFile) -> tuple[str, str, str]:
     """The same for the scales that a criterion names."""
-    mend = f"the pipeline has {', '.join(pipeline.scales)}"
+    hint = f"the pipeline has {', '.join(pipeline.scales)}"
     for scale in criterion.scaled:
         if scale == PLAN:
             what = f"{criterion.id}: {PLAN} has the unscaled threshold"
             return "scaled", what, "delete the entry"
         if scale not in pipeline.scales:
-            return "scaled", f"{criterion.id}: no scale {scale!r}", mend
+            return "scaled", f"{criterion.id}: no scale {scale!r}", hint
     scale_of_power = criterion.power and criterion.power.scale
     if scale_of_power is not None and scale_of_power not in pipeline.scales:
-        return "power.scale", f"{criterion.id}: no scale {scale_of_power!r}", mend
+        return "power.scale", f"{criterion.id}: no scale {scale_of_power!r}", hint
     return "", "", ""
 
 
@@ -162,7 +162,7 @@ def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> No
     """Check one criteria file against its pipeline and its experiment's module.
 
     Raises:
-        ConfigError: naming file, line, criterion and mend.
+        ConfigError: naming file, line, criterion and hint.
     """
     for item in criteria.launch_items:
         if item not in pipeline.launch_items:
@@ -172,7 +172,7 @@ def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> No
                 where=path,
                 line=line_of(path, ("launch_items",)),
                 key="launch_items",
-                mend=f"use {', '.join(pipeline.launch_items)}",
+                hint=f"use {', '.join(pipeline.launch_items)}",
             )
     module = module_path(pipeline.package, criteria.experiment)
     if not module.is_file():
@@ -180,16 +180,16 @@ def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> No
             f"no experiment of {pipeline.package} measures {criteria.experiment!r}",
             where=path,
             key="experiment",
-            mend=f"add {module}, or delete the criteria file",
+            hint=f"add {module}, or delete the criteria file",
         )
     metrics = read_metrics(module)
     for index, criterion in enumerate(criteria.criteria):
-        key, what, mend = _fault(criterion, metrics)
+        key, what, hint = _fault(criterion, metrics)
         if not what:
-            key, what, mend = _scale_fault(criterion, pipeline)
+            key, what, hint = _scale_fault(criterion, pipeline)
         if what:
             location: tuple[int | str, ...] = ("criteria", index, *key.split("."))
-            raise ConfigError(what, where=path, line=line_of(path, location), key=key, mend=mend)
+            raise ConfigError(what, where=path, line=line_of(path, location), key=key, hint=hint)
 
 
 def check_criteria(folder: Path) -> list[CriteriaFile]:
@@ -199,7 +199,7 @@ def check_criteria(folder: Path) -> list[CriteriaFile]:
         The files by number.
 
     Raises:
-        ConfigError: naming file, line, criterion and mend.
+        ConfigError: naming file, line, criterion and hint.
     """
     files, pipeline = load_all(folder), load_pipeline(folder)
     for criteria in files:

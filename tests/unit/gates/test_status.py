@@ -10,9 +10,9 @@ import pytest
 
 from safe.errors import EvidenceError
 from safe.gates.criteria import load_all, load_criteria
-from safe.gates.ledger import decision_parent, rows_of, statuses, write_launch
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
 from safe.gates.schema import Decision, Metric, Parent, decision_digest
+from safe.gates.status import decision_parent, rows_of, statuses, write_launch
 from tests.unit.gates.builders import (
     CRITERIA,
     NAMES,
