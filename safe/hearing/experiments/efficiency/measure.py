@@ -19,6 +19,7 @@ from safe.digest import digest_file
 from safe.files import write_json
 from safe.gates.schema import Metric
 from safe.gates.statistics import quantile_interval
+from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.data.decode import load_audio
@@ -35,7 +36,7 @@ from safe.hearing.training.stage_a import StageA, select_stage_a
 from safe.hearing.training.teacher import Teacher
 
 BUILDER = MetricBuilder(METRICS)
-ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
+ADAPTER = Path(PILOT_ADAPTER)
 POINTS, LATENCY, RECOMMENDED = "points.parquet", "latency.parquet", "recommended.json"
 ANSWERING = 2  # repeats of answering a batch; training steps take profile.repeats
 KEPT = 0.95  # of the best throughput that a recommended batch must reach

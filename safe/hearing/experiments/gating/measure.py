@@ -19,6 +19,7 @@ from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.gates.schema import Metric
 from safe.gates.statistics import wilson
+from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.context import Context
 from safe.hearing.evaluation.gate_curve import Choice, Point, choose, curve, frontier, policies
 from safe.hearing.experiments.gating import METRICS, plots
@@ -31,7 +32,7 @@ from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.gating_eval_set import HEARING, met_in
 
 BUILDER = MetricBuilder(METRICS)
-ADAPTER = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
+ADAPTER = Path(PILOT_ADAPTER)
 GATE, SELECTION, CHOICES = "gate.json", "selection.parquet", "choices.parquet"
 ITEMS, GATED, CURVE = "items.parquet", "gated.parquet", "curve.parquet"
 CHOSEN_ON, REPORTED_ON = "val", "test"

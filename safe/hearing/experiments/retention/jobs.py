@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from safe.digest import digest_file
 from safe.errors import TrainingError
 from safe.files import atomic
+from safe.hearing.artifacts import RETENTION_START
 from safe.hearing.config import StageAConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.retention.plan import START, plan, seeds_of
@@ -30,7 +31,7 @@ from safe.hearing.training.stage_a import StageA, StageARun
 from safe.hearing.training.teacher_forcing import ForcedAnswer, teacher_forced
 from safe.hearing.training.warm_start import warm_start
 
-ADAPTER = Path("09_retention", "parts", START, "adapter")
+ADAPTER = Path(RETENTION_START)
 DRIFT, ITEMS = "drift.parquet", "items.parquet"
 
 

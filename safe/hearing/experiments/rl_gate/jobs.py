@@ -18,6 +18,7 @@ from safe.digest import digest_file
 from safe.errors import ConfigError, EvidenceError
 from safe.files import atomic
 from safe.gates.statistics import paired_difference
+from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.context import Context
 from safe.hearing.experiments.rl_gate.evaluator import ActionEvaluator
 from safe.hearing.experiments.rl_gate.plan import (
@@ -39,7 +40,7 @@ from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.warm_start import warm_start
 from safe.pipeline.parts import RESULT, read_result, read_rows
 
-PILOT = Path("04_stage_a_pilot", "parts", "distilled", "adapter")
+PILOT = Path(PILOT_ADAPTER)
 ITEMS = "items.parquet"
 SPLITS = ("val", "test")  # a policy is trained on the first and reported on the other
 
