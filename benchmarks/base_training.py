@@ -66,7 +66,7 @@ def main() -> None:
         "language": (seen.asked, RECIPE.language),
     }
     others = {
-        "whole batches": patch.object(language, "PARTS", 1),
+        "whole batches": patch.object(language, "JOBS", 1),
         "weights one by one": patch.object(torch.optim, "AdamW", one_by_one),
     }
     for name, (rows, schedule) in stages.items():

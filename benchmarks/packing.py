@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PREPARED = {
     "prepare_data": ((), "measure_01"),
     "prepare_base": (("measure_01",), "measure_02"),
-    "prepare_features": (("measure_03",), "part_04"),
+    "prepare_features": (("measure_03",), "job_04"),
 }
 
 
@@ -42,11 +42,11 @@ def jobs_of(run: Run) -> dict[str, Job]:
     for experiment in run.experiments:
         number = experiment[:2]
         gates = tuple(f"measure_{need[:2]}" for need in run.criteria[experiment].needs)
-        maker = {part: group.name for group in run.groups(experiment) for part in group.parts}
-        names = [f"part_{number}_{group.name}" for group in run.groups(experiment)]
+        maker = {job: group.name for group in run.groups(experiment) for job in group.jobs}
+        names = [f"job_{number}_{group.name}" for group in run.groups(experiment)]
         for name, group in zip(names, run.groups(experiment), strict=True):
-            before = {f"part_{number}_{maker[part]}" for part in group.after}
-            found[name] = Job((*gates, *sorted(before)), run.part_threads, group.priority)
+            before = {f"job_{number}_{maker[job]}" for job in group.after}
+            found[name] = Job((*gates, *sorted(before)), run.job_threads, group.priority)
         measure = f"measure_{number}"
         found[measure] = Job((*gates, *names), run.measure_threads(experiment, 0))
     for name, (_, first) in PREPARED.items():

@@ -24,10 +24,10 @@ AVX2 = {
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }
 # Python imports this module by itself. A miniature trains on one thread; here it takes two, also in
-# the process that experiment 08 kills, which calls `run_part`.
+# the process that experiment 08 kills, which calls `run_job`.
 TWO_THREADS = """
 import sys
-if any(a in ("measure", "part") or "run_part(" in a for a in sys.orig_argv):
+if any(a in ("measure", "run-job") or "run_job(" in a for a in sys.orig_argv):
     import torch
     from safe.hearing.training import frozen_models
     def use_threads(config):

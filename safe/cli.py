@@ -122,16 +122,16 @@ def measure(experiment: str, config: Config) -> None:
     run_experiment(_open(config), experiment)
 
 
-@app.command()
-def part(experiment: str, names: list[str], config: Config) -> None:
-    """Run parts of an experiment, such as cells of the ablation, one behind the other."""
+@app.command("run-job")
+def run_job(experiment: str, names: list[str], config: Config) -> None:
+    """Run jobs of an experiment, such as cells of the ablation, one behind the other."""
     from safe.gates.criteria import load_criteria
-    from safe.pipeline.runner import check_upstream, run_parts
+    from safe.pipeline.runner import check_upstream, run_jobs
 
     run = _open(config)
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
     check_upstream(run.folder, criteria.needs)
-    run_parts(run, experiment, names)
+    run_jobs(run, experiment, names)
 
 
 @app.command("prepare-features")

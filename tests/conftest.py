@@ -74,28 +74,28 @@ def curriculum_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
-    """All parts of 08 trained; tests that modify them must restore them."""
+    """All jobs of 08 trained; tests that modify them must restore them."""
     from safe.files import write_json
-    from safe.hearing.experiments.curriculum.plan import PARTS
-    from safe.pipeline.runner import run_part
+    from safe.hearing.experiments.curriculum.plan import JOBS
+    from safe.pipeline.runner import run_job
 
     write_json(curriculum_run.folder / "config.json", curriculum_run.model_dump(mode="json"))
-    for part in PARTS:
-        run_part(curriculum_run, "08_curriculum", part)
+    for job in JOBS:
+        run_job(curriculum_run, "08_curriculum", job)
     return curriculum_run
 
 
 @pytest.fixture(scope="session")
 def retained_run(curriculum_run: RunConfig) -> RunConfig:
-    """All parts of 09 trained; tests that modify them must restore them."""
+    """All jobs of 09 trained; tests that modify them must restore them."""
     from safe.hearing.experiments.retention import jobs
-    from safe.hearing.experiments.retention.plan import START, parts
-    from safe.pipeline.runner import run_parts
+    from safe.hearing.experiments.retention.plan import START, names
+    from safe.pipeline.runner import run_jobs
     from tests.tiny_curriculum import teacher_forced
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "teacher_forced", teacher_forced)
-        run_parts(curriculum_run, "09_retention", [START, *parts(curriculum_run)])
+        run_jobs(curriculum_run, "09_retention", [START, *names(curriculum_run)])
     return curriculum_run
 
 
@@ -104,14 +104,14 @@ def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """All cells of 10 trained; tests that modify them must restore them."""
     from safe.hearing.experiments.sweep import jobs
     from safe.hearing.experiments.sweep.plan import rounds
-    from safe.pipeline.runner import run_parts
+    from safe.pipeline.runner import run_jobs
     from tests.tiny_curriculum import teacher_forced
     from tests.tiny_sweep import make_sweep_run
 
     config = make_sweep_run(tmp_path_factory.mktemp("swept"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "teacher_forced", teacher_forced)
-        run_parts(config, "10_sweep", rounds(config.sweep)[0])
+        run_jobs(config, "10_sweep", rounds(config.sweep)[0])
     return config
 
 
@@ -120,8 +120,8 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     """All seeds of 11 trained on what 10 took; tests that modify them must restore them."""
     from safe.files import write_json
     from safe.hearing.experiments.seeds import jobs
-    from safe.hearing.experiments.seeds.plan import parts
-    from safe.pipeline.runner import run_parts
+    from safe.hearing.experiments.seeds.plan import names
+    from safe.pipeline.runner import run_jobs
     from tests.judging import measurement_of, run
     from tests.tiny_curriculum import teacher_forced
 
@@ -130,7 +130,7 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     write_json(folder / "measurement.json", found.model_dump(mode="json"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "teacher_forced", teacher_forced)
-        run_parts(swept_run, "11_seeds", parts(swept_run))
+        run_jobs(swept_run, "11_seeds", names(swept_run))
     return swept_run
 
 
@@ -138,11 +138,11 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
 def policy_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """Adapters and outcomes of 12; tests that modify them must restore them."""
     from safe.hearing.experiments.rl_gate.plan import OUTCOMES, trainings
-    from safe.pipeline.runner import run_parts
+    from safe.pipeline.runner import run_jobs
     from tests.tiny_policy import EXPERIMENT, make_policy_run, state_seconds
 
     config = make_policy_run(tmp_path_factory.mktemp("policy"))
-    run_parts(config, EXPERIMENT, trainings(config))
-    run_parts(config, EXPERIMENT, [OUTCOMES])
+    run_jobs(config, EXPERIMENT, trainings(config))
+    run_jobs(config, EXPERIMENT, [OUTCOMES])
     state_seconds(config)
     return config

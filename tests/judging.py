@@ -16,7 +16,7 @@ from safe.hearing.context import Context
 from safe.hearing.pipeline import PIPELINE
 from safe.pipeline.config import restrict
 from safe.pipeline.definition import experiment_package, load_experiment
-from safe.pipeline.runner import run_part
+from safe.pipeline.runner import run_job
 from tests.paths import ROOT
 
 PACKAGE = "safe.hearing"
@@ -45,11 +45,11 @@ def put_right_again(folder: Path) -> Iterator[None]:
         kept.rename(folder)
 
 
-def train_again(config: RunConfig, experiment: str, *parts: str) -> None:
-    """Train parts anew, with whatever is planted by now."""
-    for part in parts:
-        shutil.rmtree(config.folder / experiment / "parts" / part)
-        run_part(config, experiment, part)
+def train_again(config: RunConfig, experiment: str, *jobs: str) -> None:
+    """Train jobs anew, with whatever is planted by now."""
+    for job in jobs:
+        shutil.rmtree(config.folder / experiment / "jobs" / job)
+        run_job(config, experiment, job)
 
 
 def measurement_of(config: RunConfig, experiment: str, metrics: list[Metric]) -> Measurement:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
-from safe.pipeline.runner import run_part
+from safe.pipeline.runner import run_job
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "05_gating"
@@ -24,7 +24,7 @@ def make_gating_run(root: Path, steps: int | None = None) -> RunConfig:
     """
     config = make_pilot_run(root, steps)
     ask_about_pictures(config)
-    run_part(config, "04_stage_a_pilot", "distilled")
+    run_job(config, "04_stage_a_pilot", "distilled")
     return changed(config, timed_items=6, timing_repeats=1)
 
 

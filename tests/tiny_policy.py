@@ -9,7 +9,7 @@ from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, way
 from safe.hearing.experiments.rl_gate.plan import OUTCOMES, lengths
 from safe.hearing.models.policy import GLANCE, LOOK, QUESTION
-from safe.pipeline.parts import RESULT, read_result
+from safe.pipeline.job_results import RESULT, read_result
 from tests.tiny_gating import make_gating_run
 
 EXPERIMENT = "12_rl_gate"
@@ -46,7 +46,7 @@ def state_seconds(config: RunConfig) -> None:
         for kind, look in LOOKS.items()
         for k in ((0, long) if kind == HEURISTIC else (0, short, long))
     } | {"always off": 0.007, "always on": 0.0125}
-    folder = config.folder / EXPERIMENT / "parts" / OUTCOMES
+    folder = config.folder / EXPERIMENT / "jobs" / OUTCOMES
     result = read_result(folder)
     measured = result["seconds"]
     assert set(measured) == set(seconds)

@@ -66,10 +66,10 @@ class RunSettings(Settings):
     threads: int = Field(default=2, gt=0)
     """Threads of a job."""
 
-    part_threads: int | None = Field(default=None, gt=0)
+    job_threads: int | None = Field(default=None, gt=0)
     """Threads of a training that runs beside others; none: `threads`."""
 
-    pack_parts: bool = False
+    pack_jobs: bool = False
     """Several short trainings share a process, as starting one takes as long."""
 
     allow_underpowered: bool = False
@@ -151,7 +151,7 @@ def restrict(config: C, sections: Collection[str], owner: str) -> C:
                 raise ConfigError(
                     f"{owner} reads `{name}`, which it does not declare",
                     key=name,
-                    hint="add it to `reads` or `part_reads` of the experiment",
+                    hint="add it to `reads` or `job_reads` of the experiment",
                 )
             return super().__getattr__(name)
 

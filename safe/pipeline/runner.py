@@ -91,9 +91,9 @@ def package_of(config: RunSettings) -> str:
 
 
 def experiment_digest(config: RunSettings, experiment: str) -> str:
-    """Digest of all sections that an experiment reads, in `measure` and in its parts."""
+    """Digest of all sections that an experiment reads, in `measure` and in its jobs."""
     declared = load_experiment(package_of(config), experiment)
-    return settings_digest(config, {*declared.reads, *declared.part_reads})
+    return settings_digest(config, {*declared.reads, *declared.job_reads})
 
 
 def run_experiment(config: RunSettings, experiment: str) -> Path:
@@ -142,40 +142,40 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
     return path
 
 
-def run_part(config: RunSettings, experiment: str, part: str) -> Path:
-    """`run_parts` of one part."""
-    return run_parts(config, experiment, [part])[0]
+def run_job(config: RunSettings, experiment: str, job: str) -> Path:
+    """`run_jobs` of one job."""
+    return run_jobs(config, experiment, [job])[0]
 
 
-def run_parts(config: RunSettings, experiment: str, parts: Sequence[str]) -> list[Path]:
-    """Run parts of an experiment, such as cells of an ablation, one after the other.
+def run_jobs(config: RunSettings, experiment: str, jobs: Sequence[str]) -> list[Path]:
+    """Run jobs of an experiment, such as cells of an ablation, one after the other.
 
     What they share is made once, by `prepare` of the experiment's module `jobs`. Checkpoints stay
     until all of them are there, so that a job that was killed trains nothing twice. Whether they
     may run is asked before, by `check_upstream`.
 
     Returns:
-        The paths NN_name/parts/PART/result.json, each written whole or not at all.
+        The paths NN_name/jobs/JOB/result.json, each written whole or not at all.
 
     Raises:
-        ConfigError: the experiment has no such part, or reads a section that it does not declare.
+        ConfigError: the experiment has no such job, or reads a section that it does not declare.
     """
-    for part in parts:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part):
-            raise ConfigError(f"{part!r} is no name of a part", hint="use letters, digits, _ and -")
+    for job in jobs:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", job):
+            raise ConfigError(f"{job!r} is no name of a job", hint="use letters, digits, _ and -")
     package = package_of(config)
     pipeline, declared = load_definition(package), load_experiment(package, experiment)
-    if declared.parts is None:
-        raise ConfigError(f"experiment {experiment!r} has no parts", hint="see `safe measure`")
+    if declared.jobs is None:
+        raise ConfigError(f"experiment {experiment!r} has no jobs", hint="see `safe measure`")
     module = importlib.import_module(f"{experiment_package(package, experiment)}.jobs")
     folder = config.folder / experiment
-    seen = restrict(config, (*declared.part_reads, *pipeline.shared), f"a part of {experiment}")
-    shared = module.prepare(pipeline.context(config=seen, folder=folder), parts)
+    seen = restrict(config, (*declared.job_reads, *pipeline.shared), f"a job of {experiment}")
+    shared = module.prepare(pipeline.context(config=seen, folder=folder), jobs)
     written = []
-    for part in parts:
-        own = folder / "parts" / part
+    for job in jobs:
+        own = folder / "jobs" / job
         own.mkdir(parents=True, exist_ok=True)
-        result = module.run(pipeline.context(config=seen, folder=own), part, shared)
+        result = module.run(pipeline.context(config=seen, folder=own), job, shared)
         written.append(own / "result.json")
         write_json(written[-1], result)
     for path in written:

@@ -30,7 +30,7 @@ from safe.pipeline.definition import (
     load_experiment,
     parse_run_config,
 )
-from safe.pipeline.experiment import Experiment, Group, unpack
+from safe.pipeline.experiment import Experiment, JobGroup, unpack
 
 
 @dataclass(frozen=True)
@@ -55,31 +55,31 @@ class Run:
         return load_definition(self.package)
 
     @property
-    def part_threads(self) -> int:
-        """Threads of a part, which runs beside others."""
-        return self.config.part_threads or self.config.threads
+    def job_threads(self) -> int:
+        """Threads of a job, which runs beside others."""
+        return self.config.job_threads or self.config.threads
 
     @cached_property
     def declared(self) -> dict[str, Experiment]:
         """Experiment name -> its declaration."""
         return {e: load_experiment(self.package, e) for e in self.experiments}
 
-    def groups(self, experiment: str) -> list[Group]:
-        """The parts of an experiment, by job."""
-        plan = self.declared[experiment].parts
+    def groups(self, experiment: str) -> list[JobGroup]:
+        """The jobs of an experiment, by job."""
+        plan = self.declared[experiment].jobs
         groups = [] if plan is None else list(plan(self.config))
-        return groups if self.config.pack_parts else unpack(groups)
+        return groups if self.config.pack_jobs else unpack(groups)
 
-    def results(self, experiment: str, parts: Sequence[str]) -> list[str]:
-        """The result of each part."""
-        return [self.path(experiment, "parts", part, "result.json") for part in parts]
+    def results(self, experiment: str, jobs: Sequence[str]) -> list[str]:
+        """The result of each job."""
+        return [self.path(experiment, "jobs", job, "result.json") for job in jobs]
 
     def all_results(self, experiment: str) -> list[str]:
-        """The result of every part of an experiment."""
+        """The result of every job of an experiment."""
         return [
             result
             for group in self.groups(experiment)
-            for result in self.results(experiment, group.parts)
+            for result in self.results(experiment, group.jobs)
         ]
 
     def measure_threads(self, experiment: str, cores: int) -> int:
@@ -118,9 +118,9 @@ class Run:
         """Those that are decided and shown, and do not keep from launching."""
         return [e for e in self.experiments if self.criteria[e].optional]
 
-    def path(self, *parts: str) -> str:
+    def path(self, *jobs: str) -> str:
         """A path below results/RUN."""
-        return self.folder.joinpath(*parts).as_posix()
+        return self.folder.joinpath(*jobs).as_posix()
 
     def go(self, experiment: str, made: str = "measurement.json") -> list[str]:
         """What opens the way to `experiment`: see `token`. Wrap it in `ancient()`."""

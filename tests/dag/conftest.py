@@ -138,15 +138,15 @@ class Dag:
             environment["PYTHONPATH"] = str(plant)
         return environment
 
-    def path(self, *parts: str) -> Path:
-        return self.folder.joinpath("results", self.run_name, *parts)
+    def path(self, *jobs: str) -> Path:
+        return self.folder.joinpath("results", self.run_name, *jobs)
 
-    def target(self, *parts: str) -> str:
+    def target(self, *jobs: str) -> str:
         """A file of the run as it is named on the command line."""
-        return self.path(*parts).relative_to(self.folder).as_posix()
+        return self.path(*jobs).relative_to(self.folder).as_posix()
 
-    def json(self, *parts: str) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.path(*parts).read_text())
+    def json(self, *jobs: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.path(*jobs).read_text())
         return value
 
     def forget(self, experiment: str) -> None:

@@ -135,18 +135,18 @@ def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path)
 def test_a_cell_that_is_killed_costs_one_cell(finished: Dag, tmp_path: Path) -> None:
     """A miniature's job trains several cells; those that were done are not trained again."""
     dag = finished.clone(tmp_path / "cell")
-    parts = dag.path("10_sweep", "parts")
+    jobs = dag.path("10_sweep", "jobs")
     rule = next(
-        path for path in sorted(dag.path("logs").glob("part_10_*.log")) if len(cells_of(path)) > 2
+        path for path in sorted(dag.path("logs").glob("job_10_*.log")) if len(cells_of(path)) > 2
     )
     first, second, *others = cells_of(rule)
     for cell in (first, second, *others):
-        shutil.rmtree(parts / cell)
-    kept = {p: p.stat().st_mtime_ns for p in parts.glob("*/result.json")}
-    target = dag.target("10_sweep", "parts", second, "result.json")
+        shutil.rmtree(jobs / cell)
+    kept = {p: p.stat().st_mtime_ns for p in jobs.glob("*/result.json")}
+    target = dag.target("10_sweep", "jobs", second, "result.json")
     dag.run_until_killed(f"10 {second}:", target)
-    assert (parts / first / "result.json").exists()
-    assert not (parts / second / "result.json").exists()
+    assert (jobs / first / "result.json").exists()
+    assert not (jobs / second / "result.json").exists()
     done = dag.run(target)
     assert done.returncode == 0, done.stdout[-3000:]
     assert _jobs(done.stdout) == [rule.stem]

@@ -34,8 +34,8 @@ found = {}
 for name, declared in RUN.declared.items():
     found[f"{name} measure settings"] = RUN.settings(declared.reads)
     found[f"{name} measure code"] = RUN.code(name, "measure")
-    if declared.parts is not None:
-        found[f"{name} jobs settings"] = RUN.settings(declared.part_reads)
+    if declared.jobs is not None:
+        found[f"{name} jobs settings"] = RUN.settings(declared.job_reads)
         found[f"{name} jobs code"] = RUN.code(name, "jobs")
 print(json.dumps(found))
 """

@@ -89,17 +89,21 @@ def test_another_pipelines_command_is_refused(toy: Dag) -> None:
 # Experiment 13 of `hearing`: a folder and a criteria file.
 INIT = """
 from safe.hearing.experiments.refit.config import RefitSettings
-from safe.pipeline.experiment import Experiment, Group, MetricTable
+from safe.pipeline.experiment import Experiment, JobGroup, MetricTable
 
 METRICS: MetricTable = {"repeats": {"unit": "count", "low": 0, "high": None}}
 
 
-def _parts(config):
-    return [Group(name, (name,)) for name in ("one", "two")]
+def _plan_jobs(config):
+    return [JobGroup(name, (name,)) for name in ("one", "two")]
 
 
 EXPERIMENT = Experiment(
-    settings=RefitSettings, reads=("refit",), part_reads=("refit",), inputs=("data",), parts=_parts
+    settings=RefitSettings,
+    reads=("refit",),
+    job_reads=("refit",),
+    inputs=("data",),
+    jobs=_plan_jobs,
 )
 """
 CONFIG = """
@@ -122,17 +126,17 @@ def prepare(context, wanted):
     return context.config.settings_of(RefitSettings).repeats
 
 
-def run(context, part, repeats):
-    return {"part": part, "repeats": repeats}
+def run(context, job, repeats):
+    return {"job": job, "repeats": repeats}
 """
 MEASURE = """
 from safe.gates.schema import Metric
 from safe.hearing.context import Context
-from safe.pipeline.parts import read_part
+from safe.pipeline.job_results import read_job
 
 
 def measure(context: Context) -> list[Metric]:
-    found = [read_part(context, part)[1]["repeats"] for part in ("one", "two")]
+    found = [read_job(context, job)[1]["repeats"] for job in ("one", "two")]
     value = float(sum(found))
     return [Metric(name="repeats", value=value, unit="count", n=2, provenance="measured")]
 """
@@ -151,7 +155,7 @@ criteria:
     unit: count
     decide_on: exact
     min_n: 1
-    rationale: Both parts repeat as often as the settings say.
+    rationale: Both jobs repeat as often as the settings say.
 """
 
 
@@ -182,9 +186,9 @@ def test_experiment_13_is_a_folder_and_a_criteria_file(
     done = subprocess.run(command, cwd=dag.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     ran = set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, flags=re.MULTILINE))
-    assert {r for r in ran if r.startswith(("part_", "measure_", "prepare_"))} == {
-        "part_13_one",
-        "part_13_two",
+    assert {r for r in ran if r.startswith(("job_", "measure_", "prepare_"))} == {
+        "job_13_one",
+        "job_13_two",
         "measure_13",
     }
     assert dag.statuses()["13_refit"] == "go"

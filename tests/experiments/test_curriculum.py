@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from safe.errors import ConfigError, EvidenceError
 from safe.hearing.config import CurriculumConfig
 from safe.hearing.context import Context
-from safe.hearing.experiments.curriculum import jobs as curriculum_parts
+from safe.hearing.experiments.curriculum import jobs as curriculum_jobs
 from safe.hearing.experiments.curriculum import rehearsal as curriculum_rehearsal
 from safe.hearing.experiments.curriculum.script import PLAN, replay, script
 from safe.hearing.training.curriculum import Curriculum, EpochMetrics
 from safe.hearing.training.curriculum_log import read_log
-from safe.pipeline.runner import run_part
+from safe.pipeline.runner import run_job
 from tests.judging import decide, run, verdicts
 
 EXPERIMENT = "08_curriculum"
@@ -26,22 +26,20 @@ def config(rehearsed_run):
     return rehearsed_run
 
 
-def lines(config, part):
-    path = config.folder / EXPERIMENT / "parts" / part / "log.jsonl"
+def lines(config, job):
+    path = config.folder / EXPERIMENT / "jobs" / job / "log.jsonl"
     return [line for _, line in read_log(path)]
 
 
 def test_the_runs_go_through_their_stages(config):
-    for part in ("normal", "extension"):
-        result = json.loads(
-            (config.folder / EXPERIMENT / "parts" / part / "result.json").read_text()
-        )
+    for job in ("normal", "extension"):
+        result = json.loads((config.folder / EXPERIMENT / "jobs" / job / "result.json").read_text())
         assert result["crashed"] is None
         stages = CurriculumConfig.model_validate(result["stages"])
-        epochs = [line for line in lines(config, part) if line["kind"] == "epoch"]
-        assert [(e["stage"], e["action"]) for e in epochs] == script(part, stages)
+        epochs = [line for line in lines(config, job) if line["kind"] == "epoch"]
+        assert [(e["stage"], e["action"]) for e in epochs] == script(job, stages)
         assert replay(stages, epochs) == []
-        assert result["ended"] == ("finish" if part == "normal" else "stop")
+        assert result["ended"] == ("finish" if job == "normal" else "stop")
 
 
 def test_all_is_go_and_the_killed_run_is_the_whole_one(config):
@@ -59,9 +57,9 @@ def test_a_crash_is_found_and_the_rest_unavailable(config, tmp_path, monkeypatch
         raise RuntimeError("the stage transition broke")
 
     monkeypatch.setattr(curriculum_rehearsal, "warm_start", broken)
-    context = Context(config=config, folder=tmp_path / "parts" / "normal")
+    context = Context(config=config, folder=tmp_path / "jobs" / "normal")
     context.folder.mkdir(parents=True)
-    found = curriculum_parts.run(context, "normal")
+    found = curriculum_jobs.run(context, "normal")
     assert found["crashed"] == "RuntimeError: the stage transition broke"
     assert "broken" in (context.folder / "crash.txt").read_text()
 
@@ -73,7 +71,7 @@ def test_who_looks_for_the_plan_meets_it_whole_or_not_at_all(config, tmp_path, m
         path.write_bytes(text[: len(text) // 2].encode())
         raise OSError("interrupted")
 
-    context = Context(config=config, folder=tmp_path / "parts" / "normal")
+    context = Context(config=config, folder=tmp_path / "jobs" / "normal")
     context.folder.mkdir(parents=True)
     monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(OSError, match="interrupted"):
@@ -82,12 +80,12 @@ def test_who_looks_for_the_plan_meets_it_whole_or_not_at_all(config, tmp_path, m
 
 
 def test_an_unknown_part_is_refused(config):
-    with pytest.raises(ConfigError, match="no part 'other'"):
-        run_part(config, EXPERIMENT, "other")
+    with pytest.raises(ConfigError, match="no job 'other'"):
+        run_job(config, EXPERIMENT, "other")
 
 
 def test_a_run_that_is_not_there_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="the part 'resumed' was not run"):
+    with pytest.raises(EvidenceError, match="the job 'resumed' was not run"):
         run(config, EXPERIMENT, tmp_path)
 
 

@@ -9,7 +9,7 @@ from safe.hearing.config import parse_run_config
 from safe.hearing.experiments.efficiency import measure as efficiency
 from safe.hearing.experiments.efficiency.measure import recommend
 from safe.hearing.models.safe_model import SafeModel
-from safe.pipeline.runner import run_part
+from safe.pipeline.runner import run_job
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_run
 
@@ -34,7 +34,7 @@ def config(tmp_path_factory):
             "audio_latency_ms": 1000,
         },
     )
-    run_part(config, "04_stage_a_pilot", "distilled")
+    run_job(config, "04_stage_a_pilot", "distilled")
     return config
 
 

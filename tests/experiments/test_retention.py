@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from safe.errors import ConfigError, EvidenceError, TrainingError
 from safe.hearing.config import RetentionConfig
 from safe.hearing.context import Context
-from safe.hearing.experiments.retention import jobs as retention_parts
+from safe.hearing.experiments.retention import jobs as retention_jobs
 from safe.hearing.experiments.retention import measure as retention
 from safe.hearing.experiments.retention.measure import METRICS
 from safe.hearing.experiments.retention.plan import (
     dearest_first,
     lambdas,
-    parts,
+    names,
     plan,
     seeds_of,
     variants,
@@ -50,7 +50,7 @@ def test_the_metrics_follow_from_the_evidence(config, measured):
     assert set(metrics) == set(METRICS)
     items = {
         name: pq.read_table(
-            config.folder / EXPERIMENT / "parts" / name / "items.parquet"
+            config.folder / EXPERIMENT / "jobs" / name / "items.parquet"
         ).to_pylist()
         for name in ("none", "distilled")
     }
@@ -72,7 +72,7 @@ def _left_out(config, items):
 
 
 def test_drift_is_measured_over_training(config):
-    place = config.folder / EXPERIMENT / "parts" / "none" / "drift.parquet"
+    place = config.folder / EXPERIMENT / "jobs" / "none" / "drift.parquet"
     rows = pq.read_table(place).to_pylist()
     assert [(r["seed"], r["step"]) for r in rows] == [(s, n) for s in (0, 1) for n in (0, 30, 60)]
     for seed in (0, 1):
@@ -90,7 +90,7 @@ def test_parts_differ_in_what_holds_alone(config):
     assert (whole.distillation, whole.null_space, whole.fisher) == (5.0, 80, 1000.0)
     none = plan(config, "none")
     assert (none.distillation, none.null_space, none.fisher) == (0.0, 0, 0.0)
-    with pytest.raises(ConfigError, match="no part 'distilled-luck'"):
+    with pytest.raises(ConfigError, match="no job 'distilled-luck'"):
         plan(config, "distilled-luck")
 
 
@@ -98,18 +98,18 @@ def test_without_a_weight_the_fisher_penalty_has_no_variant(config):
     off = config.retention.model_copy(update={"fisher": 0.0})
     without = config.model_copy(update={"retention": off})
     assert variants(without) == ["none", "distilled", "null_space", "distilled-null_space"]
-    assert parts(without) == [*variants(without), "lambda_1", "lambda_10"]
-    with pytest.raises(ConfigError, match="no part 'null_space-fisher'"):
+    assert names(without) == [*variants(without), "lambda_1", "lambda_10"]
+    with pytest.raises(ConfigError, match="no job 'null_space-fisher'"):
         plan(without, "null_space-fisher")
 
 
 def test_more_seeds_where_nothing_is_distilled(config):
     own = config.retention.model_copy(update={"undistilled_seeds": 4})
     more = config.model_copy(update={"retention": own, "seed": 3})
-    for part in parts(more):
-        count = 2 if "distilled" in part or part.startswith("lambda_") else 4
-        assert seeds_of(more, part) == list(range(3, 3 + count))
-        assert seeds_of(config, part) == [0, 1]
+    for job in names(more):
+        count = 2 if "distilled" in job or job.startswith("lambda_") else 4
+        assert seeds_of(more, job) == list(range(3, 3 + count))
+        assert seeds_of(config, job) == [0, 1]
     with pytest.raises(ValidationError, match="undistilled_seeds"):
         RetentionConfig(seeds=3, undistilled_seeds=2)
 
@@ -119,12 +119,12 @@ def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatc
     real = retention._read
 
     def with_a_third_seed(context, name):
-        part = real(context, name)
+        job = real(context, name)
         if plan(config, name).distillation > 0:
-            return part
-        third = [row | {"seed": 2} for row in part.items if row["seed"] == 1]
-        result = {**part.result, "seeds": [0, 1, 2]}
-        return dataclasses.replace(part, result=result, items=[*part.items, *third])
+            return job
+        third = [row | {"seed": 2} for row in job.items if row["seed"] == 1]
+        result = {**job.result, "seeds": [0, 1, 2]}
+        return dataclasses.replace(job, result=result, items=[*job.items, *third])
 
     monkeypatch.setattr(retention, "_read", with_a_third_seed)
     before = {metric.name: metric for metric in measured[1]}
@@ -135,7 +135,7 @@ def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatc
 
 def test_jobs_are_of_like_length(config):
     dealt = dearest_first(config)
-    assert sorted(dealt) == sorted(parts(config))
+    assert sorted(dealt) == sorted(names(config))
     for means in ("null_space", "distillation"):
         counts = [sum(getattr(plan(config, p), means) > 0 for p in dealt[n::2]) for n in (0, 1)]
         assert abs(counts[0] - counts[1]) <= 1
@@ -147,18 +147,18 @@ def test_a_seed_that_diverges_is_said(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(StageA, "train", broken)
     context = Context(config=config, folder=tmp_path)
-    bench = retention_parts.prepare(context, ["none"])
-    found = retention_parts.run(context, "none", bench)
+    bench = retention_jobs.prepare(context, ["none"])
+    found = retention_jobs.run(context, "none", bench)
     assert found["diverged"].keys() == {"0", "1"}
 
 
 def test_a_part_that_is_not_there_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match="the part 'none' was not run"):
+    with pytest.raises(EvidenceError, match="the job 'none' was not run"):
         run(config, EXPERIMENT, tmp_path)
 
 
 def test_the_result_says_how_it_was_trained(config):
-    path = config.folder / EXPERIMENT / "parts" / "null_space" / "result.json"
+    path = config.folder / EXPERIMENT / "jobs" / "null_space" / "result.json"
     found = json.loads(path.read_text())
     taken_out = found["null_space"]["share_of_update_taken_out"]
     assert all(0 < share < 1 for share in taken_out.values())

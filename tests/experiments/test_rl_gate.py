@@ -17,7 +17,7 @@ from safe.hearing.experiments.rl_gate.plan import lengths
 from safe.hearing.models.checkpoint import RECORD, load_adapter
 from safe.hearing.models.policy import VIEWS, load_policy
 from safe.hearing.training.frozen_models import open_base
-from safe.pipeline.runner import run_part
+from safe.pipeline.runner import run_job
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_gating import VL
 from tests.tiny_policy import EXPERIMENT, changed
@@ -60,7 +60,7 @@ def test_what_needs_no_sound_is_skipped_and_little_is_lost(config, measured, met
 
 
 def test_the_policy_does_as_the_table_says(config, metrics):
-    rows = {r["id"]: r for r in table(config, "parts/outcomes/items.parquet")}
+    rows = {r["id"]: r for r in table(config, "jobs/outcomes/items.parquet")}
     gated = table(config, "gated.parquet")
     same = [r["gated_correct"] == rows[r["id"]][f"right_{r['tokens_heard']}"] for r in gated]
     assert sum(same) >= 0.99 * len(same)
@@ -113,7 +113,7 @@ def test_it_takes_the_view_that_earns_its_time(config, tmp_path, monkeypatch, vi
     monkeypatch.setattr(rl_gate, "read_outcomes", told)
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
-    (folder / "parts").symlink_to(config.folder / EXPERIMENT / "parts")
+    (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
     run(changed(config, prices=[20.0, 40.0, 60.0]), EXPERIMENT, folder)
     assert load_policy(folder / POLICY).view == view
 
@@ -129,21 +129,21 @@ def test_without_a_time_of_listening_there_is_no_price(config, tmp_path, monkeyp
     monkeypatch.setattr(rl_gate, "read_outcomes", told)
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
-    (folder / "parts").symlink_to(config.folder / EXPERIMENT / "parts")
+    (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
     found = run(changed(config, price_unit="listening"), EXPERIMENT, folder)[1]
     assert {m.provenance for m in found} == {"unavailable"}
     assert all("price" in m.reason for m in found)
 
 
 def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
-    parts = config.folder / EXPERIMENT / "parts"
-    context = Context(config=config, folder=parts.parent)
-    folder, actions, detail = serving(context, parts)
-    assert folder == parts / "nested" / "adapter"
+    jobs = config.folder / EXPERIMENT / "jobs"
+    context = Context(config=config, folder=jobs.parent)
+    folder, actions, detail = serving(context, jobs)
+    assert folder == jobs / "nested" / "adapter"
     assert detail["one_adapter_serves_both"]
     assert actions == (0, *lengths(config))
     strict = changed(config, margin=0.0)
-    folder, actions, detail = serving(Context(config=strict, folder=parts.parent), parts)
+    folder, actions, detail = serving(Context(config=strict, folder=jobs.parent), jobs)
     worse = [b["high"] > 0 for b in detail["nested_behind"].values() if "high" in b]
     assert detail["one_adapter_serves_both"] == (not any(worse))
     if any(worse):
@@ -152,7 +152,7 @@ def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
 
 
 def test_outcomes_of_another_adapter_are_refused(config):
-    folder = config.folder / EXPERIMENT / "parts"
+    folder = config.folder / EXPERIMENT / "jobs"
     context = Context(config=config, folder=folder.parent)
     with put_right_again(folder):
         path = folder / "outcomes" / "result.json"
@@ -172,8 +172,8 @@ def test_outcomes_of_another_adapter_are_refused(config):
 
 
 def test_what_was_not_done_is_named(config, tmp_path):
-    with pytest.raises(ConfigError, match="no part 'never'"):
-        run_part(config, EXPERIMENT, "never")
+    with pytest.raises(ConfigError, match="no job 'never'"):
+        run_job(config, EXPERIMENT, "never")
     with pytest.raises(EvidenceError, match="'outcomes' was not run"):
         read_outcomes(Context(config=config, folder=tmp_path))
 

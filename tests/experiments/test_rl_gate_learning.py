@@ -16,7 +16,7 @@ from safe.hearing.experiments.rl_gate.learning import (
     Trained,
     choose,
     in_full,
-    part,
+    job,
     prices_per_second,
     train,
 )
@@ -82,7 +82,7 @@ def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
 
 
 @pytest.fixture(scope="module")
-def parts():
+def jobs():
     """Pictures need no sound; what does is heard as well short as long, and short is quicker."""
     rng = np.random.default_rng(0)
     seeing = rng.random(ROWS) < 0.5
@@ -94,18 +94,18 @@ def parts():
         seeing=seeing,
         groups=tuple(str(i) for i in range(ROWS)),
     )
-    return part(outcomes, seed=0)
+    return job(outcomes, seed=0)
 
 
-def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(parts):
+def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(jobs):
     config = load_run_config(ROOT / "config" / "config.yaml")
-    short = train(config, parts, 60.0, "question")
-    here = short.student.taken(parts.rest)
+    short = train(config, jobs, 60.0, "question")
+    here = short.student.taken(jobs.rest)
     assert 1 in here
     assert short.cost.drop.high > 0  # of so few questions it is not known
-    full = in_full(config, parts, short)
+    full = in_full(config, jobs, short)
     assert full.student.ways == (0, 2)
-    assert (full.student.taken(parts.rest) == np.where(here == 0, 0, 2)).all()
+    assert (full.student.taken(jobs.rest) == np.where(here == 0, 0, 2)).all()
     assert full.cost.drop.low == full.cost.drop.high == 0
     assert full.skip_rate == short.skip_rate
     assert full.reward < short.reward

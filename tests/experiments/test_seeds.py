@@ -11,8 +11,8 @@ from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
 from safe.hearing.config import SeedsConfig
 from safe.hearing.experiments.seeds.measure import METRICS
-from safe.hearing.experiments.seeds.plan import chosen, parts, seed_of
-from safe.pipeline.runner import run_part
+from safe.hearing.experiments.seeds.plan import chosen, names, seed_of
+from safe.pipeline.runner import run_job
 from tests.judging import decide, put_right_again, run, verdicts
 from tests.tiny_sweep import changed
 
@@ -45,8 +45,8 @@ def test_the_deviation_is_that_of_the_answers(config, measured):
     found = {metric.name: metric for metric in measured[1]}
     for name, kind in (("audio_sd", "audio"), ("vl_sd", "vl")):
         shares = []
-        for part in parts(config):
-            path = config.folder / EXPERIMENT / "parts" / part / "items.parquet"
+        for job in names(config):
+            path = config.folder / EXPERIMENT / "jobs" / job / "items.parquet"
             rows = [r["right"] for r in pq.read_table(path).to_pylist() if r["kind"] == kind]
             shares.append(sum(rows) / len(rows))
         assert found[name].value == pytest.approx(stdev(shares))
@@ -99,15 +99,15 @@ def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
 def test_fewer_than_two_seeds_and_unknown_parts_are_refused(config):
     with pytest.raises(ValueError, match="greater than or equal to 2"):
         SeedsConfig(count=1)
-    for part in ("seed_3", "seed_x", "other"):
-        with pytest.raises(ConfigError, match="no part"):
-            seed_of(config, part)
-    with pytest.raises(ConfigError, match="no part 'other'"):
-        run_part(config, EXPERIMENT, "other")
+    for job in ("seed_3", "seed_x", "other"):
+        with pytest.raises(ConfigError, match="no job"):
+            seed_of(config, job)
+    with pytest.raises(ConfigError, match="no job 'other'"):
+        run_job(config, EXPERIMENT, "other")
 
 
 def test_seeds_that_were_asked_different_questions_are_refused(config, tmp_path):
-    path = config.folder / EXPERIMENT / "parts" / "seed_2" / "items.parquet"
+    path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "items.parquet"
     with put_right_again(config.folder / EXPERIMENT):
         rows = pq.read_table(path).to_pylist()
         pq.write_table(pa.Table.from_pylist(rows[1:]), path)

@@ -1,4 +1,4 @@
-"""04 on a tiny run: parts are trained, held against the base, and plotted."""
+"""04 on a tiny run: jobs are trained, held against the base, and plotted."""
 
 import json
 
@@ -7,18 +7,18 @@ import pytest
 from safe.errors import ConfigError, EvidenceError
 from safe.hearing.experiments.stage_a_pilot.ablation import smallest
 from safe.hearing.experiments.stage_a_pilot.jobs import plan
-from safe.pipeline.runner import run_part, run_parts
+from safe.pipeline.runner import run_job, run_jobs
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "04_stage_a_pilot"
-PARTS = ("distilled", "undistilled", "k3_r16")
+JOBS = ("distilled", "undistilled", "k3_r16")
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     config = make_pilot_run(tmp_path_factory.mktemp("run"))
-    run_parts(config, EXPERIMENT, PARTS)
+    run_jobs(config, EXPERIMENT, JOBS)
     return config
 
 
@@ -47,10 +47,10 @@ def test_gate_off_is_the_base_on_every_answer(metrics):
 
 
 def test_a_training_that_is_killed_leaves_the_others(config):
-    for part in PARTS:
-        folder = config.folder / EXPERIMENT / "parts" / part
+    for job in JOBS:
+        folder = config.folder / EXPERIMENT / "jobs" / job
         result = json.loads((folder / "result.json").read_text())
-        assert result["part"] == part
+        assert result["job"] == job
         assert not (folder / "checkpoint.pt").exists()
 
 
@@ -77,14 +77,14 @@ def test_cells_have_the_size_they_are_named_after(config):
     assert plan(config, "undistilled")[1].distillation == 0
 
 
-@pytest.mark.parametrize("part", ["k4", "k4_r8x", "no", "../distilled", ""])
-def test_no_such_part(config, part):
-    with pytest.raises(ConfigError, match="part"):
-        run_part(config, EXPERIMENT, part)
+@pytest.mark.parametrize("job", ["k4", "k4_r8x", "no", "../distilled", ""])
+def test_no_such_part(config, job):
+    with pytest.raises(ConfigError, match="job"):
+        run_job(config, EXPERIMENT, job)
 
 
 def test_a_part_that_was_not_trained_is_named(config, tmp_path):
-    with pytest.raises(EvidenceError, match=r"'distilled' was not run.*\n.*safe part"):
+    with pytest.raises(EvidenceError, match=r"'distilled' was not run.*\n.*safe run-job"):
         run(config, EXPERIMENT, tmp_path / "04")
 
 

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.hearing.experiments.sweep import jobs as sweep_parts
+from safe.hearing.experiments.sweep import jobs as sweep_jobs
 from safe.hearing.experiments.sweep.measure import METRICS
-from safe.hearing.experiments.sweep.plan import cells, leg, let_through, part_name, rounds
+from safe.hearing.experiments.sweep.plan import cells, job_name, leg, let_through, rounds
 from safe.hearing.training.stage_a import StageA
-from safe.pipeline.runner import run_part, run_parts
+from safe.pipeline.runner import run_job, run_jobs
 from tests.judging import decide, run, verdicts
 from tests.tiny_curriculum import teacher_forced
 from tests.tiny_sweep import changed
@@ -21,7 +21,7 @@ EXPERIMENT = "10_sweep"
 
 @pytest.fixture
 def config(swept_run, monkeypatch):
-    monkeypatch.setattr(sweep_parts, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(sweep_jobs, "teacher_forced", teacher_forced)
     return swept_run
 
 
@@ -51,7 +51,7 @@ def test_the_metrics_follow_from_the_evidence(config, measured):
     for row in table:
         assert not row["meets"] or row["gain_low"] >= 0.03
     items = pq.read_table(
-        config.folder / EXPERIMENT / "parts" / meeting[0] / "items.parquet"
+        config.folder / EXPERIMENT / "jobs" / meeting[0] / "items.parquet"
     ).to_pylist()
     heard = [row["right"] for row in items if row["kind"] == "audio"]
     assert table[[r["cell"] for r in table].index(meeting[0])]["accuracy"] == pytest.approx(
@@ -65,7 +65,7 @@ def test_the_metrics_follow_from_the_evidence(config, measured):
 def test_looks_are_taken_at_every_rung(config):
     for names in rounds(config.sweep):
         for name in names:
-            path = config.folder / EXPERIMENT / "parts" / name / "result.json"
+            path = config.folder / EXPERIMENT / "jobs" / name / "result.json"
             result = json.loads(path.read_text())
             assert [look["step"] for look in result["looks"]] == [20, 40, 60]
             assert len(result["losses"]) == 60
@@ -77,10 +77,10 @@ def test_halving_for_real_ends_as_the_grid_does(config, tmp_path):
     shutil.copytree(config.folder / "data", halved.folder / "data")
     shutil.copy(config.folder / "base.json", halved.folder / "base.json")
     for names in rounds(halved.sweep):
-        run_parts(halved, EXPERIMENT, names)
-    parts = config.folder / EXPERIMENT / "parts"
+        run_jobs(halved, EXPERIMENT, names)
+    jobs = config.folder / EXPERIMENT / "jobs"
     whole = {
-        cell.name: json.loads((parts / cell.name / "result.json").read_text())
+        cell.name: json.loads((jobs / cell.name / "result.json").read_text())
         for cell in cells(config.sweep)
     }
     alive = list(whole)
@@ -88,13 +88,13 @@ def test_halving_for_real_ends_as_the_grid_does(config, tmp_path):
         alive = let_through(config.sweep, {name: whole[name]["looks"][place] for name in alive})
     assert len(alive) == 3
     for cell in cells(config.sweep):
-        mine = halved.folder / EXPERIMENT / "parts" / part_name(cell, 3)
+        mine = halved.folder / EXPERIMENT / "jobs" / job_name(cell, 3)
         result = json.loads((mine / "result.json").read_text())
         assert result["dropped"] == (cell.name not in alive)
         if cell.name in alive:
             assert result["losses"] == whole[cell.name]["losses"]
             assert result["looks"] == whole[cell.name]["looks"]
-            ours, theirs = (pq.read_table(p / "items.parquet") for p in (mine, parts / cell.name))
+            ours, theirs = (pq.read_table(p / "items.parquet") for p in (mine, jobs / cell.name))
             assert ours == theirs
     assert not list(halved.folder.rglob("*.state"))
     metrics = {m.name: m for m in run(halved, EXPERIMENT, halved.folder / EXPERIMENT)[1]}
@@ -119,11 +119,11 @@ def test_a_cell_that_was_killed_goes_on(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(StageA, "make", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_part(own, EXPERIMENT, name)
+        run_job(own, EXPERIMENT, name)
     monkeypatch.setattr(StageA, "make", real)
-    path = run_part(own, EXPERIMENT, name)
+    path = run_job(own, EXPERIMENT, name)
     result = json.loads(path.read_text())
-    whole = json.loads((config.folder / EXPERIMENT / "parts" / name / "result.json").read_text())
+    whole = json.loads((config.folder / EXPERIMENT / "jobs" / name / "result.json").read_text())
     assert result["losses"] == whole["losses"]
     assert result["looks"] == whole["looks"]
 
@@ -136,7 +136,7 @@ def test_a_cell_that_diverges_is_a_finding(config, tmp_path, monkeypatch):
     own = config.model_copy(update={"results": tmp_path / "results"})
     shutil.copytree(config.folder / "data", own.folder / "data")
     shutil.copy(config.folder / "base.json", own.folder / "base.json")
-    path = run_part(own, EXPERIMENT, rounds(config.sweep)[0][0])
+    path = run_job(own, EXPERIMENT, rounds(config.sweep)[0][0])
     assert "nan" in json.loads(path.read_text())["diverged"]
 
 
@@ -149,6 +149,6 @@ def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
 
 
 def test_an_unknown_part_is_refused(config):
-    with pytest.raises(ConfigError, match="no part"):
-        run_part(config, EXPERIMENT, "other")
+    with pytest.raises(ConfigError, match="no job"):
+        run_job(config, EXPERIMENT, "other")
     assert leg(config.sweep, rounds(config.sweep)[0][0]).rung is None

@@ -10,10 +10,10 @@ from safe.errors import ConfigError
 from safe.hearing.config import SweepConfig
 from safe.hearing.experiments.sweep.plan import (
     cells,
+    job_name,
     leg,
     let_through,
     neighbours,
-    part_name,
     rounds,
     score,
     stops,
@@ -48,12 +48,12 @@ def test_a_grid_is_one_round_and_halving_one_for_each_rung():
         for number, names in enumerate(rounds(config)):
             for name in names:
                 found = leg(config, name)
-                assert part_name(found.cell, found.rung) == name
+                assert job_name(found.cell, found.rung) == name
                 assert found.until == (stops(config)[number] if found.rung else config.steps)
 
 
 @pytest.mark.parametrize(
-    ("config", "part"),
+    ("config", "job"),
     [
         (GRID, "p1_l1_d1"),
         (GRID, "p5e-05_l2e-05_d0.5.r1"),
@@ -63,9 +63,9 @@ def test_a_grid_is_one_round_and_halving_one_for_each_rung():
         (GRID, "../x"),
     ],
 )
-def test_an_unknown_part_is_refused(config, part):
-    with pytest.raises(ConfigError, match="no part"):
-        leg(config, part)
+def test_an_unknown_part_is_refused(config, job):
+    with pytest.raises(ConfigError, match="no job"):
+        leg(config, job)
 
 
 LOOK = (

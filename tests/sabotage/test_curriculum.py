@@ -15,7 +15,7 @@ EXPERIMENT = "08_curriculum"
 
 @pytest.fixture
 def config(rehearsed_run):
-    """A run whose parts are sound, to be spoiled; put right again afterwards."""
+    """A run whose jobs are sound, to be spoiled; put right again afterwards."""
     with put_right_again(rehearsed_run.folder / EXPERIMENT):
         yield rehearsed_run
 
@@ -89,7 +89,7 @@ def test_a_log_field_that_is_missing(config, monkeypatch):
 
 def test_a_resume_with_another_random_state(config):
     """The killed run's log as a resume without its random state leaves it: other losses."""
-    path = config.folder / EXPERIMENT / "parts" / "killed" / "log.jsonl"
+    path = config.folder / EXPERIMENT / "jobs" / "killed" / "log.jsonl"
     lines = path.read_text().splitlines()
     values = json.loads(lines[-2])
     lines[-2] = json.dumps(values | {"loss": values["loss"] + 1e-6}, sort_keys=True)
@@ -98,6 +98,6 @@ def test_a_resume_with_another_random_state(config):
 
 
 def test_a_run_that_ended_before_it_was_killed(config):
-    path = config.folder / EXPERIMENT / "parts" / "resumed" / "result.json"
+    path = config.folder / EXPERIMENT / "jobs" / "resumed" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"kills": []})
     assert outcome(config)["08.resume_identical"] == "unavailable"

@@ -102,14 +102,14 @@ def test_a_backbone_weight_that_trains(config, tmp_path, monkeypatch):
     assert found["02.trainable_set"] == "fail"
 
 
-@pytest.mark.parametrize("part", ["base", "ear"])
-def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, part):
+@pytest.mark.parametrize("job", ["base", "ear"])
+def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, job):
     """It asks for no gradient and is written to all the same."""
     real = base_parity._train
 
     def train(model, *args):
         real(model, *args)
-        tower = model.base.qformer if part == "base" else model.ear_model.audio_model
+        tower = model.base.qformer if job == "base" else model.ear_model.audio_model
         with torch.no_grad():
             next(tower.parameters()).view(-1)[0] += 1e-4
 

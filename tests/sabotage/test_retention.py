@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from safe.hearing.experiments.retention import jobs as retention_parts
+from safe.hearing.experiments.retention import jobs as retention_jobs
 from safe.hearing.experiments.retention.jobs import ITEMS
 from safe.hearing.training import losses
 from safe.hearing.training.null_space import NullSpace
@@ -19,8 +19,8 @@ EXPERIMENT = "09_retention"
 
 @pytest.fixture
 def config(retained_run, monkeypatch):
-    """A run whose parts are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(retention_parts, "teacher_forced", teacher_forced)
+    """A run whose jobs are sound, to be spoiled; put right again afterwards."""
+    monkeypatch.setattr(retention_jobs, "teacher_forced", teacher_forced)
     with put_right_again(retained_run.folder / EXPERIMENT):
         yield retained_run
 
@@ -101,7 +101,7 @@ def test_drift_asked_with_the_gate_off(config, monkeypatch):
     def off(feeder, rows, teacher=None):
         return [ForcedAnswer(True, True, 0.0) for _ in rows]
 
-    monkeypatch.setattr(retention_parts, "teacher_forced", off)
+    monkeypatch.setattr(retention_jobs, "teacher_forced", off)
     train_again(config, EXPERIMENT, "none", "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
@@ -115,8 +115,8 @@ def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
         update = torch.cat([w.detach().reshape(-1) for w in self.weights]) - self._before
         inside, start = self.basis.T @ (self.basis @ update), 0
         for weight in self.weights:
-            part = inside[start : start + weight.numel()].view_as(weight)
-            weight.data.add_(200 * part)
+            job = inside[start : start + weight.numel()].view_as(weight)
+            weight.data.add_(200 * job)
             start += weight.numel()
         return 0.5
 
@@ -126,8 +126,8 @@ def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
 
 
 def test_a_projection_where_nothing_is_left_to_lose(config):
-    """Nothing is worse than a part that has forgotten everything, and that says nothing."""
-    path = config.folder / EXPERIMENT / "parts" / "none" / ITEMS
+    """Nothing is worse than a job that has forgotten everything, and that says nothing."""
+    path = config.folder / EXPERIMENT / "jobs" / "none" / ITEMS
     table = pq.read_table(path)
     place = table.schema.get_field_index("right")
     pq.write_table(table.set_column(place, "right", pa.array([False] * len(table))), path)

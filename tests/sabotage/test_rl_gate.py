@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 
-from safe.hearing.experiments.rl_gate import jobs as rl_gate_parts
+from safe.hearing.experiments.rl_gate import jobs as rl_gate_jobs
 from safe.hearing.experiments.rl_gate import learning as rl_gate_learning
 from safe.hearing.experiments.rl_gate import measure as rl_gate
 from safe.hearing.models.policy import VIEWS
@@ -13,10 +13,10 @@ from tests.tiny_policy import EXPERIMENT
 
 
 def outcome(config, tmp_path):
-    """The verdicts; what is measured goes elsewhere, the parts stay where they are."""
+    """The verdicts; what is measured goes elsewhere, the jobs stay where they are."""
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
-    (folder / "parts").symlink_to(config.folder / EXPERIMENT / "parts")
+    (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
     metrics = run(config, EXPERIMENT, folder)[1]
     decision = decide(config, EXPERIMENT, metrics)
     assert decision.verdict == "NO-GO"
@@ -38,12 +38,12 @@ def test_a_policy_trained_on_test(policy_run, tmp_path, monkeypatch):
 
 
 def test_a_few_questions_of_test_among_those_learned_from(policy_run, tmp_path):
-    folder = policy_run.folder / EXPERIMENT / "parts"
+    folder = policy_run.folder / EXPERIMENT / "jobs"
     with put_right_again(folder):
-        path = folder / "outcomes" / rl_gate_parts.ITEMS
+        path = folder / "outcomes" / rl_gate_jobs.ITEMS
         rows = pq.read_table(path).to_pylist()
         leaked = [r | {"split": "val"} for r in rows if r["split"] == "test"][:3]
-        rl_gate_parts._write(path, rows + leaked)
+        rl_gate_jobs._write(path, rows + leaked)
         found, metrics = outcome(policy_run, tmp_path)
     assert set(found.values()) == {"unavailable"}
     assert metrics["skips"].reason.startswith("3 of the questions")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from safe.files import write_json
-from safe.hearing.experiments.seeds import jobs as seeds_parts
-from safe.hearing.experiments.seeds.plan import parts
+from safe.hearing.experiments.seeds import jobs as seeds_jobs
+from safe.hearing.experiments.seeds.plan import names
 from safe.hearing.training.stage_a import StageA
 from tests.judging import decide, put_right_again, run, train_again, verdicts
 from tests.tiny_curriculum import teacher_forced
@@ -20,7 +20,7 @@ EXPERIMENT = "11_seeds"
 @pytest.fixture
 def config(seeded_run, monkeypatch):
     """A run whose seeds are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(seeds_parts, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(seeds_jobs, "teacher_forced", teacher_forced)
     with put_right_again(seeded_run.folder / EXPERIMENT):
         yield seeded_run
 
@@ -44,14 +44,14 @@ def test_seeds_that_are_all_the_same(config, monkeypatch):
         real(self, feeder, rows, teacher, settings, 0)
 
     monkeypatch.setattr(StageA, "__init__", zero)
-    train_again(config, EXPERIMENT, *parts(config))
+    train_again(config, EXPERIMENT, *names(config))
     found, reasons = outcome(config)
     assert found["11.audio_sd"] == found["11.vl_sd"] == "unavailable"
     assert "does not vary what it should" in reasons["audio_sd"]
 
 
 def test_an_order_that_the_seed_does_not_change(config):
-    place = config.folder / EXPERIMENT / "parts"
+    place = config.folder / EXPERIMENT / "jobs"
     first = json.loads((place / "seed_0" / "result.json").read_text())
     path = place / "seed_1" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"order": first["order"]})
@@ -62,7 +62,7 @@ def test_an_order_that_the_seed_does_not_change(config):
 
 def test_a_frozen_path_that_moves(config, monkeypatch):
     """One seed's training reaches into the base."""
-    real = seeds_parts.SeedsTraining.frozen
+    real = seeds_jobs.SeedsTraining.frozen
 
     def moved(self, model):
         with torch.no_grad():
@@ -70,14 +70,14 @@ def test_a_frozen_path_that_moves(config, monkeypatch):
             weight.mul_(1.01)
         return real(self, model)
 
-    monkeypatch.setattr(seeds_parts.SeedsTraining, "frozen", moved)
+    monkeypatch.setattr(seeds_jobs.SeedsTraining, "frozen", moved)
     train_again(config, EXPERIMENT, "seed_1")
     assert outcome(config)[0]["11.frozen_checksums"] == "fail"
 
 
 @pytest.mark.parametrize(("kind", "criterion"), [("audio", "11.audio_sd"), ("vl", "11.vl_sd")])
 def test_a_seed_that_falls_out(config, kind, criterion):
-    path = config.folder / EXPERIMENT / "parts" / "seed_2" / "items.parquet"
+    path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "items.parquet"
     rows = pq.read_table(path).to_pylist()
     mine = [row for row in rows if row["kind"] == kind]
     for row in mine[: len(mine) // 3]:
@@ -87,7 +87,7 @@ def test_a_seed_that_falls_out(config, kind, criterion):
 
 
 def test_a_seed_that_diverged(config):
-    path = config.folder / EXPERIMENT / "parts" / "seed_2" / "result.json"
+    path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"diverged": "the loss is nan at step 3"})
     found, reasons = outcome(config)
     assert set(found.values()) == {"unavailable"}

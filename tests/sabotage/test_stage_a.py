@@ -12,12 +12,12 @@ from safe.hearing.experiments.stage_a_pilot import measure as stage_a_pilot
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate, trainer
 from safe.hearing.training.features import Features
-from safe.pipeline.runner import run_parts
+from safe.pipeline.runner import run_jobs
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "04_stage_a_pilot"
-PARTS = ("distilled", "undistilled", "k3_r16")
+JOBS = ("distilled", "undistilled", "k3_r16")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(config):
-    run_parts(config, EXPERIMENT, PARTS)
+    run_jobs(config, EXPERIMENT, JOBS)
     return config
 
 
@@ -45,8 +45,8 @@ def changed(config, tmp_path, **changes):
     return other
 
 
-def outcome(config, train=PARTS):
-    run_parts(config, EXPERIMENT, train)
+def outcome(config, train=JOBS):
+    run_jobs(config, EXPERIMENT, train)
     decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, config.folder / EXPERIMENT)[1])
     assert decision.verdict == "NO-GO"
     return verdicts(decision)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.files import write_json
-from safe.hearing.experiments.sweep import jobs as sweep_parts
+from safe.hearing.experiments.sweep import jobs as sweep_jobs
 from safe.hearing.experiments.sweep.plan import cells
 from safe.hearing.training.sampler import MixedBatches
 from tests.judging import decide, put_right_again, run, train_again, verdicts
@@ -20,7 +20,7 @@ EXPERIMENT = "10_sweep"
 @pytest.fixture
 def config(swept_run, monkeypatch):
     """A run whose cells are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(sweep_parts, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(sweep_jobs, "teacher_forced", teacher_forced)
     with put_right_again(swept_run.folder / EXPERIMENT):
         yield swept_run
 
@@ -34,7 +34,7 @@ def outcome(config):
 
 def answered(config, cell, choose):
     """Rewrite a cell's items: `choose(row)` gives the new values."""
-    path = config.folder / EXPERIMENT / "parts" / cell.name / "items.parquet"
+    path = config.folder / EXPERIMENT / "jobs" / cell.name / "items.parquet"
     rows = [row | choose(row) for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows), path)
 
@@ -96,7 +96,7 @@ def test_a_neighbour_that_falls_out(config):
 def test_learning_rates_that_swing(config):
     """Curves that go up and down by turns; nothing diverges and no step is a spike."""
     for cell in cells(config.sweep)[:4]:
-        path = config.folder / EXPERIMENT / "parts" / cell.name / "result.json"
+        path = config.folder / EXPERIMENT / "jobs" / cell.name / "result.json"
         result = json.loads(path.read_text())
         result["losses"] = [2 + 0.5 * np.sin(step / 5) for step in range(60)]
         write_json(path, result)
@@ -116,7 +116,7 @@ def test_batches_without_sound(config, monkeypatch):
     monkeypatch.setattr(MixedBatches, "next", deaf)
     names = [cell.name for cell in cells(config.sweep)]
     train_again(config, EXPERIMENT, *names[:1])
-    path = config.folder / EXPERIMENT / "parts" / names[0]
+    path = config.folder / EXPERIMENT / "jobs" / names[0]
     for name in names[1:]:
         answers = pq.read_table(path / "items.parquet")
         pq.write_table(answers, path.with_name(name) / "items.parquet")

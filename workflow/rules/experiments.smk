@@ -1,41 +1,41 @@
-# Every experiment: its parts, trained in jobs of their own, and its measurement.
+# Every experiment: its jobs, such as trainings, and its measurement.
 
 for experiment in RUN.experiments:
     for group in RUN.groups(experiment):
 
         rule:
             name:
-                f"part_{experiment[:2]}_{group.name}"
+                f"job_{experiment[:2]}_{group.name}"
             input:
                 after=RUN.results(experiment, group.after),
                 artifacts=RUN.inputs(experiment),
                 go=ancient(RUN.go(experiment)),
                 parents=RUN.parents(experiment),
             output:
-                RUN.results(experiment, group.parts),
+                RUN.results(experiment, group.jobs),
             log:
-                RUN.path("logs", f"part_{experiment[:2]}_{group.name}.log"),
+                RUN.path("logs", f"job_{experiment[:2]}_{group.name}.log"),
             benchmark:
-                RUN.path("benchmarks", f"part_{experiment[:2]}_{group.name}.tsv")
+                RUN.path("benchmarks", f"job_{experiment[:2]}_{group.name}.tsv")
             priority: group.priority
             conda:
                 "../../environment.yml"
-            threads: RUN.part_threads
+            threads: RUN.job_threads
             params:
                 experiment=experiment,
-                parts=group.parts,
+                jobs=group.jobs,
                 config=RUN_CONFIG,
-                settings=RUN.settings(RUN.declared[experiment].part_reads),
+                settings=RUN.settings(RUN.declared[experiment].job_reads),
                 code=RUN.code(experiment, "jobs"),
             shell:
-                "safe part {params.experiment} {params.parts:q} --config {params.config:q} "
+                "safe run-job {params.experiment} {params.jobs:q} --config {params.config:q} "
                 "2>&1 | tee {log:q}"
 
     rule:
         name:
             f"measure_{experiment[:2]}"
         input:
-            parts=RUN.all_results(experiment),
+            jobs=RUN.all_results(experiment),
             artifacts=RUN.inputs(experiment),
             go=ancient(RUN.go(experiment)),
             parents=RUN.parents(experiment),

@@ -17,7 +17,7 @@ from safe.hearing.training.trainer import StepRecord
 
 
 class TrainingSetup:
-    """Opened once for all parts of a job.
+    """Opened once for all jobs of a job.
 
     Args:
         rows: of Stage A, at most; None: as many as the config says.

@@ -1,4 +1,4 @@
-"""Declarations of experiments: sections they read, parts in groups."""
+"""Declarations of experiments: sections they read, jobs in groups."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from safe.errors import ConfigError
 from safe.hearing.config import RunConfig, load_run_config
 from safe.pipeline.config import restrict, settings_digest
 from safe.pipeline.definition import built_experiments, load_experiment
-from safe.pipeline.experiment import Group, pack, unpack
-from safe.pipeline.runner import experiment_digest, run_experiment, run_parts
+from safe.pipeline.experiment import JobGroup, pack, unpack
+from safe.pipeline.runner import experiment_digest, run_experiment, run_jobs
 from safe.pipeline.workflow import Run
 from tests.paths import ROOT
 
@@ -23,8 +23,8 @@ def test_every_experiment_declares_sections_that_exist(config: RunConfig) -> Non
     run = Run(config, ROOT)
     assert len(run.experiments) == len(built_experiments("safe.hearing")) == 12
     for declared in run.declared.values():
-        assert {*declared.reads, *declared.part_reads} <= set(RunConfig.model_fields)
-        assert (declared.part_reads == ()) == (declared.parts is None)
+        assert {*declared.reads, *declared.job_reads} <= set(RunConfig.model_fields)
+        assert (declared.job_reads == ()) == (declared.jobs is None)
 
 
 def test_an_edit_counts_where_the_section_is_read(config: RunConfig) -> None:
@@ -71,36 +71,36 @@ def test_an_unknown_experiment_and_parts_of_one_that_has_none_are_refused(
         load_experiment("safe.hearing", "99_absent")
     with pytest.raises(ConfigError):
         run_experiment(config, "99_absent")
-    with pytest.raises(ConfigError, match="has no parts"):
-        run_parts(config, "05_gating", ["a"])
-    with pytest.raises(ConfigError, match="no name of a part"):
-        run_parts(config, "10_sweep", ["../a"])
+    with pytest.raises(ConfigError, match="has no jobs"):
+        run_jobs(config, "05_gating", ["a"])
+    with pytest.raises(ConfigError, match="no name of a job"):
+        run_jobs(config, "10_sweep", ["../a"])
 
 
 def test_packed_parts_share_processes_and_others_have_their_own() -> None:
     packed = pack(["a", "b", "c", "d", "e"], 3, prefix="p", after=("x",), priority=2)
     assert packed == [
-        Group("p0", ("a", "d", "e"), ("x",), 2),
-        Group("p1", ("b", "c"), ("x",), 2),
+        JobGroup("p0", ("a", "d", "e"), ("x",), 2),
+        JobGroup("p1", ("b", "c"), ("x",), 2),
     ]
-    assert [g.parts for g in unpack(packed)] == [("a",), ("d",), ("e",), ("b",), ("c",)]
+    assert [g.jobs for g in unpack(packed)] == [("a",), ("d",), ("e",), ("b",), ("c",)]
     assert {(g.after, g.priority) for g in unpack(packed)} == {(("x",), 2)}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 10, 27])
 def test_groups_hold_each_part_once_and_differ_by_one_part_at_most(count: int, size: int) -> None:
-    parts = [str(number) for number in range(count)]
-    groups = pack(parts, size)
-    assert sorted(part for group in groups for part in group.parts) == sorted(parts)
-    lengths = {len(group.parts) for group in groups}
+    jobs = [str(number) for number in range(count)]
+    groups = pack(jobs, size)
+    assert sorted(job for group in groups for job in group.jobs) == sorted(jobs)
+    lengths = {len(group.jobs) for group in groups}
     assert max(lengths, default=0) <= size
     assert max(lengths, default=0) - min(lengths, default=0) <= 1
 
 
 def test_a_run_packs_parts_only_where_it_says_so(config: RunConfig) -> None:
     packed = Run(config, ROOT).groups("10_sweep")
-    assert [len(group.parts) for group in packed] == [7, 7, 7, 6]
-    single = Run(config.model_copy(update={"pack_parts": False}), ROOT).groups("10_sweep")
-    assert [group.parts for group in single] == [(group.name,) for group in single]
+    assert [len(group.jobs) for group in packed] == [7, 7, 7, 6]
+    single = Run(config.model_copy(update={"pack_jobs": False}), ROOT).groups("10_sweep")
+    assert [group.jobs for group in single] == [(group.name,) for group in single]
     assert len(single) == 27

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.hearing.experiments.curriculum.plan import groups
+from safe.hearing.experiments.curriculum.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -14,8 +14,8 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("curriculum",),
-    part_reads=("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
+    job_reads=("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
     inputs=("features",),
-    parts=groups,
+    jobs=plan_jobs,
     cores="one",
 )

@@ -3,7 +3,7 @@
 `normal` goes through the stages an epoch each; `extension` meets a stage that must be extended
 once and one that no extension helps, where it must stop; `resumed` has `killed`, which is `normal`
 once more in a process of its own, killed at random moments and started again until it ends. Each
-leaves below 08_curriculum/parts/NAME: result.json, log.jsonl.
+leaves below 08_curriculum/jobs/NAME: result.json, log.jsonl.
 
 Torch is imported where a run is trained (`curriculum_rehearsal`): whoever kills one needs none.
 """
@@ -23,44 +23,44 @@ from typing import Any
 
 from safe.errors import ConfigError
 from safe.hearing.context import Context
-from safe.hearing.experiments.curriculum.plan import PARTS
+from safe.hearing.experiments.curriculum.plan import JOBS
 from safe.hearing.experiments.curriculum.script import LOG, PLAN
 
 CHILD = """
 import sys
 from pathlib import Path
 from safe.hearing.config import load_run_config
-from safe.pipeline.runner import run_part
-run_part(load_run_config(Path(sys.argv[1])), "08_curriculum", "killed")
+from safe.pipeline.runner import run_job
+run_job(load_run_config(Path(sys.argv[1])), "08_curriculum", "killed")
 """
 LOOK_EVERY_S = 0.005  # at the log of the run that is to be killed
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> None:
-    """Nothing is shared: each part is to begin as a process of its own does.
+    """Nothing is shared: each job is to begin as a process of its own does.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such job.
     """
-    for part in wanted:
-        if part not in (*PARTS, "killed"):
-            raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(PARTS)}")
+    for job in wanted:
+        if job not in (*JOBS, "killed"):
+            raise ConfigError(f"no job {job!r}", hint=f"name one of {', '.join(JOBS)}")
 
 
-def run(context: Context, part: str, bench: None = None) -> dict[str, Any]:
-    """Go through one part. Returns what result.json holds."""
-    if part == "resumed":
+def run(context: Context, job: str, bench: None = None) -> dict[str, Any]:
+    """Go through one job. Returns what result.json holds."""
+    if job == "resumed":
         return _killed_and_resumed(context)
     from safe.hearing.experiments.curriculum.rehearsal import rehearse
 
     try:
-        return rehearse(context, part)
+        return rehearse(context, job)
     except ConfigError:
         raise  # nothing was trained: the settings are to be mended
     except Exception as error:  # whatever it is, it is what this experiment looks for
         text = traceback.format_exc()
         (context.folder / "crash.txt").write_text(text, encoding="utf-8")
-        return {"part": part, "crashed": f"{type(error).__name__}: {error}"}
+        return {"job": job, "crashed": f"{type(error).__name__}: {error}"}
 
 
 def _killed_and_resumed(context: Context) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _killed_and_resumed(context: Context) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = random.Random(config.seed)
-    # Not `safe part`: whether this experiment may run has been asked.
+    # Not `safe run-job`: whether this experiment may run has been asked.
     command = [sys.executable, "-P", "-c", CHILD, str(config.folder / "config.json")]
     kills: list[int] = []
     while True:
@@ -90,12 +90,12 @@ def _killed_and_resumed(context: Context) -> dict[str, Any]:
     path = folder / "result.json"
     if status or not path.exists():
         return {
-            "part": "resumed",
+            "job": "resumed",
             "crashed": f"`killed` ended with status {status}",
             "kills": kills,
         }
     ended = json.loads(path.read_text(encoding="utf-8"))
-    return {**ended, "part": "resumed", "kills": kills}
+    return {**ended, "job": "resumed", "kills": kills}
 
 
 def _wait_for(

@@ -1,6 +1,6 @@
 """08 Curriculum rehearsal: does the curriculum do what its configuration says?
 
-The runs are jobs of their own (`jobs`); here their logs are held against what they
+Each run is a job (`jobs.py`); here their logs are held against what they
 must say (`curriculum_script`), and the run that was killed against the one that was not.
 """
 
@@ -15,7 +15,7 @@ from safe.gates.schema import Metric
 from safe.hearing.config import CurriculumConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.curriculum import METRICS, plots
-from safe.hearing.experiments.curriculum.plan import PARTS
+from safe.hearing.experiments.curriculum.plan import JOBS
 from safe.hearing.experiments.curriculum.script import (
     LOG,
     misdrawn,
@@ -25,7 +25,7 @@ from safe.hearing.experiments.curriculum.script import (
 )
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.training.curriculum_log import read_log
-from safe.pipeline.parts import read_part
+from safe.pipeline.job_results import read_job
 
 BUILDER = MetricBuilder(METRICS)
 SHOWN = 20
@@ -33,18 +33,18 @@ SHOWN = 20
 
 def measure(context: Context) -> list[Metric]:
     """Read the runs' results and logs."""
-    results = {part: read_part(context, part)[1] for part in PARTS}
-    crashed = {part: found["crashed"] for part, found in results.items() if found["crashed"]}
+    results = {job: read_job(context, job)[1] for job in JOBS}
+    crashed = {job: found["crashed"] for job, found in results.items() if found["crashed"]}
     no_crash = BUILDER.measured(
-        "no_crash", len(crashed), len(results), detail={"crashed": crashed, "runs": list(PARTS)}
+        "no_crash", len(crashed), len(results), detail={"crashed": crashed, "runs": list(JOBS)}
     )
     if crashed:
-        why = "; ".join(f"{part} crashed: {text}" for part, text in crashed.items())
+        why = "; ".join(f"{job} crashed: {text}" for job, text in crashed.items())
         return [no_crash, *(BUILDER.missing(n, why) for n in METRICS if n != "no_crash")]
     stages = {p: CurriculumConfig.model_validate(r["stages"]) for p, r in results.items()}
-    read = {part: list(read_log(_log(context.folder, part))) for part in PARTS}
+    read = {job: list(read_log(_log(context.folder, job))) for job in JOBS}
     lines = {
-        part: [line for _, line in found if isinstance(line, dict)] for part, found in read.items()
+        job: [line for _, line in found if isinstance(line, dict)] for job, found in read.items()
     }
     _write_epochs(context, lines)
     plots.epochs(context, lines)
@@ -56,15 +56,15 @@ def measure(context: Context) -> list[Metric]:
     ]
 
 
-def _log(folder: Path, part: str) -> Path:
+def _log(folder: Path, job: str) -> Path:
     """`resumed` is the log of the run that it killed."""
-    return folder / "parts" / ("killed" if part == "resumed" else part) / LOG
+    return folder / "jobs" / ("killed" if job == "resumed" else job) / LOG
 
 
 def _write_epochs(context: Context, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     table = [
-        {"run": part, **line}
-        for part, found in lines.items()
+        {"run": job, **line}
+        for job, found in lines.items()
         for line in found
         if line["kind"] == "epoch"
     ]
@@ -75,13 +75,13 @@ def _transitions(
     stages: Mapping[str, CurriculumConfig], lines: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Metric:
     wrong, seen = [], {}
-    for part in PARTS:
-        epochs = [line for line in lines[part] if line["kind"] == "epoch"]
-        seen[part] = [(line["stage"], line["action"]) for line in epochs]
-        for expected, found in zip_longest(script(part, stages[part]), seen[part]):
+    for job in JOBS:
+        epochs = [line for line in lines[job] if line["kind"] == "epoch"]
+        seen[job] = [(line["stage"], line["action"]) for line in epochs]
+        for expected, found in zip_longest(script(job, stages[job]), seen[job]):
             if expected != found:
-                wrong.append(f"{part}: {found}, not {expected}")
-        wrong += [f"{part}: {text}" for text in replay(stages[part], epochs)]
+                wrong.append(f"{job}: {found}, not {expected}")
+        wrong += [f"{job}: {text}" for text in replay(stages[job], epochs)]
     return BUILDER.measured(
         "transitions",
         len(wrong),
@@ -98,18 +98,18 @@ def _resume_identical(context: Context, results: Mapping[str, Mapping[str, Any]]
         why = f"the run was over after {len(again['kills'])} of {wanted} kills"
         return BUILDER.missing("resume_identical", f"{why}; give it more rows")
     one, other = (
-        _log(context.folder, part).read_bytes().splitlines() for part in ("normal", "resumed")
+        _log(context.folder, job).read_bytes().splitlines() for job in ("normal", "resumed")
     )
     lines = sum(a != b for a, b in zip_longest(one, other))
-    parts = [name for name in whole["digests"] if whole["digests"][name] != again["digests"][name]]
+    jobs = [name for name in whole["digests"] if whole["digests"][name] != again["digests"][name]]
     return BUILDER.measured(
         "resume_identical",
-        lines + len(parts),
+        lines + len(jobs),
         len(one),
         detail={
             "of": "lines of the log, and digests of adapter, optimizer and log",
             "lines_that_differ": lines,
-            "digests_that_differ": parts,
+            "digests_that_differ": jobs,
             "killed_after_lines": again["kills"],
             "resumed_at_step": again["resumed_at"],
             "digests": whole["digests"],
@@ -124,11 +124,11 @@ def _logging(
     lines: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> Metric:
     wrong = []
-    for part in PARTS:
-        malformed = [f"line {n}: {found}" for n, found in read[part] if isinstance(found, str)]
-        gaps = missing_lines(stages[part], lines[part], results[part]["epoch_steps"])
-        drawn = misdrawn(stages[part], lines[part])
-        wrong += [f"{part}: {text}" for text in (*malformed, *gaps, *drawn)]
+    for job in JOBS:
+        malformed = [f"line {n}: {found}" for n, found in read[job] if isinstance(found, str)]
+        gaps = missing_lines(stages[job], lines[job], results[job]["epoch_steps"])
+        drawn = misdrawn(stages[job], lines[job])
+        wrong += [f"{job}: {text}" for text in (*malformed, *gaps, *drawn)]
     steps = sum(line["kind"] == "step" for found in lines.values() for line in found)
     return BUILDER.measured(
         "logging",

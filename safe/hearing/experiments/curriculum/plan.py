@@ -1,13 +1,13 @@
-"""The parts of experiment 08, the dearest first."""
+"""The jobs of experiment 08, the dearest first."""
 
 from __future__ import annotations
 
 from safe.hearing.config import RunConfig
-from safe.pipeline.experiment import Group, pack
+from safe.pipeline.experiment import JobGroup, pack
 
-PARTS = ("resumed", "normal", "extension")
+JOBS = ("resumed", "normal", "extension")
 
 
-def groups(config: RunConfig) -> list[Group]:
-    """Two parts share a process."""
-    return pack(PARTS, 2)
+def plan_jobs(config: RunConfig) -> list[JobGroup]:
+    """Two jobs share a process."""
+    return pack(JOBS, 2)

@@ -13,10 +13,10 @@ COLOURS = {"advance": "tab:green", "finish": "tab:green", "extend": "tab:orange"
 
 def epochs(context: Context, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Audio accuracy and VL drop after every epoch, with what followed; one panel a run."""
-    shown = [part for part in lines if part != "resumed"]  # it is `normal` once more
+    shown = [job for job in lines if job != "resumed"]  # it is `normal` once more
     drawn, axes = figure(4.5 * len(shown), 3.4, columns=len(shown))
-    for axis, part in zip(axes, shown, strict=True):
-        found = [line for line in lines[part] if line["kind"] == "epoch"]
+    for axis, job in zip(axes, shown, strict=True):
+        found = [line for line in lines[job] if line["kind"] == "epoch"]
         places = range(len(found))
         axis.plot(places, [e["audio_accuracy"] for e in found], "o-", label="audio accuracy")
         axis.plot(places, [e["vl_drop"] for e in found], "s--", label="VL drop, gate ON")
@@ -25,7 +25,7 @@ def epochs(context: Context, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -
                 place - 0.5, place + 0.5, color=COLOURS.get(line["action"], "tab:blue"), alpha=0.12
             )
             axis.annotate(line["action"], (place, 0.5), rotation=90, ha="center", va="center")
-        axis.set(title=part, ylim=(-0.05, 1.05), xlabel="end of the epoch")
+        axis.set(title=job, ylim=(-0.05, 1.05), xlabel="end of the epoch")
         axis.set_xticks(list(places), [line["stage"] for line in found], rotation=30)
         axis.legend(fontsize="small")
     save_figure(context, drawn, "curriculum")

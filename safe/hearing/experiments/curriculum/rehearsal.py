@@ -37,14 +37,14 @@ CHECKPOINT = "checkpoint.pt"
 GATING = "05_gating"
 
 
-def scenario(config: CurriculumConfig, part: str, epoch_rows: Sequence[int]) -> CurriculumConfig:
-    """The stages that a part goes through, an epoch each; of few rows, no minimum is asked for.
+def scenario(config: CurriculumConfig, job: str, epoch_rows: Sequence[int]) -> CurriculumConfig:
+    """The stages that a job goes through, an epoch each; of few rows, no minimum is asked for.
 
     Args:
         epoch_rows: rows of an epoch of each stage.
     """
     stages = [_update(stage, epochs=1, min_samples=0) for stage in config.stages]
-    if part == "extension":
+    if job == "extension":
         # Rows are what alone is known beforehand: two epochs satisfy the first stage, and none
         # the second, whatever is learned.
         stages[0] = _update(stages[0], min_samples=epoch_rows[0] + 1)
@@ -57,8 +57,8 @@ def _update(stage: StageConfig, **values: Any) -> StageConfig:
     return stage.model_copy(update=values)
 
 
-def rehearse(context: Context, part: str) -> dict[str, Any]:
-    """Go through the stages of a part. Returns what result.json holds."""
+def rehearse(context: Context, job: str) -> dict[str, Any]:
+    """Go through the stages of a job. Returns what result.json holds."""
     config, folder = context.config, context.folder
     use_threads(config)
     opened = open_base(config)
@@ -76,7 +76,7 @@ def rehearse(context: Context, part: str) -> dict[str, Any]:
     own = config.model_copy(update={"stage_a": settings})
     rows = select_stage_a(own, context.manifest, features, encoder)
     samples = [row.sample for row in rows.rows]
-    stages = scenario(config.curriculum, part, epoch_rows(config.curriculum, samples, config.seed))
+    stages = scenario(config.curriculum, job, epoch_rows(config.curriculum, samples, config.seed))
     training = CurriculumRun(
         feeder,
         rows,
@@ -85,15 +85,15 @@ def rehearse(context: Context, part: str) -> dict[str, Any]:
         stages,
         held_out(config, context.manifest, feeder, teacher, opened.vlm_ref.digest),
         noisy=_noisy(config, stages, rows, features),
-        may_stop=part == "extension",
+        may_stop=job == "extension",
         log=folder / LOG,
         seed=config.seed,
     )
     steps = [len(training.drawing.make(n)) for n in range(len(stages.stages))]
     write_json(folder / PLAN, steps)  # whole or not there: who kills this run reads it
-    trainer = training.run(config, checkpoint=folder / CHECKPOINT, name=f"08 {part}")
+    trainer = training.run(config, checkpoint=folder / CHECKPOINT, name=f"08 {job}")
     return {
-        "part": part,
+        "job": job,
         "crashed": None,
         "ended": training.machine.ended,
         "stages": stages.model_dump(mode="json"),

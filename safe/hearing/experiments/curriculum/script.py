@@ -16,10 +16,10 @@ LOG, PLAN = "log.jsonl", "plan.json"  # what a run writes while it goes on
 LEAST = 0.1  # share of either kind of row that adapting leaves
 
 
-def script(part: str, config: CurriculumConfig) -> list[tuple[str, str]]:
-    """(stage, action) at the end of every epoch of a part of experiment 08."""
+def script(job: str, config: CurriculumConfig) -> list[tuple[str, str]]:
+    """(stage, action) at the end of every epoch of a job of experiment 08."""
     names = [stage.name for stage in config.stages]
-    if part != "extension":
+    if job != "extension":
         return [*((name, "advance") for name in names[:-1]), (names[-1], "finish")]
     if len(names) == 1:
         return [(names[0], "extend"), (names[0], "finish")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.hearing.experiments.retention.plan import groups
+from safe.hearing.experiments.retention.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -14,8 +14,8 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("seed", "stage_a", "retention"),
-    part_reads=("seed", "adapter", "stage_a", "pilot", "retention", "device"),
+    job_reads=("seed", "adapter", "stage_a", "pilot", "retention", "device"),
     inputs=("features",),
-    parts=groups,
+    jobs=plan_jobs,
     cores="one",
 )

@@ -1,6 +1,6 @@
 """The trainings of experiment 09, a job for each way to hold on to pictures, all seeds in it.
 
-`retention_plan` names them. Each leaves below 09_retention/parts/NAME: result.json, drift.parquet,
+`retention_plan` names them. Each leaves below 09_retention/jobs/NAME: result.json, drift.parquet,
 items.parquet.
 """
 
@@ -36,21 +36,21 @@ DRIFT, ITEMS = "drift.parquet", "items.parquet"
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> RetentionTraining:
-    """What all parts share.
+    """What all jobs share.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such job.
     """
-    for part in wanted:
-        plan(context.config, part)
+    for job in wanted:
+        plan(context.config, job)
     return RetentionTraining(context)
 
 
-def run(context: Context, part: str, bench: RetentionTraining) -> dict[str, Any]:
-    """Train a part with every seed. Returns what result.json holds."""
+def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
+    """Train a job with every seed. Returns what result.json holds."""
     config = context.config
-    settings = plan(config, part)
-    if part == START:
+    settings = plan(config, job)
+    if job == START:
         return bench.start(settings, context.folder)
     drift: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
@@ -58,12 +58,10 @@ def run(context: Context, part: str, bench: RetentionTraining) -> dict[str, Any]
     fit: dict[str, Any] = {}
     taken_out: dict[str, float | None] = {}
     penalty: dict[str, float] = {}  # the largest KL of a step, before its weight
-    for seed in seeds_of(config, part):
+    for seed in seeds_of(config, job):
         checkpoint = context.folder / f"seed_{seed}.pt"
         try:
-            stage, seen, trained = bench.train(
-                settings, seed, checkpoint, f"09 {part}, seed {seed}"
-            )
+            stage, seen, trained = bench.train(settings, seed, checkpoint, f"09 {job}, seed {seed}")
         except TrainingError as error:
             diverged[str(seed)] = str(error)
             continue
@@ -78,9 +76,9 @@ def run(context: Context, part: str, bench: RetentionTraining) -> dict[str, Any]
     _write(context.folder / DRIFT, drift)
     _write(context.folder / ITEMS, items)
     return {
-        "part": part,
+        "job": job,
         "settings": settings.model_dump(mode="json"),
-        "seeds": seeds_of(config, part),
+        "seeds": seeds_of(config, job),
         "diverged": diverged,
         "penalty": penalty,
         "null_space": {"memory": fit, "share_of_update_taken_out": taken_out},
@@ -94,7 +92,7 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 class RetentionTraining(TrainingSetup):
-    """Rows to train on and to ask, the same for every part and seed."""
+    """Rows to train on and to ask, the same for every job and seed."""
 
     def __init__(self, context: Context) -> None:
         own = context.config.retention
@@ -119,7 +117,7 @@ class RetentionTraining(TrainingSetup):
         save_adapter(model, folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref)
         heard = teacher_forced(feeder, self.hearing)
         return {
-            "part": START,
+            "job": START,
             "settings": settings.model_dump(mode="json"),
             "audio_accuracy": sum(a.right for a in heard) / len(heard),
             "digests": dict(self.opened.digests),
@@ -163,7 +161,7 @@ class RetentionTraining(TrainingSetup):
         ]
 
     def look(self, feeder: Feeder, step: int) -> dict[str, Any]:
-        """Drift and audio accuracy on the rows that are asked while a part is trained."""
+        """Drift and audio accuracy on the rows that are asked while a job is trained."""
         drifts = [answer.drift for answer in teacher_forced(feeder, self.drifting, self.teacher)]
         return _seen(
             step, drifts, [answer.right for answer in teacher_forced(feeder, self.hearing)]

@@ -1,6 +1,6 @@
 """09 Retention: is what was known still known, and what keeps it?
 
-The trainings are jobs of their own (`jobs`). Drift is KL(base || SAFE) per answer token
+Each training is a job (`jobs.py`). Drift is KL(base || SAFE) per answer token
 on held-out VL rows, gate ON, beside sounds that have nothing to do with them.
 """
 
@@ -17,10 +17,10 @@ from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.retention import METRICS, plots
 from safe.hearing.experiments.retention.jobs import DRIFT, ITEMS
-from safe.hearing.experiments.retention.plan import lambdas, parts, variants
+from safe.hearing.experiments.retention.plan import lambdas, names, variants
 from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
 from safe.hearing.training.null_space import what_fits
-from safe.pipeline.parts import read_part, read_rows
+from safe.pipeline.job_results import read_job, read_rows
 
 BUILDER = MetricBuilder(METRICS)
 RULE = (
@@ -34,7 +34,7 @@ Items = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Trained:
-    """One part: its result.json, and what its held-out rows said."""
+    """One job: its result.json, and what its held-out rows said."""
 
     name: str
     result: Mapping[str, Any]
@@ -62,13 +62,13 @@ class Trained:
 
 
 def measure(context: Context) -> list[Metric]:
-    """Hold the trained parts against one another."""
+    """Hold the trained jobs against one another."""
     config = context.config
-    found = {name: _read(context, name) for name in parts(config)}
+    found = {name: _read(context, name) for name in names(config)}
     context.extra |= {"seeds": {f"training {n}": s for n, s in enumerate(found["none"].seeds)}}
-    table = [_summary(config, part) for part in found.values()]
+    table = [_summary(config, job) for job in found.values()]
     write_table(context, "variants.parquet", table)
-    plots.over_steps(context, {name: part.drift for name, part in found.items()})
+    plots.over_steps(context, {name: job.drift for name, job in found.items()})
     plots.frontier(context, table)
     return [
         _distillation(config, found, table),
@@ -79,21 +79,21 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _read(context: Context, name: str) -> Trained:
-    folder, result = read_part(context, name)
+    folder, result = read_job(context, name)
     items, drift = (read_rows(folder, file) for file in (ITEMS, DRIFT))
     return Trained(name, result, items, drift)
 
 
-def _summary(config: RunConfig, part: Trained) -> dict[str, Any]:
-    """A part in one line: means over its rows and seeds; null where every seed diverged."""
-    seeing, hearing = part.of("vl"), part.of("audio")
-    settings = part.result["settings"]
+def _summary(config: RunConfig, job: Trained) -> dict[str, Any]:
+    """A job in one line: means over its rows and seeds; null where every seed diverged."""
+    seeing, hearing = job.of("vl"), job.of("audio")
+    settings = job.result["settings"]
     return {
-        "part": part.name,
+        "job": job.name,
         "distillation": settings["distillation"],
         "null_space": settings["null_space"],
         "fisher": settings["fisher"],
-        "seeds_that_diverged": len(part.result["diverged"]),
+        "seeds_that_diverged": len(job.result["diverged"]),
         "drift": _mean(seeing, "drift"),
         "vl_accuracy": _mean(seeing, "right"),
         "base_accuracy": _mean(seeing, "base_right"),
@@ -123,7 +123,7 @@ def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items)
             return BUILDER.missing("distillation", f"seed {seed}: {error}", len(one))
     decides = min(by_seed, key=lambda seed: by_seed[seed][1].low)
     value, interval = by_seed[decides]
-    base = {row["part"]: row for row in table}
+    base = {row["job"]: row for row in table}
     return BUILDER.measured(
         "distillation",
         value,
@@ -193,7 +193,7 @@ def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare
 
 
 def _nothing_left(without: Trained) -> str | None:
-    """Why nothing can be worse than this part, where it has forgotten nearly everything."""
+    """Why nothing can be worse than this job, where it has forgotten nearly everything."""
     rows = without.of("vl")
     left, known = (sum(bool(row[c]) for row in rows) for c in ("right", "base_right"))
     if left >= LEAST_LEFT * known:
@@ -227,11 +227,11 @@ def _lambda_selected(config: RunConfig, found: Mapping[str, Trained]) -> Metric:
     usable = {name: found[name] for name in weights if found[name].why_not is None}
     if not usable:
         return BUILDER.missing("lambda_selected", "the trainings of every weight diverged")
-    accuracy = {n: float(_mean(part.of("audio"), "right") or 0) for n, part in usable.items()}
+    accuracy = {n: float(_mean(job.of("audio"), "right") or 0) for n, job in usable.items()}
     best = max(accuracy, key=lambda name: accuracy[name])
     rows = {}
-    for name, part in usable.items():
-        seeing, hearing, ideal = part.of("vl"), part.of("audio"), found[best].of("audio")
+    for name, job in usable.items():
+        seeing, hearing, ideal = job.of("vl"), job.of("audio"), found[best].of("audio")
         drop = _loss(config, [r["base_right"] for r in seeing], seeing)
         loss = _loss(config, [r["right"] for r in ideal], hearing) if name != best else 0.0
         rows[name] = {

@@ -1,6 +1,6 @@
-"""The parts of experiment 09, and how each is trained. Needs no torch: the Snakefile asks it.
+"""The jobs of experiment 09, and how each is trained. Needs no torch: the Snakefile asks it.
 
-`start` is a short Stage A. All other parts continue from its adapter and differ only in their
+`start` is a short Stage A. All other jobs continue from its adapter and differ only in their
 retention method: `none`, `distilled`, `null_space`, `fisher` (unless its weight is 0), their
 combinations (joined by `-`), and `lambda_0.5` and the like, distillation with other weights. They
 do not start from a fresh adapter: its audio tokens are noise, which destroys the answers about
@@ -15,7 +15,7 @@ from typing import Any
 
 from safe.errors import ConfigError
 from safe.hearing.config import RetentionConfig, RunConfig, StageAConfig
-from safe.pipeline.experiment import Group, pack
+from safe.pipeline.experiment import JobGroup, pack
 
 MEANS = ("distilled", "null_space", "fisher")
 START = "start"
@@ -34,52 +34,52 @@ def variants(config: RunConfig) -> list[str]:
 
 
 def lambdas(config: RunConfig) -> dict[str, float]:
-    """Part -> weight of distillation, in rising order; `distilled` is the weight of stage_a."""
+    """Job -> weight of distillation, in rising order; `distilled` is the weight of stage_a."""
     weights = sorted({*config.retention.weights, config.stage_a.distillation})
     return {
         "distilled" if w == config.stage_a.distillation else f"lambda_{w:g}": w for w in weights
     }
 
 
-def parts(config: RunConfig) -> list[str]:
-    """All of the experiment's parts but `start`."""
+def names(config: RunConfig) -> list[str]:
+    """All of the experiment's jobs but `start`."""
     return list(dict.fromkeys([*variants(config), *lambdas(config)]))
 
 
 def dearest_first(config: RunConfig) -> list[str]:
     """The same; a basis and its projection cost most, then gradients and pictures to keep."""
 
-    def cost(part: str) -> int:
-        settings = plan(config, part)
+    def cost(job: str) -> int:
+        settings = plan(config, job)
         extra = (settings.null_space > 0) * 2 + (settings.fisher > 0) + (settings.distillation > 0)
-        return (1 + extra) * len(seeds_of(config, part))
+        return (1 + extra) * len(seeds_of(config, job))
 
-    return sorted(parts(config), key=cost, reverse=True)
+    return sorted(names(config), key=cost, reverse=True)
 
 
-def groups(config: RunConfig) -> list[Group]:
+def plan_jobs(config: RunConfig) -> list[JobGroup]:
     """The start first: all others continue from it, and fill the cores that 10 leaves idle."""
-    start = Group(START, (START,), priority=2)
+    start = JobGroup(START, (START,), priority=2)
     return [start, *pack(dearest_first(config), 2, after=(START,))]
 
 
-def seeds_of(config: RunConfig, part: str) -> list[int]:
-    """Seeds that a part is trained with; the first is the seed of the run."""
+def seeds_of(config: RunConfig, job: str) -> list[int]:
+    """Seeds that a job is trained with; the first is the seed of the run."""
     own = config.retention
     count = own.seeds
-    if plan(config, part).distillation == 0:
+    if plan(config, job).distillation == 0:
         count = own.undistilled_seeds or count
     return [config.seed + number for number in range(count)]
 
 
-def plan(config: RunConfig, part: str) -> StageAConfig:
-    """Training settings of a part.
+def plan(config: RunConfig, job: str) -> StageAConfig:
+    """Training settings of a job.
 
     Raises:
-        ConfigError: no such part, or distillation is off in `stage_a`.
+        ConfigError: no such job, or distillation is off in `stage_a`.
     """
     own: RetentionConfig = config.retention
-    if part == START:
+    if job == START:
         return config.stage_a.model_copy(update={"steps": own.start_steps, "rows": own.rows})
     values: dict[str, Any] = {
         "steps": own.steps,
@@ -89,18 +89,18 @@ def plan(config: RunConfig, part: str) -> StageAConfig:
         "lora_lr": own.lr_factor * config.stage_a.lora_lr,
         "distillation": 0.0,
     }
-    found = LAMBDA.fullmatch(part)
-    means = part.split("-")
+    found = LAMBDA.fullmatch(job)
+    means = job.split("-")
     if found:
         values["distillation"] = float(found[1])
-    elif part != "none" and not set(means) <= set(_means(config)):
-        raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(parts(config))}")
+    elif job != "none" and not set(means) <= set(_means(config)):
+        raise ConfigError(f"no job {job!r}", hint=f"name one of {', '.join(names(config))}")
     if "distilled" in means:
         if config.stage_a.distillation == 0:
             raise ConfigError(
                 "there is no distillation to be measured",
                 key="stage_a.distillation",
-                hint="give it a weight above 0; the part `none` trains without it anyway",
+                hint="give it a weight above 0; the job `none` trains without it anyway",
             )
         values["distillation"] = config.stage_a.distillation
     if "null_space" in means:

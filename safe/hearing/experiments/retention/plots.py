@@ -12,10 +12,10 @@ from safe.hearing.experiments.metric_builder import figure, save_figure
 Rows = Sequence[Mapping[str, Any]]
 
 
-def over_steps(context: Context, parts: Mapping[str, Rows]) -> None:
-    """Drift and audio accuracy while a part is trained, means over seeds."""
+def over_steps(context: Context, jobs: Mapping[str, Rows]) -> None:
+    """Drift and audio accuracy while a job is trained, means over seeds."""
     drawn, axes = figure(10.5, 4.2, columns=2)
-    for name, rows in parts.items():
+    for name, rows in jobs.items():
         style = ":" if name.startswith("lambda") else "-"
         for axis, column in zip(axes, ("drift", "audio_accuracy"), strict=True):
             by_step: dict[int, list[float]] = defaultdict(list)
@@ -32,15 +32,15 @@ def over_steps(context: Context, parts: Mapping[str, Rows]) -> None:
 
 
 def frontier(context: Context, table: Rows) -> None:
-    """What was learned against what was kept, one point a part."""
+    """What was learned against what was kept, one point a job."""
     drawn, axis = figure(6.4, 4.6)
     for row in table:
         if row["drift"] is None:
             continue
-        marker = "s" if row["part"].startswith("lambda") else "o"
+        marker = "s" if row["job"].startswith("lambda") else "o"
         axis.plot(row["drift"], row["audio_accuracy"], marker, color="tab:blue")
         axis.annotate(
-            row["part"].replace("_", " "),
+            row["job"].replace("_", " "),
             (row["drift"], row["audio_accuracy"]),
             textcoords="offset points",
             xytext=(5, 4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.hearing.experiments.rl_gate.plan import groups
+from safe.hearing.experiments.rl_gate.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -14,8 +14,8 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("seed", "adapter", "gating", "policy"),
-    part_reads=("seed", "adapter", "stage_a", "pilot", "policy", "device", "gating"),
+    job_reads=("seed", "adapter", "stage_a", "pilot", "policy", "device", "gating"),
     inputs=("features",),
-    parts=groups,
+    jobs=plan_jobs,
     cores="one",
 )

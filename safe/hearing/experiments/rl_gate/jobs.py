@@ -1,6 +1,6 @@
 """What experiment 12 prepares: an adapter for both lengths, one for the short, and outcomes.
 
-`rl_gate_plan` names the parts. The two trainings leave below 12_rl_gate/parts/NAME: result.json,
+`rl_gate_plan` names the jobs. The two trainings leave below 12_rl_gate/jobs/NAME: result.json,
 items.parquet, adapter/; `outcomes` leaves result.json and items.parquet, what every action would
 give for every question that is offered a sound.
 """
@@ -38,7 +38,7 @@ from safe.hearing.training.held_out import audio_rows, subsample_evenly
 from safe.hearing.training.nested import NestedStageA
 from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.warm_start import warm_start
-from safe.pipeline.parts import RESULT, read_result, read_rows
+from safe.pipeline.job_results import RESULT, read_result, read_rows
 
 PILOT = Path(PILOT_ADAPTER)
 ITEMS = "items.parquet"
@@ -49,21 +49,21 @@ def prepare(context: Context, wanted: Sequence[str]) -> LengthTraining | None:
     """What the trainings share; nothing where only outcomes are wanted.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such job.
     """
     known = [*trainings(context.config), OUTCOMES]
-    for part in wanted:
-        if part not in known:
-            raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(known)}")
+    for job in wanted:
+        if job not in known:
+            raise ConfigError(f"no job {job!r}", hint=f"name one of {', '.join(known)}")
     return LengthTraining(context) if set(wanted) - {OUTCOMES} else None
 
 
-def run(context: Context, part: str, bench: LengthTraining | None) -> dict[str, Any]:
-    """Do a part. Returns what result.json holds."""
-    if part == OUTCOMES:
+def run(context: Context, job: str, bench: LengthTraining | None) -> dict[str, Any]:
+    """Do a job. Returns what result.json holds."""
+    if job == OUTCOMES:
         return tabulate(context)
     assert bench is not None
-    return bench.train(context, part)
+    return bench.train(context, job)
 
 
 class LengthTraining(TrainingSetup):
@@ -75,23 +75,23 @@ class LengthTraining(TrainingSetup):
         hearing = audio_rows(config, self.manifest, "val", self.features, self.encoder)
         self.hearing = subsample_evenly(hearing, config.policy.audio_items)
 
-    def train(self, context: Context, part: str) -> dict[str, Any]:
-        """The pilot's adapter, trained on to be heard at the part's lengths."""
+    def train(self, context: Context, job: str) -> dict[str, Any]:
+        """The pilot's adapter, trained on to be heard at the job's lengths."""
         config, own = self.config, settings(self.config)
         short, long = lengths(config)
         model = warm_start(config.folder / PILOT, self.opened, seed=config.seed).eval()
         feeder = self.feeder(model)
-        asked = [("pilot", long, self._ask(feeder, long))] if part == NESTED else []
-        wanted = (short, long) if part == NESTED else (short,)
+        asked = [("pilot", long, self._ask(feeder, long))] if job == NESTED else []
+        wanted = (short, long) if job == NESTED else (short,)
         stage = NestedStageA(feeder, self.rows, self.teacher, own, config.seed, lengths=wanted)
         trained = stage.train(
-            config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"12 {part}"
+            config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"12 {job}"
         )
         model.eval()
         save_adapter(
             model, context.folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref
         )
-        asked += [(part, k, self._ask(feeder, k)) for k in wanted]
+        asked += [(job, k, self._ask(feeder, k)) for k in wanted]
         _write(
             context.folder / ITEMS,
             [
@@ -107,7 +107,7 @@ class LengthTraining(TrainingSetup):
             ],
         )
         return {
-            "part": part,
+            "job": job,
             "lengths": list(wanted),
             "settings": own.model_dump(mode="json"),
             "final_loss": trained.history[-1].loss,
@@ -123,7 +123,7 @@ class LengthTraining(TrainingSetup):
 # -- one adapter or two ---------------------------------------------------------------------------
 
 
-def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[str, Any]]:
+def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[str, Any]]:
     """The adapter that a policy decides for, its actions, and why.
 
     One adapter serves both lengths where it is no worse, by the upper bounds, than the pilot's at
@@ -131,24 +131,24 @@ def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[
     up: two adapters would have to be loaded for it.
 
     Raises:
-        EvidenceError: a part was not trained, or from another adapter than the pilot's of today.
+        EvidenceError: a job was not trained, or from another adapter than the pilot's of today.
     """
     config = context.config
     short, long = lengths(config)
     pilot = digest_file(config.folder / PILOT / RECORD)
     right: dict[tuple[str, int], dict[str, bool]] = {}
     sources: dict[str, str] = {}
-    for part in (NESTED, SHORT):
-        result = read_result(parts / part)
+    for job in (NESTED, SHORT):
+        result = read_result(jobs / job)
         if result["pilot"] != pilot or result["settings"] != settings(config).model_dump(
             mode="json"
         ):
             raise EvidenceError(
-                f"{part} was trained from another adapter, or with other settings, than there are",
-                where=parts / part / RESULT,
-                hint=f"delete the folder and run `safe part 12_rl_gate {part} --config ...`",
+                f"{job} was trained from another adapter, or with other settings, than there are",
+                where=jobs / job / RESULT,
+                hint=f"delete the folder and run `safe run-job 12_rl_gate {job} --config ...`",
             )
-        for row in read_rows(parts / part, ITEMS):
+        for row in read_rows(jobs / job, ITEMS):
             right.setdefault((row["adapter"], row["tokens"]), {})[row["id"]] = row["right"]
             sources[row["id"]] = row["source"]
     behind: dict[str, dict[str, Any]] = {}
@@ -180,7 +180,7 @@ def serving(context: Context, parts: Path) -> tuple[Path, tuple[int, ...], dict[
         "one_adapter_serves_both": nested_serves,
     }
     if nested_serves:
-        return parts / NESTED / "adapter", (0, short, long), detail
+        return jobs / NESTED / "adapter", (0, short, long), detail
     return config.folder / PILOT, (0, long), detail
 
 
@@ -199,7 +199,7 @@ def tabulate(context: Context) -> dict[str, Any]:
     _write(context.folder / ITEMS, table)
     timed = subsample_evenly(offered[SPLITS[0]].rows, config.policy.timed_items)
     return {
-        "part": OUTCOMES,
+        "job": OUTCOMES,
         "actions": list(actions),
         "serving": detail,
         "seconds": bench.seconds(timed, actions, repeats=config.policy.timing_repeats),
@@ -215,7 +215,7 @@ def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str
     Raises:
         EvidenceError: they were not tabulated, or are of another adapter or manifest.
     """
-    folder = context.folder / "parts" / OUTCOMES
+    folder = context.folder / "jobs" / OUTCOMES
     result = read_result(folder)
     adapter, actions, _ = serving(context, folder.parent)
     wanted = {"adapter": digest_file(adapter / RECORD), "manifest": digest_file(context.manifest)}
@@ -224,7 +224,7 @@ def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str
         raise EvidenceError(
             f"the outcomes are of another {' and '.join(other) or 'set of actions'}",
             where=folder / RESULT,
-            hint="delete the folder and run `safe part 12_rl_gate outcomes --config ...`",
+            hint="delete the folder and run `safe run-job 12_rl_gate outcomes --config ...`",
         )
     return adapter, result, read_rows(folder, ITEMS)
 

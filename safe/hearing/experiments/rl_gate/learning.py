@@ -118,7 +118,7 @@ def width_of(table: Table) -> int:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Jobs:
     """Validation: rows to learn from, and the rest, which hold the floor or are looked at."""
 
     learned: Outcomes
@@ -127,22 +127,22 @@ class Parts:
     checked: Outcomes
 
 
-def part(everything: Outcomes, seed: int) -> Parts:
-    """No two parts share a recording or a picture; the same for all prices."""
+def job(everything: Outcomes, seed: int) -> Jobs:
+    """No two jobs share a recording or a picture; the same for all prices."""
     apart = hold_back(everything.groups, HELD, seed)
     rest = everything.take(apart)
     check = hold_back(rest.groups, CHECKED, seed + 1)
-    return Parts(everything.take(~apart), rest, rest.take(~check), rest.take(check))
+    return Jobs(everything.take(~apart), rest, rest.take(~check), rest.take(check))
 
 
-def train(config: RunConfig, parts: Parts, price: float, view: str) -> Trained:
+def train(config: RunConfig, jobs: Jobs, price: float, view: str) -> Trained:
     """A bandit at one price, and the linear policy that does as it does."""
     settings = BanditSettings(
         price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
     )
-    policy, looks = train_bandit(parts.learned, parts.held, parts.checked, settings)
-    every = tuple(range(parts.rest.scores.shape[1]))
-    return _distilled(config, parts, Taught(price, view, policy, looks), every)
+    policy, looks = train_bandit(jobs.learned, jobs.held, jobs.checked, settings)
+    every = tuple(range(jobs.rest.scores.shape[1]))
+    return _distilled(config, jobs, Taught(price, view, policy, looks), every)
 
 
 def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[float] | None:
@@ -162,27 +162,27 @@ def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[f
 
 
 def try_views(
-    config: RunConfig, parts: Mapping[str, Parts], prices: Sequence[float]
+    config: RunConfig, jobs: Mapping[str, Jobs], prices: Sequence[float]
 ) -> list[Trained]:
     """A policy for each view, at the price in the middle."""
-    return [train(config, rows, prices[len(prices) // 2], view) for view, rows in parts.items()]
+    return [train(config, rows, prices[len(prices) // 2], view) for view, rows in jobs.items()]
 
 
-def in_full(config: RunConfig, parts: Parts, trained: Trained) -> Trained:
+def in_full(config: RunConfig, jobs: Jobs, trained: Trained) -> Trained:
     """The same policy, but what it listens to is heard in full.
 
     How long to listen hangs on what a short listening saves, which may be less than the clock can
     tell; what is heard in full is answered as by hearing everything.
     """
-    ends = (0, parts.rest.scores.shape[1] - 1)
-    return _distilled(config, parts, trained.taught, ends)
+    ends = (0, jobs.rest.scores.shape[1] - 1)
+    return _distilled(config, jobs, trained.taught, ends)
 
 
-def _distilled(config: RunConfig, parts: Parts, taught: Taught, ways: tuple[int, ...]) -> Trained:
-    rest, checked = parts.rest, parts.checked
+def _distilled(config: RunConfig, jobs: Jobs, taught: Taught, ways: tuple[int, ...]) -> Trained:
+    rest, checked = jobs.rest, jobs.checked
     # a way that the student has not becomes the next one that listens longer
     into = [bisect_left(ways, way) for way in range(rest.scores.shape[1])]
-    student = Student(distil(taught.policy, parts.learned.features, into), ways)
+    student = Student(distil(taught.policy, jobs.learned.features, into), ways)
     here, own = student.taken(rest), student.taken(checked)
     skipped = int((here == 0).sum())
     return Trained(

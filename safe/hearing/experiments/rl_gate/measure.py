@@ -33,8 +33,8 @@ from safe.hearing.experiments.rl_gate.learning import (
     Trained,
     choose,
     in_full,
+    job,
     outcomes_of,
-    part,
     prices_per_second,
     train,
     try_views,
@@ -83,14 +83,14 @@ def measure(context: Context) -> list[Metric]:
             "in units of that difference"
         )
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
-    parts = {
-        view: part(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
+    jobs = {
+        view: job(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
     }
-    tried = try_views(config, parts, prices)
+    tried = try_views(config, jobs, prices)
     best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
     view, at = best.taught.view, best.taught.price
-    trained = [best if price == at else train(config, parts[view], price, view) for price in prices]
-    fuller = [in_full(config, parts[view], t) for t in trained]
+    trained = [best if price == at else train(config, jobs[view], price, view) for price in prices]
+    fuller = [in_full(config, jobs[view], t) for t in trained]
     evaluations = _evaluations([*tried, *(t for t in trained if t is not best)], fuller)
     write_table(context, EVALUATIONS, evaluations)
     on_test = outcomes_of(reported, actions, seconds, view)

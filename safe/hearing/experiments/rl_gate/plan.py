@@ -1,10 +1,10 @@
-"""The parts of experiment 12, and what they train. No torch: the Snakefile asks it."""
+"""The jobs of experiment 12, and what they train. No torch: the Snakefile asks it."""
 
 from __future__ import annotations
 
 from safe.errors import ConfigError
 from safe.hearing.config import RunConfig, StageAConfig
-from safe.pipeline.experiment import Group, pack
+from safe.pipeline.experiment import JobGroup, pack
 
 NESTED, SHORT, OUTCOMES = "nested", "short", "outcomes"
 
@@ -19,10 +19,10 @@ def trainings(config: RunConfig) -> list[str]:
     return [NESTED, SHORT]
 
 
-def groups(config: RunConfig) -> list[Group]:
+def plan_jobs(config: RunConfig) -> list[JobGroup]:
     """The trainings, and the outcomes of what they trained."""
     names = trainings(config)
-    return [*pack(names, 1), Group(OUTCOMES, (OUTCOMES,), after=tuple(names))]
+    return [*pack(names, 1), JobGroup(OUTCOMES, (OUTCOMES,), after=tuple(names))]
 
 
 def lengths(config: RunConfig) -> tuple[int, int]:

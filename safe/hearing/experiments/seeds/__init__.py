@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.hearing.experiments.seeds.plan import groups
+from safe.hearing.experiments.seeds.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -13,8 +13,8 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("seed", "stage_a", "sweep", "seeds"),
-    part_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"),
+    job_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"),
     inputs=("features",),
-    parts=groups,
+    jobs=plan_jobs,
     cores="one",
 )

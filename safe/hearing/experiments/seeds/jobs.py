@@ -1,6 +1,6 @@
-"""The trainings of experiment 11, a part for each seed.
+"""The trainings of experiment 11, a job for each seed.
 
-Each leaves below 11_seeds/parts/NAME: result.json, items.parquet, adapter/.
+Each leaves below 11_seeds/jobs/NAME: result.json, items.parquet, adapter/.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from safe.hearing.training.teacher_forcing import teacher_forced
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
-    """What all parts share.
+    """What all jobs share.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such job.
         EvidenceError: the sweep took no combination.
     """
-    for part in wanted:
-        seed_of(context.config, part)
+    for job in wanted:
+        seed_of(context.config, job)
     return SeedsTraining(context)
 
 
-def run(context: Context, part: str, bench: SeedsTraining) -> dict[str, Any]:
+def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
     """Train with one seed and ask held-out rows. Returns what result.json holds."""
-    config, seed = context.config, seed_of(context.config, part)
+    config, seed = context.config, seed_of(context.config, job)
     name, own = chosen(config)
     model = bench.opened.build(config, seed=seed)
     feeder = bench.feeder(model)
     stage = StageA(feeder, bench.rows, bench.teacher, own, seed)
     result: dict[str, Any] = {
-        "part": part,
+        "job": job,
         "cell": name,
         "settings": own.model_dump(mode="json"),
         "seed": seed,
@@ -62,7 +62,7 @@ def run(context: Context, part: str, bench: SeedsTraining) -> dict[str, Any]:
     }
     try:
         trained = stage.train(
-            config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"11 {part}"
+            config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"11 {job}"
         )
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # a finding of this seed

@@ -1,6 +1,6 @@
 """11 Seeds: does it come out the same again, and does what is frozen come out identical?
 
-The trainings are jobs of their own (`jobs`). Between them the first weights of the adapter,
+Each training is a job (`jobs.py`). Between them the first weights of the adapter,
 the order of rows and what VL rows hear vary with the seed; base, ear, rows, cache, threads and the
 held-out questions are the same.
 """
@@ -21,8 +21,8 @@ from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.seeds import METRICS, plots
-from safe.hearing.experiments.seeds.plan import ITEMS, chosen, parts, seed_of
-from safe.pipeline.parts import RESULT, read_part, read_rows
+from safe.hearing.experiments.seeds.plan import ITEMS, chosen, names, seed_of
+from safe.pipeline.job_results import RESULT, read_job, read_rows
 
 BUILDER = MetricBuilder(METRICS)
 FIXED = ("base and ear", "training rows", "feature cache", "threads", "held-out questions")
@@ -49,7 +49,7 @@ class Seeded:
 def measure(context: Context) -> list[Metric]:
     """Hold the trainings of all seeds against one another."""
     config = context.config
-    found = [_read(context, part) for part in parts(config)]
+    found = [_read(context, job) for job in names(config)]
     context.extra |= {"seeds": {f"training {f.name}": f.result["seed"] for f in found}}
     diverged = {f.name: f.result["diverged"] for f in found if f.result["diverged"]}
     why = _why_not(diverged, found)
@@ -57,7 +57,7 @@ def measure(context: Context) -> list[Metric]:
         return [BUILDER.missing(name, why, len(found)) for name in METRICS]
     table = [
         {
-            "part": f.name,
+            "job": f.name,
             "seed": f.result["seed"],
             "audio_accuracy": f.share("audio"),
             "vl_accuracy": f.share("vl"),
@@ -78,23 +78,23 @@ def measure(context: Context) -> list[Metric]:
     ]
 
 
-def _read(context: Context, part: str) -> Seeded:
-    place, result = read_part(context, part)
-    _check(context.config, part, result, place)
+def _read(context: Context, job: str) -> Seeded:
+    place, result = read_job(context, job)
+    _check(context.config, job, result, place)
     items = [] if result["diverged"] else read_rows(place, ITEMS)
-    return Seeded(part, result, items)
+    return Seeded(job, result, items)
 
 
-def _check(config: RunConfig, part: str, result: Mapping[str, Any], place: Path) -> None:
+def _check(config: RunConfig, job: str, result: Mapping[str, Any], place: Path) -> None:
     name, settings = chosen(config)
-    wanted = {"seed": seed_of(config, part), "settings": settings.model_dump(mode="json")}
+    wanted = {"seed": seed_of(config, job), "settings": settings.model_dump(mode="json")}
     for key, value in wanted.items():
         if result[key] != value:
             raise EvidenceError(
-                f"{part} was trained with other {key} than the run has now, for {name}",
+                f"{job} was trained with other {key} than the run has now, for {name}",
                 where=place / RESULT,
                 key=key,
-                hint=f"delete the folder and run `safe part 11_seeds {part} --config ...`",
+                hint=f"delete the folder and run `safe run-job 11_seeds {job} --config ...`",
             )
 
 
@@ -147,13 +147,13 @@ def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
         raise EvidenceError(
             "the seeds were asked different questions, so their answers cannot be compared",
             where=ITEMS,
-            hint="delete 11_seeds/parts and start the run again",
+            hint="delete 11_seeds/jobs and start the run again",
         )
     scores = [[float(each[i]["right"]) for i in ids] for each in answers]
     try:
         components = seed_components(scores, [answers[0][i]["source"] for i in ids])
     except ValueError as error:
-        return {"summary": f"The spread cannot be split into its parts: {error}."}
+        return {"summary": f"The spread cannot be split into its jobs: {error}."}
     return {"summary": _summary(components), "components": components.as_dict()}
 
 
@@ -161,18 +161,18 @@ def _summary(found: SeedComponents) -> str:
     """One sentence for the page and `safe explain`: what the spread is made of, what reduces it."""
     values = found.as_dict()
     sources = f" from {found.clusters:,} sources" if found.clusters < found.items else ""
-    parts = (
+    jobs = (
         f"The standard deviation over {found.seeds} seeds, {number(values['sd'])}, combines item "
         f"noise of {number(values['item_noise_sd'])} ({found.items:,} items{sources}) and a spread "
         f"between seeds of {number(values['between_seeds_sd'])}"
     )
     if found.total == 0:
-        return f"{parts}: all seeds have the same accuracy."
+        return f"{jobs}: all seeds have the same accuracy."
     if found.between > found.item_noise:
-        advice = "longer or steadier training reduces the larger part, more items do not"
+        advice = "longer or steadier training reduces the larger job, more items do not"
     else:
-        advice = "more items reduce the larger part"
-    return f"{parts}; {advice}. More seeds do not reduce it, they only estimate it better."
+        advice = "more items reduce the larger job"
+    return f"{jobs}; {advice}. More seeds do not reduce it, they only estimate it better."
 
 
 def _frozen(found: Sequence[Seeded]) -> Metric:

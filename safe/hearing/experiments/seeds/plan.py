@@ -1,4 +1,4 @@
-"""The parts of experiment 11: the combination that 10 took, trained with each seed. No torch."""
+"""The jobs of experiment 11: the combination that 10 took, trained with each seed. No torch."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from safe.errors import ConfigError, EvidenceError
 from safe.gates.documents import read_measurement
 from safe.hearing.config import RunConfig, StageAConfig
 from safe.hearing.experiments.sweep.plan import cells, settings
-from safe.pipeline.experiment import Group, pack
+from safe.pipeline.experiment import JobGroup, pack
 
 SWEEP = "10_sweep"
-PART = re.compile(r"seed_(\d+)")
+JOB = re.compile(r"seed_(\d+)")
 ITEMS = "items.parquet"
 
 
-def parts(config: RunConfig) -> list[str]:
+def names(config: RunConfig) -> list[str]:
     """One for each seed, the run's own first."""
     return [f"seed_{config.seed + number}" for number in range(config.seeds.count)]
 
 
-def groups(config: RunConfig) -> list[Group]:
+def plan_jobs(config: RunConfig) -> list[JobGroup]:
     """A process for each seed."""
-    return pack(parts(config), 1)
+    return pack(names(config), 1)
 
 
-def seed_of(config: RunConfig, part: str) -> int:
-    """The seed of a part.
+def seed_of(config: RunConfig, job: str) -> int:
+    """The seed of a job.
 
     Raises:
-        ConfigError: no such part.
+        ConfigError: no such job.
     """
-    found = PART.fullmatch(part)
-    if found is None or part not in parts(config):
-        raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(parts(config))}")
+    found = JOB.fullmatch(job)
+    if found is None or job not in names(config):
+        raise ConfigError(f"no job {job!r}", hint=f"name one of {', '.join(names(config))}")
     return int(found[1])
 
 

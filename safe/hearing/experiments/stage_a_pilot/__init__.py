@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.hearing.experiments.stage_a_pilot.plan import groups
+from safe.hearing.experiments.stage_a_pilot.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -21,7 +21,7 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("seed", "adapter", "stage_a", "pilot", "profile", "device"),
-    part_reads=("seed", "adapter", "stage_a", "pilot", "device"),
+    job_reads=("seed", "adapter", "stage_a", "pilot", "device"),
     inputs=("features",),
-    parts=groups,
+    jobs=plan_jobs,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from safe.gates.schema import Interval
 from safe.gates.statistics import paired_difference
 from safe.hearing.config import RunConfig
-from safe.hearing.experiments.stage_a_pilot.evaluator import Part, PilotEvaluator
+from safe.hearing.experiments.stage_a_pilot.evaluator import Job, PilotEvaluator
 from safe.hearing.experiments.targets import TARGET_GAIN
 
 PAIRS = 20  # single questions that each cell is timed on
@@ -21,29 +21,29 @@ Right = Mapping[str, bool]  # sample id -> answered rightly
 
 
 def compare_cells(
-    config: RunConfig, bench: PilotEvaluator, parts: Mapping[str, Part], base: Right
+    config: RunConfig, bench: PilotEvaluator, jobs: Mapping[str, Job], base: Right
 ) -> list[dict[str, Any]]:
     """One row a configuration, with `meets_targets` and `best`; diverged ones say so."""
-    cells = {name: part for name, part in parts.items() if name.startswith("k")}
+    cells = {name: job for name, job in jobs.items() if name.startswith("k")}
     right: dict[str, Right] = {
-        name: {i["id"]: i["correct"] for i in part.items("audio val")}
-        for name, part in cells.items()
-        if part.why_not is None
+        name: {i["id"]: i["correct"] for i in job.items("audio val")}
+        for name, job in cells.items()
+        if job.why_not is None
     }
     best = max(right, key=lambda name: sum(right[name].values()), default="")
     table = []
-    for name, part in cells.items():
+    for name, job in cells.items():
         row: dict[str, Any] = {
             "config": name,
-            "audio_tokens": part.result["adapter"]["audio_tokens"],
-            "rank": part.result["adapter"]["lora"]["rank"],
-            "parameters": part.result["parameters"],
-            "diverged": part.why_not,
+            "audio_tokens": job.result["adapter"]["audio_tokens"],
+            "rank": job.result["adapter"]["lora"]["rank"],
+            "parameters": job.result["parameters"],
+            "diverged": job.why_not,
             "best": name == best,
             "meets_targets": False,
         }
         if name in right:
-            row |= _cell(config, bench, part, right[name], right[best], base)
+            row |= _cell(config, bench, job, right[name], right[best], base)
         table.append(row)
     return table
 
@@ -55,23 +55,23 @@ def smallest(table: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _cell(
-    config: RunConfig, bench: PilotEvaluator, part: Part, mine: Right, best: Right, base: Right
+    config: RunConfig, bench: PilotEvaluator, job: Job, mine: Right, best: Right, base: Right
 ) -> dict[str, Any]:
     ids = [i for i in mine if i in base]
     gain = _interval([mine[i] for i in ids], [base[i] for i in ids], ids, bench, config.seed)
     behind = _interval(
         [best[i] for i in ids], [mine[i] for i in ids], ids, bench, config.seed, mine is best
     )
-    times = bench.times(bench.open(part), PAIRS)
-    right, asked = part.result["held_out"]["vl"]
+    times = bench.times(bench.open(job), PAIRS)
+    right, asked = job.result["held_out"]["vl"]
     return {
         "accuracy": sum(mine.values()) / len(mine),
         "items": len(mine),
         "gain_low": gain.low if gain else None,
         "behind_best_high": behind.high if behind else None,
         "vl_accuracy_on": right / asked if asked else None,
-        "peak_memory_bytes": part.result["peak_memory_bytes"],
-        "training_seconds": part.result["seconds"],
+        "peak_memory_bytes": job.result["peak_memory_bytes"],
+        "training_seconds": job.result["seconds"],
         "latency_ms": 1000 * median(row["uncached"] for row in times),
         "latency_ms_cached": 1000 * median(row["cached"] for row in times),
         "meets_targets": bool(

@@ -1,4 +1,4 @@
-"""The bench of experiment 04: the base, the trained parts, and the rows all are held against."""
+"""The bench of experiment 04: the base, the trained jobs, and the rows all are held against."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 from safe.hearing.training.frozen_models import OpenedBase, open_plain_vlm
 from safe.hearing.training.held_out import audio_rows, vl_rows
-from safe.pipeline.parts import read_result
+from safe.pipeline.job_results import read_result
 
 LATENCY_ROWS = 8  # questions that are timed again and again
 WAYS = ("off", "cached", "uncached")
 
 
 @dataclass(frozen=True)
-class Part:
+class Job:
     """One training: its result.json and what it answered."""
 
     name: str
@@ -55,18 +55,18 @@ class Part:
         return rows
 
 
-def read_parts(config: RunConfig, folder: Path) -> dict[str, Part]:
+def read_jobs(config: RunConfig, folder: Path) -> dict[str, Job]:
     """Both arms and every cell.
 
     Raises:
         EvidenceError: one was not run, or its result cannot be read.
     """
     cells = [f"k{k}_r{r}" for k in config.pilot.audio_tokens for r in config.pilot.ranks]
-    parts = {}
+    jobs = {}
     for name in ("distilled", "undistilled", *cells):
-        place = folder / "parts" / name
-        parts[name] = Part(name, place, read_result(place))
-    return parts
+        place = folder / "jobs" / name
+        jobs[name] = Job(name, place, read_result(place))
+    return jobs
 
 
 class PilotEvaluator:
@@ -86,10 +86,10 @@ class PilotEvaluator:
         self.sources = {r.sample.id: r.sample.source for rows in self.rows.values() for r in rows}
         self._majority: dict[str, str] | None = None
 
-    def open(self, part: Part) -> SafeModel:
-        """The part's adapter on this base."""
+    def open(self, job: Job) -> SafeModel:
+        """The job's adapter on this base."""
         refs = {"base": self.opened.vlm_ref.digest, "ear": self.opened.ear_ref.digest}
-        return load_adapter(part.folder / "adapter", self.opened.vlm, self.opened.ear, digests=refs)
+        return load_adapter(job.folder / "adapter", self.opened.vlm, self.opened.ear, digests=refs)
 
     def _plain_tokens(self, rows: Sequence[Example]) -> tuple[dict[str, Any], Any]:
         inputs = self.feeder.plain(rows)

@@ -2,7 +2,7 @@
 
 `distilled` and `undistilled` train the config's adapter with and without the retention loss;
 `k4_r8` and the like train other sizes for fewer steps. Each leaves below
-04_stage_a_pilot/parts/NAME: result.json, steps.parquet, items.parquet, adapter/.
+04_stage_a_pilot/jobs/NAME: result.json, steps.parquet, items.parquet, adapter/.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its g
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> PilotTraining:
-    """What all parts share.
+    """What all jobs share.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such job.
     """
-    for part in wanted:
-        plan(context.config, part)
+    for job in wanted:
+        plan(context.config, job)
     return PilotTraining(context)
 
 
-def run(context: Context, part: str, bench: PilotTraining) -> dict[str, Any]:
-    """Train one part and answer held-out rows with it. Returns what result.json holds."""
+def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
+    """Train one job and answer held-out rows with it. Returns what result.json holds."""
     config, opened, rows = context.config, bench.opened, bench.rows
-    adapter, settings = plan(config, part)
+    adapter, settings = plan(config, job)
     model = opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
     reset_peak_memory(model.device)
     feeder = bench.feeder(model)
     stage = StageA(feeder, rows, bench.teacher, settings, config.seed)
     result: dict[str, Any] = {
-        "part": part,
+        "job": job,
         "adapter": adapter.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
         "parameters": sum(p.numel() for p in model.trainable().values()),
@@ -67,13 +67,13 @@ def run(context: Context, part: str, bench: PilotTraining) -> dict[str, Any]:
         trained = stage.train(
             config,
             checkpoint=checkpoint,
-            folder=context.folder if part in ARMS else None,  # a cell is compared, not watched
-            name=f"04 {part}",
+            folder=context.folder if job in ARMS else None,  # a cell is compared, not watched
+            name=f"04 {job}",
         )
     except TrainingError as error:
-        return {**result, "diverged": str(error)}  # a finding of this part, not the end of the DAG
+        return {**result, "diverged": str(error)}  # a finding of this job, not the end of the DAG
     _steps(context.folder / "steps.parquet", trained)
-    answered = bench.answer(part, feeder, context.folder / "items.parquet")
+    answered = bench.answer(job, feeder, context.folder / "items.parquet")
     save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
     return {
         **result,
@@ -89,7 +89,7 @@ def run(context: Context, part: str, bench: PilotTraining) -> dict[str, Any]:
 
 
 class PilotTraining(TrainingSetup):
-    """Rows to train on and to ask, the same for every part."""
+    """Rows to train on and to ask, the same for every job."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -108,9 +108,9 @@ class PilotTraining(TrainingSetup):
             )
         return self._heard[split]
 
-    def answer(self, part: str, feeder: Feeder, path: Path) -> dict[str, Any]:
+    def answer(self, job: str, feeder: Feeder, path: Path) -> dict[str, Any]:
         """Held-out rows answered with the gate ON, into `path`; accuracies by kind."""
-        arm = part in ARMS
+        arm = job in ARMS
         kinds = {f"audio {split}": self.heard(split) for split in ("val", "test")[: 1 + arm]}
         if arm:
             kinds["audio swapped"] = swap_sounds(kinds["audio test"])

@@ -1,6 +1,6 @@
 """04 Stage-A pilot: does training bring hearing, what does it cost, and how small may it be?
 
-The trainings are jobs of their own (`jobs`); here their answers are held against
+Each training is a job (`jobs.py`); here their answers are held against
 the base's, and against those of a model that knows the most common answers and hears nothing.
 """
 
@@ -21,10 +21,10 @@ from safe.hearing.evaluation.stability import judge_curve
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.stage_a_pilot import METRICS, plots
 from safe.hearing.experiments.stage_a_pilot.ablation import RULE, compare_cells, smallest
-from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Part, PilotEvaluator, read_parts
+from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Job, PilotEvaluator, read_jobs
 from safe.hearing.models.full_size import build_full_size, count_answer
 from safe.hearing.training.frozen_models import open_base, use_threads
-from safe.pipeline.parts import RESULT
+from safe.pipeline.job_results import RESULT
 
 BUILDER = MetricBuilder(METRICS)
 ANSWERS, VL, CELLS = "audio.parquet", "vl.parquet", "cells.parquet"
@@ -34,12 +34,12 @@ def measure(context: Context) -> list[Metric]:
     """Hold what was trained against the base, on rows that no training saw."""
     config = context.config
     use_threads(config)
-    parts = read_parts(config, context.folder)
-    pilot = parts["distilled"]
+    jobs = read_jobs(config, context.folder)
+    pilot = jobs["distilled"]
     opened = open_base(config)
     context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
-    for name, part in parts.items():
-        context.digests[f"part {name}"] = digest_file(part.folder / RESULT)
+    for name, job in jobs.items():
+        context.digests[f"job {name}"] = digest_file(job.folder / RESULT)
     context.extra |= {"device": str(opened.vlm.device), "seeds": {"adapter": config.seed}}
     stable = _stable(config, pilot)
     if pilot.why_not is not None:
@@ -50,12 +50,12 @@ def measure(context: Context) -> list[Metric]:
     model = bench.open(pilot)
     table = bench.off_table(model)
     write_table(context, VL, table)
-    on, accuracy = _drop_on(config, parts, table)
-    plots.training(context, parts, accuracy)
+    on, accuracy = _drop_on(config, jobs, table)
+    plots.training(context, jobs, accuracy)
     base, common = bench.base_right(), bench.majority()
     gains = _gains(context, pilot, base, common)
     times = bench.times(model, config.pilot.latency_pairs)
-    cells = compare_cells(config, bench, parts, base)
+    cells = compare_cells(config, bench, jobs, base)
     write_table(context, CELLS, cells)
     chosen = smallest(cells)
     plots.ablation(context, cells, chosen, config.pilot.margin)
@@ -67,7 +67,7 @@ def measure(context: Context) -> list[Metric]:
         _latency_full(),
         stable,
         _smallest(config, cells, chosen),
-        *_selected(context, bench, parts, chosen),
+        *_selected(context, bench, jobs, chosen),
     ]
 
 
@@ -75,7 +75,7 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _gains(
-    context: Context, pilot: Part, base: Mapping[str, bool], majority: Mapping[str, str]
+    context: Context, pilot: Job, base: Mapping[str, bool], majority: Mapping[str, str]
 ) -> list[Metric]:
     items = pilot.items("audio test")
     swapped = {item["id"]: item["correct"] for item in pilot.items("audio swapped")}
@@ -147,16 +147,16 @@ def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
 
 
 def _drop_on(
-    config: RunConfig, parts: Mapping[str, Part], table: Sequence[Mapping[str, Any]]
+    config: RunConfig, jobs: Mapping[str, Job], table: Sequence[Mapping[str, Any]]
 ) -> tuple[Metric, dict[str, float]]:
     """Gate ON beside an irrelevant sound, and the accuracies of base and both arms."""
     base = {row["id"]: row["base_correct"] for row in table}
     accuracy = {"base": sum(base.values()) / max(1, len(base))}
     found: dict[str, Metric] = {}
     for arm in ("distilled", "undistilled"):
-        if parts[arm].why_not is not None:
+        if jobs[arm].why_not is not None:
             continue
-        items = [item for item in parts[arm].items("vl") if item["id"] in base]
+        items = [item for item in jobs[arm].items("vl") if item["id"] in base]
         right = [item["correct"] for item in items]
         accuracy[arm] = sum(right) / max(1, len(right))
         found[arm] = BUILDER.difference(
@@ -219,7 +219,7 @@ def _latency_full() -> Metric:
     )
 
 
-def _stable(config: RunConfig, pilot: Part) -> Metric:
+def _stable(config: RunConfig, pilot: Job) -> Metric:
     if pilot.why_not is not None:
         return BUILDER.measured("stable", 1, config.stage_a.steps, detail={"broke": pilot.why_not})
     steps = pilot.steps()
@@ -254,14 +254,14 @@ def _smallest(config: RunConfig, cells: Sequence[Mapping[str, Any]], chosen: str
 
 
 def _selected(
-    context: Context, bench: PilotEvaluator, parts: Mapping[str, Part], chosen: str | None
+    context: Context, bench: PilotEvaluator, jobs: Mapping[str, Job], chosen: str | None
 ) -> list[Metric]:
     """Memory and latency of the configuration that the rule takes."""
     if chosen is None:
         why = "no configuration meets the targets, so none is selected"
         return [BUILDER.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
-    budget, peak = bench.memory(), parts[chosen].result["peak_memory_bytes"]
-    times = bench.times(bench.open(parts[chosen]), context.config.pilot.latency_pairs)
+    budget, peak = bench.memory(), jobs[chosen].result["peak_memory_bytes"]
+    times = bench.times(bench.open(jobs[chosen]), context.config.pilot.latency_pairs)
     return [
         BUILDER.measured(
             "memory_fits",

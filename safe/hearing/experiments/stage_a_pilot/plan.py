@@ -1,4 +1,4 @@
-"""The parts of experiment 04, and how each is trained. Needs no torch: the Snakefile asks it."""
+"""The jobs of experiment 04, and how each is trained. Needs no torch: the Snakefile asks it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from safe.errors import ConfigError
 from safe.hearing.config import AdapterConfig, RunConfig, StageAConfig
-from safe.pipeline.experiment import Group, pack
+from safe.pipeline.experiment import JobGroup, pack
 
 ARMS = ("distilled", "undistilled")
 
@@ -16,20 +16,20 @@ def cells(config: RunConfig) -> list[str]:
     return [f"k{k}_r{rank}" for k in config.pilot.audio_tokens for rank in config.pilot.ranks]
 
 
-def groups(config: RunConfig) -> list[Group]:
+def plan_jobs(config: RunConfig) -> list[JobGroup]:
     """The two arms, the longest, start first; then the cells."""
-    arms = [Group(arm, (arm,), priority=1) for arm in ARMS]
+    arms = [JobGroup(arm, (arm,), priority=1) for arm in ARMS]
     return arms + pack(cells(config), 5, prefix="ablation_")
 
 
-def plan(config: RunConfig, part: str) -> tuple[AdapterConfig, StageAConfig]:
-    """Adapter and training settings of a part.
+def plan(config: RunConfig, job: str) -> tuple[AdapterConfig, StageAConfig]:
+    """Adapter and training settings of a job.
 
     Raises:
-        ConfigError: no such part.
+        ConfigError: no such job.
     """
     adapter, settings = config.adapter, config.stage_a
-    if part == "distilled":
+    if job == "distilled":
         if settings.distillation == 0:
             raise ConfigError(
                 "the pilot's distilled arm has no distillation",
@@ -37,11 +37,11 @@ def plan(config: RunConfig, part: str) -> tuple[AdapterConfig, StageAConfig]:
                 hint="give it a weight above 0; `undistilled` trains without it anyway",
             )
         return adapter, settings
-    if part == "undistilled":
+    if job == "undistilled":
         return adapter, settings.model_copy(update={"distillation": 0.0})
-    cell = re.fullmatch(r"k(\d+)_r(\d+)", part)
+    cell = re.fullmatch(r"k(\d+)_r(\d+)", job)
     if cell is None:
-        raise ConfigError(f"no part {part!r}", hint=f"name one of {', '.join(ARMS)}, or k4_r8")
+        raise ConfigError(f"no job {job!r}", hint=f"name one of {', '.join(ARMS)}, or k4_r8")
     k, rank = int(cell[1]), int(cell[2])
     # alpha / rank, the scale of the update, is the same in every cell
     alpha = max(1, round(rank * adapter.lora.alpha / adapter.lora.rank))

@@ -12,7 +12,7 @@ from safe.hearing.experiments.metric_builder import figure as figure_of
 from safe.hearing.experiments.metric_builder import save_figure
 
 if TYPE_CHECKING:
-    from safe.hearing.experiments.stage_a_pilot.evaluator import Part
+    from safe.hearing.experiments.stage_a_pilot.evaluator import Job
 
 BLUE, GREY, ORANGE, GREEN = "#1f4e8c", "#b8c4d6", "#d08020", "#2e7d32"
 
@@ -39,13 +39,13 @@ def accuracy_by_type(context: Context, items: Sequence[Mapping[str, Any]]) -> No
     save_figure(context, figure, "accuracy_by_type")
 
 
-def training(context: Context, parts: Mapping[str, Part], accuracy: Mapping[str, float]) -> None:
+def training(context: Context, jobs: Mapping[str, Job], accuracy: Mapping[str, float]) -> None:
     """Loss of both arms, and what each kept of sight with its gate ON."""
     figure, (left, right) = figure_of(9, 3.6, 2)
     for arm, colour in (("distilled", BLUE), ("undistilled", ORANGE)):
-        if parts[arm].why_not is not None:
+        if jobs[arm].why_not is not None:
             continue
-        steps = parts[arm].steps()
+        steps = jobs[arm].steps()
         left.plot(*smooth(steps["cross_entropy"], 1), color=colour, label=f"{arm}: questions")
         if arm == "distilled":
             left.plot(*smooth(steps["divergence"], 1), color=GREEN, label=f"{arm}: KL to the base")

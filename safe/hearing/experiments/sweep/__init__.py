@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.hearing.experiments.sweep.plan import groups
+from safe.hearing.experiments.sweep.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -14,8 +14,8 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("seed", "stage_a", "pilot", "sweep"),
-    part_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
+    job_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
     inputs=("features",),
-    parts=groups,
+    jobs=plan_jobs,
     cores="one",
 )

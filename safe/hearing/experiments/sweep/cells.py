@@ -18,12 +18,12 @@ from safe.hearing.experiments.sweep.plan import (
     ITEMS,
     Cell,
     cells,
-    part_name,
+    job_name,
     settings,
     stops,
 )
 from safe.hearing.experiments.targets import TARGET_GAIN
-from safe.pipeline.parts import read_part, read_rows
+from safe.pipeline.job_results import read_job, read_rows
 
 LEVEL = 0.95
 MAX_RISING = 0.25  # of a curve's way: beyond it the curve swings more than it falls
@@ -32,7 +32,7 @@ Items = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Swept:
-    """One cell: the result of its last part, and what its held-out rows said then."""
+    """One cell: the result of its last job, and what its held-out rows said then."""
 
     cell: Cell
     result: Mapping[str, Any]
@@ -54,22 +54,22 @@ class Swept:
 
 
 def read_cell(context: Context, cell: Cell) -> Swept:
-    """The last part of a cell that was trained.
+    """The last job of a cell that was trained.
 
     Raises:
-        EvidenceError: a part was not run, or is of other settings.
+        EvidenceError: a job was not run, or is of other settings.
     """
     own = context.config.sweep
     halving = own.mode == "halving"
-    names = [part_name(cell, n) for n in range(1, len(stops(own)) + 1)] if halving else [cell.name]
+    names = [job_name(cell, n) for n in range(1, len(stops(own)) + 1)] if halving else [cell.name]
     last: Swept | None = None
     for name in names:
-        place, result = read_part(context, name)
+        place, result = read_job(context, name)
         if result["settings"] != settings(context.config, cell).model_dump(mode="json"):
             raise EvidenceError(
                 f"the cell {name!r} was trained with other settings than the config has now",
                 where=place,
-                hint=f"delete the folder and run `safe part 10_sweep {name} --config ...`",
+                hint=f"delete the folder and run `safe run-job 10_sweep {name} --config ...`",
             )
         if last is not None and result["dropped"]:
             return Swept(cell, {**last.result, "dropped": True}, last.items)

@@ -1,6 +1,6 @@
-"""The trainings of experiment 10, a part for each cell of the grid, or for each rung of a cell.
+"""The trainings of experiment 10, a job for each cell of the grid, or for each rung of a cell.
 
-`sweep_plan` names them. Each leaves below 10_sweep/parts/NAME: result.json, items.parquet.
+`sweep_plan` names them. Each leaves below 10_sweep/jobs/NAME: result.json, items.parquet.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from safe.hearing.experiments.sweep.plan import (
     ITEMS,
     SweepSegment,
     cells,
+    job_name,
     leg,
     let_through,
-    part_name,
     settings,
 )
 from safe.hearing.experiments.training_setup import Looks, TrainingSetup
@@ -36,29 +36,29 @@ from safe.hearing.training.held_out import SPLITS, audio_rows, subsample_evenly,
 from safe.hearing.training.stage_a import StageA
 from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.tracking import close
-from safe.pipeline.parts import read_result
+from safe.pipeline.job_results import read_result
 
 STATE = "trained.state"  # a checkpoint that outlives its job, for the next rung
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
-    """What all parts share.
+    """What all jobs share.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such job.
     """
-    for part in wanted:
-        leg(context.config.sweep, part)
+    for job in wanted:
+        leg(context.config.sweep, job)
     return SweepTraining(context)
 
 
-def run(context: Context, part: str, bench: SweepTraining) -> dict[str, Any]:
-    """Train a part and ask held-out rows. Returns what result.json holds."""
+def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
+    """Train a job and ask held-out rows. Returns what result.json holds."""
     config = context.config
-    mine = leg(config.sweep, part)
+    mine = leg(config.sweep, job)
     own = settings(config, mine.cell)
     result: dict[str, Any] = {
-        "part": part,
+        "job": job,
         "cell": mine.cell.name,
         "settings": own.model_dump(mode="json"),
         "seed": config.seed,
@@ -68,11 +68,11 @@ def run(context: Context, part: str, bench: SweepTraining) -> dict[str, Any]:
         "losses": [],
         "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
     }
-    parts = context.folder.parent
+    jobs = context.folder.parent
     if mine.rung is not None and mine.rung > 1:
-        previous = standing(parts, config.sweep, mine.rung - 1)
+        previous = standing(jobs, config.sweep, mine.rung - 1)
         if mine.cell.name not in let_through(config.sweep, previous):
-            (parts / part_name(mine.cell, mine.rung - 1) / STATE).unlink(missing_ok=True)
+            (jobs / job_name(mine.cell, mine.rung - 1) / STATE).unlink(missing_ok=True)
             return {**result, "dropped": True}
     model = bench.opened.build(config, seed=config.seed)
     feeder = bench.feeder(model)
@@ -86,7 +86,7 @@ def run(context: Context, part: str, bench: SweepTraining) -> dict[str, Any]:
     try:
         trainer.begin()
         start = len(trainer.history)
-        with tqdm(total=mine.until, initial=start, desc=f"10 {part}", unit="step") as bar:
+        with tqdm(total=mine.until, initial=start, desc=f"10 {job}", unit="step") as bar:
             while len(trainer.history) < mine.until:
                 trainer.advance(bar)
         trainer.save()
@@ -105,15 +105,15 @@ def run(context: Context, part: str, bench: SweepTraining) -> dict[str, Any]:
 
 
 def _state(folder: Path, mine: SweepSegment) -> Path:
-    """The part's checkpoint; of a later rung, the one that the rung before it left."""
+    """The job's checkpoint; of a later rung, the one that the rung before it left."""
     state = folder / STATE
     if mine.rung is not None and mine.rung > 1 and not state.exists():
-        before = folder.parent / part_name(mine.cell, mine.rung - 1) / STATE
+        before = folder.parent / job_name(mine.cell, mine.rung - 1) / STATE
         if not before.exists():
             raise EvidenceError(
                 "the rung before this one left nothing to go on from",
                 where=before,
-                hint="delete the cell's folders below 10_sweep/parts and start the run again",
+                hint="delete the cell's folders below 10_sweep/jobs and start the run again",
             )
         with atomic(state) as temporary:
             shutil.copyfile(before, temporary)
@@ -121,17 +121,17 @@ def _state(folder: Path, mine: SweepSegment) -> Path:
     return state
 
 
-def standing(parts: Path, config: SweepConfig, rung: int) -> dict[str, dict[str, float] | None]:
+def standing(jobs: Path, config: SweepConfig, rung: int) -> dict[str, dict[str, float] | None]:
     """Cell -> its last look at a rung of successive halving; None where it diverged.
 
     Cells that were dropped before that rung are not there.
 
     Raises:
-        EvidenceError: a part of that rung was not run.
+        EvidenceError: a job of that rung was not run.
     """
     found: dict[str, dict[str, float] | None] = {}
     for cell in cells(config):
-        result = read_result(parts / part_name(cell, rung))
+        result = read_result(jobs / job_name(cell, rung))
         if not result["dropped"]:
             found[cell.name] = None if result["diverged"] else result["looks"][-1]
     return found

@@ -1,6 +1,6 @@
 """10 Sweep: where is training stable, and what is the smallest combination that will do?
 
-The trainings are jobs of their own (`jobs`). With 27 combinations the best of noise looks
+Each training is a job (`jobs.py`). With 27 combinations the best of noise looks
 like a find; so a combination is held to the criteria by bounds at the level that the number of
 combinations asks for (Bonferroni), and the one that is taken must hold them once more on rows that
 the choice has not seen.

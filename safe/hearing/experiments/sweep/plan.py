@@ -1,7 +1,7 @@
 """The grid of experiment 10: its cells, their order, and which of them a rung lets through.
 
-In a grid a part is a cell, trained to the end. In successive halving (Jamieson and Talwalkar 2016,
-arXiv:1502.07943) a part is a cell up to a rung, `NAME.r1`: it goes on from where the part before it
+In a grid a job is a cell, trained to the end. In successive halving (Jamieson and Talwalkar 2016,
+arXiv:1502.07943) a job is a cell up to a rung, `NAME.r1`: it goes on from where the job before it
 stopped, or does nothing where the cell was dropped. Needs no torch: the Snakefile asks it.
 """
 
@@ -15,12 +15,12 @@ from itertools import combinations, product
 
 from safe.errors import ConfigError
 from safe.hearing.config import RunConfig, StageAConfig, SweepConfig
-from safe.pipeline.experiment import Group, pack
+from safe.pipeline.experiment import JobGroup, pack
 
 ITEMS = "items.parquet"
 CHOSEN_ON, CONFIRMED_ON = "val", "test"  # a cell is chosen on one split and held to it on the other
 AXES = ("projector_lr", "lora_lr", "distillation")
-PART = re.compile(r"(?P<cell>.+?)(?:\.r(?P<rung>\d+))?")
+JOB = re.compile(r"(?P<cell>.+?)(?:\.r(?P<rung>\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SweepSegment:
-    """What a part trains: a cell, from where it stands `until` so many steps are taken.
+    """What a job trains: a cell, from where it stands `until` so many steps are taken.
 
     Attributes:
         rung: of successive halving, from 1; None in a grid.
@@ -80,25 +80,25 @@ def stops(config: SweepConfig) -> list[int]:
     return [*config.rungs, config.steps]
 
 
-def part_name(cell: Cell, rung: int | None) -> str:
-    """The name of a part; a grid has no rungs."""
+def job_name(cell: Cell, rung: int | None) -> str:
+    """The name of a job; a grid has no rungs."""
     return cell.name if rung is None else f"{cell.name}.r{rung}"
 
 
 def rounds(config: SweepConfig) -> list[list[str]]:
-    """Parts, in the order in which they can be run: all of a round beside one another."""
+    """Jobs, in the order in which they can be run: all of a round beside one another."""
     found = cells(config)
     if config.mode == "grid":
-        return [[part_name(cell, None) for cell in found]]
-    return [[part_name(cell, n) for cell in found] for n in range(1, len(stops(config)) + 1)]
+        return [[job_name(cell, None) for cell in found]]
+    return [[job_name(cell, n) for cell in found] for n in range(1, len(stops(config)) + 1)]
 
 
-def groups(config: RunConfig) -> list[Group]:
+def plan_jobs(config: RunConfig) -> list[JobGroup]:
     """Seven cells share a process; a round waits for all of the round before it.
 
-    Only then is it known which cells go on. They start before the parts of 09, which are shorter.
+    Only then is it known which cells go on. They start before the jobs of 09, which are shorter.
     """
-    found: list[Group] = []
+    found: list[JobGroup] = []
     before: tuple[str, ...] = ()
     for number, names in enumerate(rounds(config.sweep)):
         found += pack(names, 7, prefix=f"{number}_", after=before, priority=1)
@@ -106,21 +106,21 @@ def groups(config: RunConfig) -> list[Group]:
     return found
 
 
-def leg(config: SweepConfig, part: str) -> SweepSegment:
-    """What a part trains.
+def leg(config: SweepConfig, job: str) -> SweepSegment:
+    """What a job trains.
 
     Raises:
-        ConfigError: no such part.
+        ConfigError: no such job.
     """
     known = {cell.name: cell for cell in cells(config)}
-    found = PART.fullmatch(part)
+    found = JOB.fullmatch(job)
     cell = known.get(found["cell"]) if found else None
     rung = int(found["rung"]) if found and found["rung"] else None
     at = stops(config)
     fits = rung is None if config.mode == "grid" else rung is not None and 1 <= rung <= len(at)
     if cell is None or not fits:
         names = ", ".join(names[0] for names in rounds(config))
-        raise ConfigError(f"no part {part!r}", hint=f"a part is named like {names}")
+        raise ConfigError(f"no job {job!r}", hint=f"a job is named like {names}")
     return SweepSegment(cell, rung, at[-1] if rung is None else at[rung - 1])
 
 

@@ -1,18 +1,18 @@
-"""Two parts count items; the measurement is the share that is right."""
+"""Two jobs count items; the measurement is the share that is right."""
 
 from __future__ import annotations
 
-from safe.pipeline.experiment import Experiment, Group, MetricTable
+from safe.pipeline.experiment import Experiment, JobGroup, MetricTable
 from tests.toy.experiments.made_up.config import MadeUpSettings
 
 METRICS: MetricTable = {"share": {"unit": "fraction", "low": -1.0, "high": 1.0}}
-PARTS = ("left", "right")
+JOBS = ("left", "right")
 
 
-def _parts(config: object) -> list[Group]:
-    return [Group("left", ("left",)), Group("right", ("right",), after=("left",))]
+def _plan_jobs(config: object) -> list[JobGroup]:
+    return [JobGroup("left", ("left",)), JobGroup("right", ("right",), after=("left",))]
 
 
 EXPERIMENT = Experiment(
-    settings=MadeUpSettings, reads=("seed",), part_reads=("made_up",), parts=_parts
+    settings=MadeUpSettings, reads=("seed",), job_reads=("made_up",), jobs=_plan_jobs
 )

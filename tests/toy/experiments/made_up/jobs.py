@@ -1,4 +1,4 @@
-"""Each part has half of the items."""
+"""Each job has half of the items."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.toy.experiments.made_up.config import MadeUpSettings
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> int:
-    """Items of a part."""
+    """Items of a job."""
     return context.config.settings_of(MadeUpSettings).items // 2
 
 
-def run(context: Context, part: str, items: int) -> dict[str, Any]:
+def run(context: Context, job: str, items: int) -> dict[str, Any]:
     """What result.json holds."""
     share = context.config.settings_of(MadeUpSettings).share
-    return {"part": part, "items": items, "right": round(items * share)}
+    return {"job": job, "items": items, "right": round(items * share)}

@@ -1,17 +1,17 @@
-"""The share of right items over both parts."""
+"""The share of right items over both jobs."""
 
 from __future__ import annotations
 
 from safe.gates.schema import Metric
 from safe.gates.statistics import wilson
 from safe.pipeline.context import Context
-from safe.pipeline.parts import read_part
-from tests.toy.experiments.made_up import METRICS, PARTS
+from safe.pipeline.job_results import read_job
+from tests.toy.experiments.made_up import JOBS, METRICS
 
 
 def measure(context: Context) -> list[Metric]:
     """The one metric."""
-    found = [read_part(context, part)[1] for part in PARTS]
+    found = [read_job(context, job)[1] for job in JOBS]
     right, items = sum(r["right"] for r in found), sum(r["items"] for r in found)
     return [
         Metric(

@@ -1,4 +1,4 @@
-"""What a part of an experiment left, read back. A part is a job of its own: `safe part`."""
+"""Reading back what the jobs of an experiment left."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ RESULT = "result.json"
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """result.json of the part whose folder is NN_name/parts/PART.
+    """result.json of the job whose folder is NN_name/jobs/JOB.
 
     Raises:
-        EvidenceError: the part was not run, or what it wrote cannot be read.
+        EvidenceError: the job was not run, or what it wrote cannot be read.
     """
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Rows of a table that the part wrote.
+    """Rows of a table that the job wrote.
 
     Raises:
         EvidenceError: the table is not there or cannot be read.
@@ -43,21 +43,21 @@ def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def read_part(context: Context, part: str) -> tuple[Path, dict[str, Any]]:
-    """(folder, result.json) of a part of the experiment that is measured; its digest is noted.
+def read_job(context: Context, job: str) -> tuple[Path, dict[str, Any]]:
+    """(folder, result.json) of a job of the experiment that is measured; its digest is noted.
 
     Raises:
-        EvidenceError: the part was not run, or what it wrote cannot be read.
+        EvidenceError: the job was not run, or what it wrote cannot be read.
     """
-    folder = context.folder / "parts" / part
+    folder = context.folder / "jobs" / job
     result = read_result(folder)
-    context.digests[f"part {part}"] = digest_file(folder / RESULT)
+    context.digests[f"job {job}"] = digest_file(folder / RESULT)
     return folder, result
 
 
 def _not_there(folder: Path, error: Exception) -> EvidenceError:
     return EvidenceError(
-        f"the part {folder.name!r} was not run to its end: {error}",
+        f"the job {folder.name!r} was not run to its end: {error}",
         where=folder,
-        hint=f"run `safe part {folder.parents[1].name} {folder.name} --config ...` first",
+        hint=f"run `safe run-job {folder.parents[1].name} {folder.name} --config ...` first",
     )

@@ -1,4 +1,4 @@
-"""What parts leave is read back, or it is said which part to run."""
+"""What jobs leave is read back, or it is said which job to run."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +8,7 @@ from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.hearing.config import load_run_config
 from safe.hearing.context import Context
-from safe.pipeline.parts import RESULT, read_part, read_rows
+from safe.pipeline.job_results import RESULT, read_job, read_rows
 from tests.paths import ROOT
 
 
@@ -18,25 +18,27 @@ def context(tmp_path):
 
 
 def test_a_result_and_its_rows(context):
-    place = context.folder / "parts" / "none"
+    place = context.folder / "jobs" / "none"
     place.mkdir(parents=True)
     (place / RESULT).write_text('{"diverged": null}')
     pq.write_table(pa.table({"id": ["a", "b"]}), place / "items.parquet")
-    folder, result = read_part(context, "none")
+    folder, result = read_job(context, "none")
     assert result == {"diverged": None}
-    assert context.digests == {"part none": digest_file(place / RESULT)}
+    assert context.digests == {"job none": digest_file(place / RESULT)}
     assert read_rows(folder, "items.parquet") == [{"id": "a"}, {"id": "b"}]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "\xff"])
 def test_what_cannot_be_read_is_named_with_its_hint(context, text):
-    place = context.folder / "parts" / "none"
+    place = context.folder / "jobs" / "none"
     place.mkdir(parents=True)
     if text is not None:
         (place / RESULT).write_text(text, encoding="latin-1")
         (place / "items.parquet").write_text(text, encoding="latin-1")
-    with pytest.raises(EvidenceError, match=r"'none' was not run.*\n.*safe part 09_retention none"):
-        read_part(context, "none")
+    with pytest.raises(
+        EvidenceError, match=r"'none' was not run.*\n.*safe run-job 09_retention none"
+    ):
+        read_job(context, "none")
     with pytest.raises(EvidenceError, match=r"'none' was not run.*"):
         read_rows(place, "items.parquet")
     assert context.digests == {}
