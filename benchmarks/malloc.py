@@ -50,7 +50,7 @@ def train(steps: int) -> None:
     opened, adapter, seconds, side = build("mini", torch.device("cpu"))
     with tempfile.TemporaryDirectory(prefix="safe-benchmark-") as name:
         folder = Path(name)
-        samples = make_samples(folder, 128, opened.ear.sampling_rate, seconds, side)
+        samples = make_samples(folder, 128, opened.audio_encoder.sampling_rate, seconds, side)
         features, encoder = Features(opened, folder), TextEncoder(opened.vlm, opened.processor)
         hears = [s for s in samples if s.audio is not None]
         features.ensure(samples, hears)
@@ -60,7 +60,7 @@ def train(steps: int) -> None:
             hears,
             [],
         )
-        model = SafeModel(opened.vlm, opened.ear, adapter, seed=0)
+        model = SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=0)
         config = StageAConfig(steps=steps, batch_size=64)
         stage = StageA(
             Feeder(model, features, encoder), rows, Teacher(features, encoder, folder), config, 0

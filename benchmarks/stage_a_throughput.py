@@ -40,12 +40,12 @@ from safe.hearing.config import AdapterConfig, LoraConfig, StageAConfig
 from safe.hearing.data.decode import load_audio
 from safe.hearing.data.sample import MediaRef, Sample
 from safe.hearing.evaluation.latency import wait
-from safe.hearing.miniature.base.architecture import build_ear, build_vlm
+from safe.hearing.miniature.base.architecture import build_audio_encoder, build_vlm
 from safe.hearing.miniature.base.recipe import RECIPES
 from safe.hearing.miniature.base.tokenizer import build_tokenizer
+from safe.hearing.models.audio_encoder import AudioEncoder
 from safe.hearing.models.base import quiet, resolve_device
 from safe.hearing.models.checkpoint import refs_of
-from safe.hearing.models.ear import Ear
 from safe.hearing.models.full_size import PLAN_ADAPTER, blip2_opt_2_7b_config, clap_htsat_config
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.models.safe_model import SafeModel
@@ -106,10 +106,12 @@ def build(size: str, device: torch.device) -> tuple[OpenedBase, AdapterConfig, f
     if size == "mini":
         recipe = RECIPES["world"]
         vlm, processor = build_vlm(recipe.vlm, tokenizer, 0)
-        clap, ear_processor = build_ear(recipe.ear, build_tokenizer(texts, end=True), 0)
-        extractor = ear_processor.feature_extractor
+        clap, audio_encoder_processor = build_audio_encoder(
+            recipe.audio_encoder, build_tokenizer(texts, end=True), 0
+        )
+        extractor = audio_encoder_processor.feature_extractor
         adapter = AdapterConfig(audio_tokens=4, hidden=256, lora=LoraConfig(rank=8, alpha=16))
-        seconds, side = float(recipe.ear.seconds), recipe.vlm.image_size
+        seconds, side = float(recipe.audio_encoder.seconds), recipe.vlm.image_size
     else:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         config = blip2_opt_2_7b_config()
@@ -127,10 +129,10 @@ def build(size: str, device: torch.device) -> tuple[OpenedBase, AdapterConfig, f
         adapter, seconds, side = PLAN_ADAPTER, 10.0, 224
     vlm = vlm.to(device).eval().requires_grad_(False)
     clap = clap.to(device).eval().requires_grad_(False)
-    ear = Ear(clap, extractor, device)
-    blank = SafeModel(vlm, ear, adapter)
-    refs = refs_of(blank, base_id="random base", ear_id="random ear")
-    return OpenedBase(vlm, processor, ear, *refs), adapter, seconds, side
+    audio_encoder = AudioEncoder(clap, extractor, device)
+    blank = SafeModel(vlm, audio_encoder, adapter)
+    refs = refs_of(blank, base_id="random base", audio_encoder_id="random audio encoder")
+    return OpenedBase(vlm, processor, audio_encoder, *refs), adapter, seconds, side
 
 
 class PlainLoop:
@@ -144,7 +146,7 @@ class PlainLoop:
             parameter_groups(model, settings), weight_decay=settings.weight_decay
         )
         opened = stage.feeder.features.opened
-        rate = opened.ear.sampling_rate
+        rate = opened.audio_encoder.sampling_rate
         self.pixels = {
             row.sample.id: opened.processor.image_processor(
                 [picture(row.sample)], return_tensors="pt"
@@ -174,7 +176,7 @@ class PlainLoop:
         keeps = torch.tensor([n in heard for n in whole], device=device)
         with torch.no_grad():
             tokens = image_tokens(model.base, pixels.to(model.base.dtype))
-            sounds = model.ear.embed(waves).clone()
+            sounds = model.audio_encoder.embed(waves).clone()
             teacher = model.answer_logits(
                 pixels[keeps].to(model.base.dtype),
                 prompts["input_ids"][keeps],
@@ -238,9 +240,9 @@ def main() -> int:
     dtype = opened.vlm.language_model.dtype
     with tempfile.TemporaryDirectory(prefix="safe-benchmark-") as name:
         folder = Path(name)
-        rate = opened.ear.sampling_rate
+        rate = opened.audio_encoder.sampling_rate
         samples = make_samples(folder, given.rows, rate, seconds, side)
-        models = [SafeModel(opened.vlm, opened.ear, adapter, seed=0) for _ in range(2)]
+        models = [SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=0) for _ in range(2)]
         features = Features(opened, folder / "cache")
         encoder = TextEncoder(opened.vlm, opened.processor)
         hears = [s for s in samples if s.audio is not None]

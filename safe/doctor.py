@@ -214,9 +214,9 @@ def _base(config: RunConfig) -> Iterator[Check]:
     if config.base.miniature is not None:
         yield Check("base", "ok", f"the {config.base.miniature} miniature; no hub needed")
         return
-    remote = [m for m in (config.base.vlm, config.base.ear) if m and not Path(m).is_dir()]
+    remote = [m for m in (config.base.vlm, config.base.audio_encoder) if m and not Path(m).is_dir()]
     if not remote:
-        yield Check("base", "ok", f"{config.base.vlm}, {config.base.ear}")
+        yield Check("base", "ok", f"{config.base.vlm}, {config.base.audio_encoder}")
         return
     yield _hub(remote)
 

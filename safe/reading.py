@@ -12,22 +12,34 @@ from pydantic import BaseModel, ValidationError
 from safe.errors import ConfigError
 
 
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys allowed where `location` (pydantic's path to the fault) points."""
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
+    """The model of the section that `location` (pydantic's path to the fault) lies in, or None."""
     current: Any = model
     for part in location[:-1]:
         if isinstance(part, int):
             continue
         fields = getattr(current, "model_fields", {})
         if part not in fields:
-            return []
+            return None
         stack, current = [fields[part].annotation], None
         while stack:
             kind = stack.pop()
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 current = kind
             stack.extend(getattr(kind, "__args__", ()))
-    return list(getattr(current, "model_fields", {}))
+    return current
+
+
+def _unknown_key(key: str, section: Any) -> str:
+    """What is wrong with a key that `section` does not have: renamed, misspelt or unknown."""
+    new = getattr(section, "renamed", {}).get(key)
+    if new is not None:
+        return f"unknown key; it is now called `{new}`"
+    known = list(getattr(section, "model_fields", {}))
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"unknown key; did you mean `{near[0]}`?"
+    return "unknown key" + (f"; known keys: {', '.join(sorted(known))}" if known else "")
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], where: Path | str) -> str:
@@ -37,11 +49,7 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: Pa
         key = ".".join(str(p) for p in fault["loc"]) or "(top level)"
         message = fault["msg"]
         if fault["type"] == "extra_forbidden":
-            known = _known_keys(model, fault["loc"])
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-            message = "unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
-            if not near and known:
-                message += f"; known keys: {', '.join(sorted(known))}"
+            message = _unknown_key(str(fault["loc"][-1]), _model_at(model, fault["loc"]))
         elif "input" in fault and not isinstance(fault["input"], dict | list):
             message += f" (given: {fault['input']!r})"
         lines.append(f"  {key}: {message}")

@@ -59,7 +59,11 @@ def make_curriculum_run(root: Path) -> RunConfig:
     config = make_gating_run(root)
     measure(Context(config=config, folder=config.folder / "05_gating"))
     values = config.model_dump(mode="json") | {"curriculum": CURRICULUM, "retention": RETENTION}
-    values["stage_a"] |= {"distillation": 5.0, "retention_rows": 80, "renew_every": 30}
+    values["stage_a"] |= {
+        "distillation": 5.0,
+        "retention_rows": 80,
+        "null_space_update_interval": 30,
+    }
     return parse_run_config(values, "tests/tiny_curriculum.py")
 
 

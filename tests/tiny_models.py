@@ -22,7 +22,7 @@ from transformers import (
     T5Config,
 )
 
-from safe.hearing.models.ear import Ear
+from safe.hearing.models.audio_encoder import AudioEncoder
 
 TEXT = (
     "question answer what colour is the sound do you hear how many are there a an of in "
@@ -133,7 +133,7 @@ def tiny_vlm(
     return model.eval().requires_grad_(False)
 
 
-def tiny_ear(seed: int = 0) -> Ear:
+def tiny_audio_encoder(seed: int = 0) -> AudioEncoder:
     config = ClapConfig(
         projection_dim=24,
         audio_config={
@@ -172,7 +172,7 @@ def tiny_ear(seed: int = 0) -> Ear:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = ClapModel(config)
-    return Ear(model, extractor, "tiny")
+    return AudioEncoder(model, extractor, "tiny")
 
 
 def tiny_tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
@@ -182,12 +182,12 @@ def tiny_tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
 
 
 def save_tiny(folder: Path, seed: int = 0) -> tuple[Path, Path]:
-    """The two as ordinary Hugging Face folders: (vlm, ear)."""
-    vlm, ear = folder / "vlm", folder / "ear"
+    """The two as ordinary Hugging Face folders: (vlm, audio_encoder)."""
+    vlm, audio_encoder = folder / "vlm", folder / "audio_encoder"
     tiny_vlm(seed).save_pretrained(vlm)
     tiny_processor().save_pretrained(vlm)
-    heard = tiny_ear(seed)
-    heard.model.save_pretrained(ear)
-    heard.feature_extractor.save_pretrained(ear)
-    tiny_tokenizer().save_pretrained(ear)
-    return vlm, ear
+    heard = tiny_audio_encoder(seed)
+    heard.model.save_pretrained(audio_encoder)
+    heard.feature_extractor.save_pretrained(audio_encoder)
+    tiny_tokenizer().save_pretrained(audio_encoder)
+    return vlm, audio_encoder

@@ -14,11 +14,11 @@ from tests.tiny_gating import make_gating_run
 
 EXPERIMENT = "12_rl_gate"
 POLICY = {
-    "short": 1,
+    "short_audio_tokens": 1,
     "steps": 60,
     "margin": 0.3,
     "audio_items": 200,
-    "prices": [0.0, 10.0, 40.0, 2000.0],
+    "latency_weights": [0.0, 10.0, 40.0, 2000.0],
     "decisions": 24_000,
     "max_audio_drop": 0.05,
     "timed_items": 4,

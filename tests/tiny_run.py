@@ -1,4 +1,6 @@
-"""A whole run in a temporary folder: pictures, tones, manifest, random base and ear, config."""
+"""A whole run in a temporary folder: pictures, tones, manifest, random base and audio encoder,
+config.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from PIL import Image
 from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.data.sample import MediaRef, Sample
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.base import load_vlm
-from safe.hearing.models.ear import load_ear
 from safe.hearing.models.weights import weight_digest
 from tests.paths import ROOT
 from tests.tiny_models import RATE, save_tiny, tiny_tone
@@ -96,7 +98,7 @@ def make_run(
     **settings: dict[str, object],
 ) -> RunConfig:
     """A prepared run below `root`: everything that an experiment needs is there."""
-    vlm, ear = save_tiny(root / "models")
+    vlm, audio_encoder = save_tiny(root / "models")
     config = parse_run_config(
         {
             "run": "tiny",
@@ -116,7 +118,7 @@ def make_run(
                     "splits": {"train": "train", "val": "val", "test": "test"},
                 }
             ],
-            "base": {"vlm": str(vlm), "ear": str(ear)},
+            "base": {"vlm": str(vlm), "audio_encoder": str(audio_encoder)},
             "adapter": {"audio_tokens": 3, "hidden": 32, "lora": {"rank": 4, "alpha": 8}},
             "curriculum": {
                 "stages": [
@@ -138,12 +140,12 @@ def make_run(
     write_manifest(samples, config.folder / "data" / "manifest.parquet")
     base = {
         "vlm": str(vlm),
-        "ear": str(ear),
+        "audio_encoder": str(audio_encoder),
         "vlm_revision": None,
-        "ear_revision": None,
+        "audio_encoder_revision": None,
         "digests": {
             "vlm": weight_digest(load_vlm(vlm)[0]),
-            "ear": weight_digest(load_ear(ear).model),
+            "audio_encoder": weight_digest(load_audio_encoder(audio_encoder).model),
         },
     }
     (config.folder / "base.json").write_text(json.dumps(base))

@@ -117,7 +117,7 @@ def _from_settings(config: RunConfig) -> dict[tuple[str, str], Planned]:
         ("11_seeds", "audio_sd"): setting(seeds, seeds),
         ("11_seeds", "vl_sd"): setting(seeds, seeds),
         ("11_seeds", "frozen_checksums"): setting(seeds, seeds),
-        ("12_rl_gate", "pareto"): setting(len(config.policy.prices)),
+        ("12_rl_gate", "pareto"): setting(len(config.policy.latency_weights)),
     }
 
 

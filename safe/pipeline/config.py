@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -24,6 +24,7 @@ class Settings(BaseModel):
     """
 
     section: ClassVar[str] = ""
+    renamed: ClassVar[Mapping[str, str]] = {}  # former key -> its name today
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True
     )

@@ -68,7 +68,7 @@ def test_more_samples_than_can_be_had(config, tmp_path):
     assert found["06.throughput"] == "fail"
 
 
-def test_a_slow_ear(config, tmp_path, monkeypatch):
+def test_a_slow_audio_encoder(config, tmp_path, monkeypatch):
     real = SafeModel.hear
 
     def slow(self, audio, rows):

@@ -133,7 +133,7 @@ def test_evidence_and_plots_are_there(measured):
 def test_what_was_measured_with_is_recorded(config, measured):
     gate = config.folder / "05_gating" / "gate.json"
     assert measured[0].digests["gate"] == digest_file(gate)
-    assert {"vlm", "ear", "manifest", "adapter", "references"} <= set(measured[0].digests)
+    assert {"vlm", "audio_encoder", "manifest", "adapter", "references"} <= set(measured[0].digests)
 
 
 def test_without_references_for_this_base_the_baseline_is_unavailable(config, tmp_path):

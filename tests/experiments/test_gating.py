@@ -83,7 +83,7 @@ def test_the_gate_can_be_opened_and_used(config, measured, metrics):
     assert (said.chosen_on.run, said.chosen_on.split) == ("tiny", "val")
     assert said.chosen_on.items == len(table(measured, said.chosen_on.table))
     adapter = config.folder / "04_stage_a_pilot" / "jobs" / "distilled" / "adapter"
-    model = load_adapter(adapter, opened.vlm, opened.ear)
+    model = load_adapter(adapter, opened.vlm, opened.audio_encoder)
     text = [
         "Question: what colour is the dog? Answer:",
         "Question: what sound do you hear? Answer:",

@@ -72,17 +72,19 @@ def test_the_policy_does_as_the_table_says(config, metrics):
 
 def test_a_higher_price_listens_less(config, metrics):
     learned = [p for p in table(config, "curve.parquet") if p["kind"] == "learned"]
-    assert [p["setting"] for p in learned] == config.policy.prices
+    assert [p["setting"] for p in learned] == config.policy.latency_weights
     assert learned[-1]["skip_rate"] == 1.0 > learned[0]["skip_rate"]
     longer = [p for p in table(config, "curve.parquet") if p["kind"] == "learned, in full"]
-    assert [p["setting"] for p in longer] == config.policy.prices
+    assert [p["setting"] for p in longer] == config.policy.latency_weights
     assert not any(p["undominated"] for p in longer)  # they do not count
-    assert metrics["pareto"].n == len(config.policy.prices)
+    assert metrics["pareto"].n == len(config.policy.latency_weights)
     evaluations = table(config, "evaluations.parquet")
     assert metrics["vl_constraint"].n == len(evaluations)
-    assert {e["price"] for e in evaluations} == set(config.policy.prices)
+    assert {e["price"] for e in evaluations} == set(config.policy.latency_weights)
     tried = {e["price"] for e in evaluations if e["view"] != load_policy(file(config)).view}
-    assert tried == {config.policy.prices[2]}  # the other views, at the price in the middle
+    assert tried == {
+        config.policy.latency_weights[2]
+    }  # the other views, at the price in the middle
 
 
 def test_the_file_is_one_more_gate_of_the_model(config, measured):
@@ -94,7 +96,7 @@ def test_the_file_is_one_more_gate_of_the_model(config, measured):
     )
     long = max(lengths(config))
     assert gate.record.actions in ((0, *lengths(config)), (0, long))
-    model = load_adapter(adapter, opened.vlm, opened.ear)
+    model = load_adapter(adapter, opened.vlm, opened.audio_encoder)
     assert model.projector.audio_tokens == long
     with pytest.raises(ModelError, match="trained with the adapter"):
         load_policy(context.folder / POLICY, adapter="0" * 64)
@@ -114,7 +116,7 @@ def test_it_takes_the_view_that_earns_its_time(config, tmp_path, monkeypatch, vi
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
     (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
-    run(changed(config, prices=[20.0, 40.0, 60.0]), EXPERIMENT, folder)
+    run(changed(config, latency_weights=[20.0, 40.0, 60.0]), EXPERIMENT, folder)
     assert load_policy(folder / POLICY).view == view
 
 
@@ -130,7 +132,7 @@ def test_without_a_time_of_listening_there_is_no_price(config, tmp_path, monkeyp
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
     (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
-    found = run(changed(config, price_unit="listening"), EXPERIMENT, folder)[1]
+    found = run(changed(config, latency_unit="listening"), EXPERIMENT, folder)[1]
     assert {m.provenance for m in found} == {"unavailable"}
     assert all("price" in m.reason for m in found)
 
@@ -181,8 +183,8 @@ def test_what_was_not_done_is_named(config, tmp_path):
 def test_settings_that_make_no_sense_are_refused(config):
     with pytest.raises(ConfigError, match=r"fewer than adapter\.audio_tokens"):
         lengths(changed(config, short=3))
-    for prices in ([-1.0, 0.0, 1.0], [0.0, 1.0], [0.0, 1.0, 1.0]):
+    for latency_weights in ([-1.0, 0.0, 1.0], [0.0, 1.0], [0.0, 1.0, 1.0]):
         values = config.model_dump(mode="json")
-        values["policy"]["prices"] = prices
-        with pytest.raises(ConfigError, match="prices"):
+        values["policy"]["latency_weights"] = latency_weights
+        with pytest.raises(ConfigError, match="latency_weights"):
             parse_run_config(values, "t")

@@ -112,13 +112,15 @@ def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(jobs):
     assert choose([short, full], LIMIT) is full
 
 
-@pytest.mark.parametrize(("added", "prices"), [(0.02, [0.0, 50.0, 100.0]), (0.005, [0, 200, 400])])
-def test_prices_in_units_of_listening_follow_the_machine(added, prices):
-    policy = PolicyConfig(prices=[0.0, 1.0, 2.0], price_unit="listening")
+@pytest.mark.parametrize(
+    ("added", "latency_weights"), [(0.02, [0.0, 50.0, 100.0]), (0.005, [0, 200, 400])]
+)
+def test_prices_in_units_of_listening_follow_the_machine(added, latency_weights):
+    policy = PolicyConfig(latency_weights=[0.0, 1.0, 2.0], latency_unit="listening")
     config = load_run_config(ROOT / "config" / "config.yaml")
     config = config.model_copy(update={"policy": policy})
     seconds = {"always off": 0.01, "always on": 0.01 + added, "question 8": 7.0}
-    assert prices_per_second(config, seconds) == pytest.approx(prices)
+    assert prices_per_second(config, seconds) == pytest.approx(latency_weights)
     assert prices_per_second(config, seconds | {"always on": 0.01}) is None
-    in_seconds = config.model_copy(update={"policy": PolicyConfig(prices=[0.0, 1.0, 2.0])})
+    in_seconds = config.model_copy(update={"policy": PolicyConfig(latency_weights=[0.0, 1.0, 2.0])})
     assert prices_per_second(in_seconds, seconds) == [0.0, 1.0, 2.0]

@@ -36,7 +36,7 @@ def test_the_frozen_path_is_identical_and_the_rest_is_not(config, measured):
     table = pq.read_table(config.folder / EXPERIMENT / "seeds.parquet").to_pylist()
     assert [row["seed"] for row in table] == [0, 1, 2]
     assert len({row["adapter"] for row in table}) == 3
-    for kind in ("gate OFF", "image tokens", "ear"):
+    for kind in ("gate OFF", "image tokens", "audio_encoder"):
         assert len({row[f"frozen {kind}"] for row in table}) == 1
     assert len(measured[0].plots) == 1
 

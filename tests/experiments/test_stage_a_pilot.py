@@ -66,7 +66,7 @@ def test_evidence_and_plots_are_there(config, measured):
 
 
 def test_full_size_costs_less_than_a_tenth(metrics):
-    """11.8 GFLOP of ear and 8 more positions beside 776 GFLOP."""
+    """11.8 GFLOP of audio encoder and 8 more positions beside 776 GFLOP."""
     assert metrics["latency_full"].value == pytest.approx(1.068, abs=0.002)
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from safe.errors import DataError
 from safe.hearing.config import parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.base import load_vlm
 from safe.hearing.models.checkpoint import load_adapter
-from safe.hearing.models.ear import load_ear
 from tests.judging import decide, run, verdicts
 from tests.paths import ROOT
 from tests.tiny_run import make_learnable_run
@@ -70,8 +70,8 @@ def test_rows_that_need_their_sound_hear_it_and_others_another(measured):
 
 def test_the_adapter_is_kept_and_opens(config, measured):
     record = json.loads((config.folder / "base.json").read_text())
-    vlm, ear = load_vlm(record["vlm"])[0], load_ear(record["ear"])
-    model = load_adapter(measured[0].folder / "adapter", vlm, ear)
+    vlm, audio_encoder = load_vlm(record["vlm"])[0], load_audio_encoder(record["audio_encoder"])
+    model = load_adapter(measured[0].folder / "adapter", vlm, audio_encoder)
     assert model.config == config.adapter
 
 

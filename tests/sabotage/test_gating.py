@@ -113,12 +113,12 @@ def test_few_thresholds_are_no_curve(config, tmp_path, monkeypatch):
     assert outcome(config, tmp_path)["05.tradeoff"] == "fail"
 
 
-def test_an_ear_that_encodes_what_is_skipped(config, tmp_path, monkeypatch):
+def test_an_audio_encoder_that_encodes_what_is_skipped(config, tmp_path, monkeypatch):
     real = SafeModel.generate
 
     def generate(self, *args, audio=None, **kwargs):
         if isinstance(audio, list):
-            self.ear.embed(audio)
+            self.audio_encoder.embed(audio)
         return real(self, *args, audio=audio, **kwargs)
 
     monkeypatch.setattr(SafeModel, "generate", generate)

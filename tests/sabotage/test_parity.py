@@ -102,14 +102,14 @@ def test_a_backbone_weight_that_trains(config, tmp_path, monkeypatch):
     assert found["02.trainable_set"] == "fail"
 
 
-@pytest.mark.parametrize("job", ["base", "ear"])
+@pytest.mark.parametrize("job", ["base", "audio_encoder"])
 def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, job):
     """It asks for no gradient and is written to all the same."""
     real = base_parity._train
 
     def train(model, *args):
         real(model, *args)
-        tower = model.base.qformer if job == "base" else model.ear_model.audio_model
+        tower = model.base.qformer if job == "base" else model.audio_encoder_model.audio_model
         with torch.no_grad():
             next(tower.parameters()).view(-1)[0] += 1e-4
 
@@ -119,13 +119,13 @@ def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, job):
     assert found["02.trainable_set"] == "pass"
 
 
-def test_batch_norm_of_the_ear_left_in_training_mode(config, tmp_path, monkeypatch):
+def test_batch_norm_of_the_audio_encoder_left_in_training_mode(config, tmp_path, monkeypatch):
     """Not a parameter: running statistics that follow the training data."""
     real = SafeModel.train
 
     def train(self, mode=True):
         real(self, mode)
-        self.ear_model.train(mode)
+        self.audio_encoder_model.train(mode)
         return self
 
     monkeypatch.setattr(SafeModel, "train", train)
@@ -168,7 +168,7 @@ def test_audio_encoded_while_off(config, tmp_path, monkeypatch):
 
     def forward(self, *args, audio=None, **kwargs):
         if audio is not None:
-            self.ear.embed(audio)
+            self.audio_encoder.embed(audio)
         return real(self, *args, audio=audio, **kwargs)
 
     monkeypatch.setattr(SafeModel, "forward", forward)

@@ -130,7 +130,7 @@ def test_an_adapter_that_stays_active_when_off(trained, monkeypatch):
     assert outcome(trained, train=())["04.vl_drop"] != "pass"
 
 
-def test_a_slow_ear(trained, monkeypatch):
+def test_a_slow_audio_encoder(trained, monkeypatch):
     real = SafeModel.hear
 
     def slow(self, audio, rows):
@@ -159,7 +159,7 @@ def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdic
         work = count(model)
         alone = work["vision"] + work["language"]
         heard = alone * added - (work["language_on"] - work["language"]) - work["projector"]
-        return work | {"ear": round(heard)}
+        return work | {"audio_encoder": round(heard)}
 
     monkeypatch.setattr(stage_a_bench.PilotEvaluator, "times", slower)
     monkeypatch.setattr(stage_a_pilot, "count_answer", costlier)

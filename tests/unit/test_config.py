@@ -31,6 +31,9 @@ def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
     [
         ({"tiny_overfitt": {}}, ["tiny_overfitt", "did you mean `tiny_overfit`"]),
         ({"adapter": {"lora": {"rnk": 4}}}, ["adapter.lora.rnk", "did you mean `rank`"]),
+        ({"stage_a": {"renew_every": 5}}, ["now called `null_space_update_interval`"]),
+        ({"base": {"ear": "x"}}, ["base.ear", "now called `audio_encoder`"]),
+        ({"policy": {"prices": [1]}}, ["now called `latency_weights`"]),
         ({"seed": "many"}, ["seed", "integer", "'many'"]),
         ({"run": "my first run"}, ["run", "'my first run'"]),
         ({"run": "../../x"}, ["run"]),

@@ -61,7 +61,7 @@ def test_criteria_and_waivers_are_checked(tmp_path: Path) -> None:
 def test_a_hub_that_is_needed_and_away_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = config_file(tmp_path, base={"vlm": "some/vlm", "ear": "some/ear"})
+    named = config_file(tmp_path, base={"vlm": "some/vlm", "audio_encoder": "some/audio_encoder"})
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert found(named)["hub"].state == "fail"
@@ -69,7 +69,7 @@ def test_a_hub_that_is_needed_and_away_fails(
     assert "no web address" in found(named)["hub"].found
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert found(named)["hub"].state == "warn"
-    folders = config_file(tmp_path, base={"vlm": str(tmp_path), "ear": str(tmp_path)})
+    folders = config_file(tmp_path, base={"vlm": str(tmp_path), "audio_encoder": str(tmp_path)})
     assert found(folders)["base"].state == "ok"
 
 

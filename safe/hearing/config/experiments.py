@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -345,7 +346,15 @@ class SeedsConfig(Strict):
 class PolicyConfig(Strict):
     """Experiment 12: a gate that learns when to listen, and to how much."""
 
-    short: Positive = 4
+    renamed = MappingProxyType(
+        {
+            "short": "short_audio_tokens",
+            "prices": "latency_weights",
+            "price_unit": "latency_unit",
+        }
+    )
+
+    short_audio_tokens: Positive = 4
     """Audio tokens of a short listening; a long one hears all of them."""
 
     steps: Positive = 200
@@ -360,12 +369,12 @@ class PolicyConfig(Strict):
     audio_items: int = Field(default=500, ge=8)
     """Validation questions that decide it."""
 
-    price_unit: Literal["second", "listening"] = "second"
+    latency_unit: Literal["second", "listening"] = "second"
     """Unit of answering time: `second`, or `listening`, the time that listening adds to an answer
     on this machine.
     """
 
-    prices: Annotated[
+    latency_weights: Annotated[
         list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(_rising)
     ] = Field(default=[0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0])
     """Reward lost per unit of answering time, rising; alpha of the plan, which sweeps it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -10,11 +11,13 @@ from safe.hearing.config.basis import Fraction, Positive, Strict
 
 
 class BaseConfig(Strict):
-    """The frozen vision-language model and the frozen ear.
+    """The frozen vision-language model and the frozen audio encoder.
 
-    `miniature` names one of the released miniatures; otherwise `vlm` and `ear` are folders or hub
-    ids opened by `from_pretrained` at the given revision.
+    `miniature` names one of the released miniatures; otherwise `vlm` and `audio_encoder` are
+    folders or hub ids opened by `from_pretrained` at the given revision.
     """
+
+    renamed = MappingProxyType({"ear": "audio_encoder", "ear_revision": "audio_encoder_revision"})
 
     miniature: Literal["world", "digits"] | None = None
     """`world` or `digits`: a miniature released with SAFE, verified against its card."""
@@ -25,10 +28,10 @@ class BaseConfig(Strict):
     vlm_revision: str | None = None
     """Its revision (commit id), for a run that can be repeated."""
 
-    ear: str | None = None
+    audio_encoder: str | None = None
     """The folder or hub id of a CLAP."""
 
-    ear_revision: str | None = None
+    audio_encoder_revision: str | None = None
     """Its revision."""
 
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -46,8 +49,8 @@ class BaseConfig(Strict):
 
     @model_validator(mode="after")
     def _either_miniature_or_named(self) -> BaseConfig:
-        if (self.miniature is None) == (self.vlm is None or self.ear is None):
-            raise ValueError("give either `miniature`, or both `vlm` and `ear`")
+        if (self.miniature is None) == (self.vlm is None or self.audio_encoder is None):
+            raise ValueError("give either `miniature`, or both `vlm` and `audio_encoder`")
         return self
 
 

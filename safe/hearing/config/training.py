@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import Field
@@ -11,6 +12,13 @@ from safe.hearing.config.basis import Fraction, Positive, Strict
 
 class StageAConfig(Strict):
     """How the adapter is trained: experiment 04, and those that train as it does."""
+
+    renamed = MappingProxyType(
+        {
+            "renew_every": "null_space_update_interval",
+            "faint_noise": "background_noise_fraction",
+        }
+    )
 
     rows: Positive = 50_000
     """Training examples, audio and VL together, at most."""
@@ -57,13 +65,13 @@ class StageAConfig(Strict):
     retention_rows: Positive = 256
     """VL examples whose gradients those two are made from."""
 
-    renew_every: Positive = 500
+    null_space_update_interval: Positive = 500
     """Steps after which the null space is computed again."""
 
     null_space_gb: float = Field(default=4.0, gt=0)
     """Memory that computing it may take, in GB."""
 
-    faint_noise: Fraction = 0.1
+    background_noise_fraction: Fraction = 0.1
     """Share of VL examples that hear background noise; the others hear another example's clip."""
 
     checkpoint_every: Positive = 200

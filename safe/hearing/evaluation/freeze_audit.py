@@ -20,13 +20,16 @@ DECLARED = {
 
 
 def frozen_tensors(model: SafeModel) -> dict[str, Tensor]:
-    """Parameters and saved buffers of the base and the ear, by name.
+    """Parameters and saved buffers of the base and the audio encoder, by name.
 
     The LoRA twin is looked at too: a weight of the twin that is not the base's own tensor is
     listed under its own name, so that a copy put in its place is seen.
     """
     found = {f"base.{n}": t for n, t in model.base.state_dict(keep_vars=True).items()}
-    found |= {f"ear.{n}": t for n, t in model.ear_model.state_dict(keep_vars=True).items()}
+    found |= {
+        f"audio_encoder.{n}": t
+        for n, t in model.audio_encoder_model.state_dict(keep_vars=True).items()
+    }
     known = {id(t) for t in found.values()}
     for name, weight in model.adapted.named_parameters():
         if id(weight) not in known and not _declared(f"adapted.{name}"):

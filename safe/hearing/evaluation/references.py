@@ -25,7 +25,8 @@ class Reference(Strict):
 
     Attributes:
         id: unique in the table.
-        model: `base.miniature` of a run, or the id of the model measured (`base.vlm`, `base.ear`).
+        model: `base.miniature` of a run, or the id of the model measured (`base.vlm`,
+            `base.audio_encoder`).
         dataset: name of the dataset in the config.
         split: train, val or test.
         figure: `accuracy` by the dataset's own rule, or `accuracy/TASK`, of one task's questions.

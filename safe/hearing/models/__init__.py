@@ -1,1 +1,1 @@
-"""The base (BLIP-2), the ear (CLAP), the projector, SafeModel and its gating policies."""
+"""The base (BLIP-2), the audio encoder (CLAP), the projector, SafeModel and its gating policies."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 SILENT_PEAK = 1e-4  # -80 dB of full scale: below what 16-bit recordings of anything carry
 
-# Waveforms at the ear's sampling rate (None where a row has none), or the ear's features of every
-# row, with NaN throughout in the rows that have none.
+# Waveforms at the audio encoder's sampling rate (None where a row has none), or the audio encoder's
+# features of every row, with NaN throughout in the rows that have none.
 Audio = Sequence[np.ndarray | None] | Tensor
 
 

@@ -2,7 +2,8 @@
 
 FOLDER/lora/adapter_config.json, adapter_model.safetensors   opened by plain `peft`
 FOLDER/projector.safetensors
-FOLDER/safe.json                                              base and ear: id, revision, digest
+FOLDER/safe.json                                              base and audio encoder: id, revision,
+digest
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from safe.digest import digest_file
 from safe.errors import ModelError
 from safe.files import atomic, write_json
 from safe.hearing.config import AdapterConfig, Strict
-from safe.hearing.models.ear import Ear
+from safe.hearing.models.audio_encoder import AudioEncoder
 from safe.hearing.models.safe_model import OnBadAudio, SafeModel
 from safe.hearing.models.weights import weight_digest
 
@@ -45,7 +46,7 @@ class AdapterRecord(Strict):
 
     schema_version: int = 1
     base: ModelRef
-    ear: ModelRef
+    audio_encoder: ModelRef
     adapter: AdapterConfig
     files: dict[str, str]  # relative path -> SHA-256
 
@@ -54,18 +55,24 @@ def refs_of(
     model: SafeModel,
     *,
     base_id: str,
-    ear_id: str,
+    audio_encoder_id: str,
     base_revision: str | None = None,
-    ear_revision: str | None = None,
+    audio_encoder_revision: str | None = None,
 ) -> tuple[ModelRef, ModelRef]:
-    """(base, ear) with the digests of their weights as they are now."""
+    """(base, audio encoder) with the digests of their weights as they are now."""
     return (
         ModelRef(id=base_id, revision=base_revision, digest=weight_digest(model.base)),
-        ModelRef(id=ear_id, revision=ear_revision, digest=weight_digest(model.ear_model)),
+        ModelRef(
+            id=audio_encoder_id,
+            revision=audio_encoder_revision,
+            digest=weight_digest(model.audio_encoder_model),
+        ),
     )
 
 
-def save_adapter(model: SafeModel, folder: Path, *, base: ModelRef, ear: ModelRef) -> Path:
+def save_adapter(
+    model: SafeModel, folder: Path, *, base: ModelRef, audio_encoder: ModelRef
+) -> Path:
     """Write the adapter whole or not at all; an adapter already at `folder` is replaced.
 
     Raises:
@@ -80,7 +87,7 @@ def save_adapter(model: SafeModel, folder: Path, *, base: ModelRef, ear: ModelRe
             save_file({n: t.contiguous() for n, t in weights.items()}, temporary / PROJECTOR)
             record = AdapterRecord(
                 base=base,
-                ear=ear,
+                audio_encoder=audio_encoder,
                 adapter=model.config,
                 files={n: digest_file(temporary / n) for n in (LORA_WEIGHTS, PROJECTOR)},
             )
@@ -142,28 +149,34 @@ def _read_tensors(folder: Path, name: str, digest: str | None) -> dict[str, torc
 def load_adapter(
     folder: Path,
     base: Blip2ForConditionalGeneration,
-    ear: Ear,
+    audio_encoder: AudioEncoder,
     *,
     on_bad_audio: OnBadAudio = "refuse",
     digests: Mapping[str, str] | None = None,
 ) -> SafeModel:
-    """Open an adapter on the base and ear it was trained with.
+    """Open an adapter on the base and audio encoder it was trained with.
 
     Args:
-        digests: `{"base": ..., "ear": ...}` where they were just computed; else they are computed
-            here, which for a base of billions of weights takes some seconds.
+        digests: `{"base": ..., "audio_encoder": ...}` where they were just computed; else they are
+            computed here, which for a base of billions of weights takes some seconds.
 
     Raises:
-        ModelError: another base or ear (both digests are named), or files damaged or missing.
+        ModelError: another base or audio encoder (both digests are named), or files damaged or
+            missing.
     """
     record = read_record(folder)
     known: Mapping[str, Any] = digests or {}
     where = folder / RECORD
     _check_frozen("base", record.base, known.get("base") or weight_digest(base), where)
-    _check_frozen("ear", record.ear, known.get("ear") or weight_digest(ear.model), where)
+    _check_frozen(
+        "audio_encoder",
+        record.audio_encoder,
+        known.get("audio_encoder") or weight_digest(audio_encoder.model),
+        where,
+    )
     lora = _read_tensors(folder, LORA_WEIGHTS, record.files.get(LORA_WEIGHTS))
     projector = _read_tensors(folder, PROJECTOR, record.files.get(PROJECTOR))
-    model = SafeModel(base, ear, record.adapter, on_bad_audio=on_bad_audio)
+    model = SafeModel(base, audio_encoder, record.adapter, on_bad_audio=on_bad_audio)
     try:
         if set(lora) != set(get_peft_model_state_dict(model.adapted)):
             raise RuntimeError("other LoRA layers than the record says")

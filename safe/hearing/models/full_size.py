@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from safe.hearing.config import AdapterConfig, LoraConfig
-from safe.hearing.models.ear import Ear
+from safe.hearing.models.audio_encoder import AudioEncoder
 from safe.hearing.models.safe_model import SafeModel
 
 PLAN_ADAPTER = AdapterConfig(
@@ -90,8 +90,8 @@ def build_full_size(adapter: AdapterConfig = PLAN_ADAPTER) -> SafeModel:
     """SafeModel of BLIP-2 OPT-2.7B and CLAP HTSAT on the meta device; it can only be counted."""
     with torch.device("meta"):
         base = Blip2ForConditionalGeneration(blip2_opt_2_7b_config())
-        ear = Ear(ClapModel(clap_htsat_config()), ClapFeatureExtractor(), "meta")
-        return SafeModel(base, ear, adapter)
+        audio_encoder = AudioEncoder(ClapModel(clap_htsat_config()), ClapFeatureExtractor(), "meta")
+        return SafeModel(base, audio_encoder, adapter)
 
 
 PROMPT, IMAGE, FRAMES = 16, 224, 1001  # tokens of a question, pixels, mel frames of ten seconds
@@ -102,7 +102,8 @@ def count_answer(model: SafeModel) -> dict[str, int]:
     """Floating-point operations of the first answer token at full size, part by part.
 
     Counted by PyTorch on the meta device for one question: `vision` (tower and Q-Former),
-    `language` (the base), `ear`, `projector`, and `language_on` (with k audio tokens and LoRA).
+    `language` (the base), `audio_encoder`, `projector`, and `language_on` (with k audio tokens and
+    LoRA).
     """
     base, config = model.base, model.base.config
     width = config.text_config.hidden_size
@@ -124,14 +125,14 @@ def count_answer(model: SafeModel) -> dict[str, int]:
         return module(inputs_embeds=embeds, logits_to_keep=1)
 
     pixels = torch.empty(1, 3, IMAGE, IMAGE, device="meta")
-    bins = model.ear_model.config.audio_config.num_mel_bins
+    bins = model.audio_encoder_model.config.audio_config.num_mel_bins
     sound = torch.empty(1, 1, FRAMES, bins, device="meta")
-    heard = torch.empty(1, model.ear.embedding_dim, device="meta")
+    heard = torch.empty(1, model.audio_encoder.embedding_dim, device="meta")
     positions = config.num_query_tokens + PROMPT
     return {
         "vision": count(see),
         "language": count(lambda: language(base.language_model, positions)),
-        "ear": count(lambda: model.ear_model.audio_model(sound)),
+        "audio_encoder": count(lambda: model.audio_encoder_model.audio_model(sound)),
         "projector": count(lambda: model.projector(heard)),
         "language_on": count(
             lambda: language(model.language_model, positions + model.config.audio_tokens)

@@ -1,4 +1,4 @@
-"""The gate: which rows of a batch consult the ear.
+"""The gate: which rows of a batch consult the audio encoder.
 
 A policy decides once per call, and `SafeModel` uses that one decision in forward, generate and
 score. Policies that look at the base's own uncertainty read `GateRequest.base_logits`, which runs
@@ -70,8 +70,8 @@ class Gate(Protocol):
     """A gating policy."""
 
     def decide(self, request: GateRequest) -> Tensor:
-        """(B,) bool on the CPU, True where the row consults the ear; or (B,) int64, the number of
-        audio tokens that it hears, 0 where it does not consult.
+        """(B,) bool on the CPU, True where the row consults the audio encoder; or (B,) int64, the
+        number of audio tokens that it hears, 0 where it does not consult.
         """
         ...
 

@@ -172,7 +172,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_numpy_numbers()):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise ModelError("no such file", where=path, hint="check `base.ear`") from None
+        raise ModelError("no such file", where=path, hint="check `base.audio_encoder`") from None
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise ModelError(
             "cannot be read as weights only: " + " ".join(str(error).split())[:200],
@@ -215,14 +215,16 @@ def convert_checkpoint(path: Path, cache: Path) -> Path:
 
     Returns:
         A folder below `cache` that `load_ear` opens. It has no tokenizer: LAION's file brings
-        none, and the ear alone needs none.
+        none, and the audio encoder alone needs none.
 
     Raises:
         ModelError: the file cannot be read or is another network.
     """
     if not path.is_file():
-        raise ModelError("no such file", where=path, key="base.ear", hint="check the path")
-    folder = cache / f"laion-{digest_file(path)[:16]}" / "ear"
+        raise ModelError(
+            "no such file", where=path, key="base.audio_encoder", hint="check the path"
+        )
+    folder = cache / f"laion-{digest_file(path)[:16]}" / "audio_encoder"
     if folder.is_dir():
         return folder
     weights = read_checkpoint(path)
@@ -231,8 +233,10 @@ def convert_checkpoint(path: Path, cache: Path) -> Path:
         model = ClapModel(config)
         load_weights(model, weights)
     except ModelError as error:
-        raise ModelError(error.what, where=path, key="base.ear", hint=error.hint) from None
-    partial = folder.with_name(".ear.partial")
+        raise ModelError(
+            error.what, where=path, key="base.audio_encoder", hint=error.hint
+        ) from None
+    partial = folder.with_name(".audio_encoder.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     audio = config.audio_config

@@ -1,7 +1,8 @@
-"""The projector: what the frozen ear heard, as k tokens of the language model's input space.
+"""The projector: what the frozen audio encoder heard, as k tokens of the language model's input
+space.
 
-Shape legend: B rows, k audio tokens, d width of the language model, E width of the ear's
-embedding, S x C the ear's sequence features.
+Shape legend: B rows, k audio tokens, d width of the language model, E width of the audio encoder's
+embedding, S x C the audio encoder's sequence features.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class MlpProjector(Projector):
 
 
 class ResamplerProjector(Projector):
-    """k learned queries attend once over the ear's sequence features: (B, S, C) to (B, k, d)."""
+    """k learned queries attend once over the audio encoder's sequence features: (B, S, C) to (B, k,
+    d).
+    """
 
     input_kind: InputKind = "sequence"
 
@@ -105,7 +108,7 @@ def build_projector(
     """A projector on the current default device, not yet calibrated.
 
     Args:
-        embedding_width, sequence_width: E and C of the ear.
+        embedding_width, sequence_width: E and C of the audio encoder.
         width: d, the language model's input width.
     """
     if config.projector == "mlp":

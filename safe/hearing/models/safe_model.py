@@ -20,9 +20,9 @@ from transformers import Blip2ForConditionalGeneration
 from safe.errors import ModelError
 from safe.hearing.config import AdapterConfig
 from safe.hearing.models.audio import Audio, audio_faults, has_audio
+from safe.hearing.models.audio_encoder import AudioEncoder
 from safe.hearing.models.audio_summary import preview
 from safe.hearing.models.base_forward import read_question, run_base
-from safe.hearing.models.ear import Ear
 from safe.hearing.models.fusion import Fused, fuse, image_tokens
 from safe.hearing.models.gating import (
     BaseOutputs,
@@ -51,11 +51,11 @@ OnBadAudio = Literal["refuse", "off"]
 
 
 class SafeModel(nn.Module):
-    """Base, ear, projector and LoRA.
+    """Base, audio encoder, projector and LoRA.
 
     Args:
         base: frozen here, and never changed.
-        ear: frozen.
+        audio_encoder: frozen.
         config: projector kind, audio tokens, LoRA.
         seed: of the fresh adapter's random weights.
         on_bad_audio: what happens to an ON row whose audio is missing, silent or not finite:
@@ -68,7 +68,7 @@ class SafeModel(nn.Module):
     def __init__(
         self,
         base: Blip2ForConditionalGeneration,
-        ear: Ear,
+        audio_encoder: AudioEncoder,
         config: AdapterConfig,
         *,
         seed: int = 0,
@@ -76,8 +76,8 @@ class SafeModel(nn.Module):
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False).eval()
-        self.ear_model = ear.model.requires_grad_(False).eval()
-        self.ear = ear
+        self.audio_encoder_model = audio_encoder.model.requires_grad_(False).eval()
+        self.audio_encoder = audio_encoder
         self.config, self.seed, self.on_bad_audio = config, seed, on_bad_audio
         self.turned_off: Counter[str] = Counter()
         self.adapted = adapt(base.language_model, config.lora, seed=seed)
@@ -86,8 +86,8 @@ class SafeModel(nn.Module):
             torch.manual_seed(seed)
             self.projector = build_projector(
                 config,
-                embedding_width=ear.embedding_dim,
-                sequence_width=ear.sequence_dim,
+                embedding_width=audio_encoder.embedding_dim,
+                sequence_width=audio_encoder.sequence_dim,
                 width=table.embedding_dim,
             )
         if not table.weight.is_meta:
@@ -98,9 +98,11 @@ class SafeModel(nn.Module):
     # -- state ---------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> SafeModel:
-        """Training mode of the trainable part; base and ear always stay in evaluation mode."""
+        """Training mode of the trainable part; base and audio encoder always stay in evaluation
+        mode.
+        """
         self.training = mode
-        for frozen in (self.base, self.ear_model, self.adapted):
+        for frozen in (self.base, self.audio_encoder_model, self.adapted):
             frozen.train(False)
         self.projector.train(mode)
         for dropout in lora_dropouts(self.adapted):
@@ -155,7 +157,7 @@ class SafeModel(nn.Module):
         def glance() -> Tensor:
             if batch.audio is None or isinstance(batch.audio, Tensor):
                 return no_preview()
-            return torch.from_numpy(preview(batch.audio, self.ear.sampling_rate))
+            return torch.from_numpy(preview(batch.audio, self.audio_encoder.sampling_rate))
 
         request = GateRequest(rows, has_audio(batch.audio, rows), look, read, glance)
         counts = tokens_heard(as_gate(gate).decide(request), self.projector.audio_tokens)
@@ -187,7 +189,9 @@ class SafeModel(nn.Module):
             features = audio[rows]
         else:
             encode = (
-                self.ear.embed if self.projector.input_kind == "embedding" else self.ear.sequence
+                self.audio_encoder.embed
+                if self.projector.input_kind == "embedding"
+                else self.audio_encoder.sequence
             )
             features = encode([audio[r] for r in rows])  # type: ignore[misc]
             features = features.clone()  # made in inference mode: autograd cannot save it
@@ -240,7 +244,8 @@ class SafeModel(nn.Module):
                 `image_tokens` is given.
             input_ids, attention_mask: (B, L), with the image placeholders.
             gate: a policy, one bool for all rows, or one bool a row.
-            audio: B waveforms (or None) at the ear's sampling rate, or the ear's features.
+            audio: B waveforms (or None) at the audio encoder's sampling rate, or the audio
+                encoder's features.
             image_tokens: (B, q, d), cached output of `fusion.image_tokens`; only ON rows use it.
             kwargs: handed to the base as they are; for ON rows to the language model.
 

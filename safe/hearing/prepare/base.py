@@ -10,11 +10,11 @@ from safe.files import write_json
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.base import load_vlm, resolve_device
-from safe.hearing.models.ear import load_ear
 from safe.hearing.models.weights import weight_digest
 
-MODELS = ("vlm", "ear")
+MODELS = ("vlm", "audio_encoder")
 PER_TYPE = 50  # questions of each type: the card has the full evaluation
 
 
@@ -42,27 +42,30 @@ def prepare_base(config: RunConfig) -> None:
             "recipe_digest": card.recipe_digest,
         }
     else:
-        from safe.hearing.training.model_sources import resolve_ear, resolve_vlm
+        from safe.hearing.training.model_sources import resolve_audio_encoder, resolve_vlm
 
-        places = {"vlm": resolve_vlm(config), "ear": resolve_ear(config)}
+        places = {"vlm": resolve_vlm(config), "audio_encoder": resolve_audio_encoder(config)}
         record = {
             "kind": "given",
             "vlm_id": config.base.vlm,
-            "ear_id": config.base.ear,
-            "revisions": {"vlm": config.base.vlm_revision, "ear": config.base.ear_revision},
+            "audio_encoder_id": config.base.audio_encoder,
+            "revisions": {
+                "vlm": config.base.vlm_revision,
+                "audio_encoder": config.base.audio_encoder_revision,
+            },
         }
     device = resolve_device(config.device)
     vlm, processor = load_vlm(places["vlm"], dtype=config.base.dtype, device=device)
-    ear = load_ear(places["ear"], device=device)
+    audio_encoder = load_audio_encoder(places["audio_encoder"], device=device)
     record |= {
         **{model: str(places[model]) for model in MODELS},
         # The folders are copies of these revisions; nothing is asked of the hub again.
         **{f"{model}_revision": None for model in MODELS},
-        "digests": {"vlm": weight_digest(vlm), "ear": weight_digest(ear.model)},
+        "digests": {"vlm": weight_digest(vlm), "audio_encoder": weight_digest(audio_encoder.model)},
         "held_out": None,
     }
     if config.base.miniature is not None:
-        record["held_out"] = _measure(config, vlm, processor, ear)
+        record["held_out"] = _measure(config, vlm, processor, audio_encoder)
         from safe.hearing.miniature.base.evaluate import faults
 
         found = faults(record["held_out"])
@@ -98,12 +101,18 @@ def _held_out_samples(config: RunConfig) -> list[Sample]:
     return load_samples(manifest, split="val")
 
 
-def _measure(config: RunConfig, vlm: Any, processor: Any, ear: Any) -> dict[str, Any]:
+def _measure(config: RunConfig, vlm: Any, processor: Any, audio_encoder: Any) -> dict[str, Any]:
     from safe.hearing.miniature.base.evaluate import evaluate
     from safe.hearing.miniature.base.train import material_for
 
     samples = _held_out_samples(config)
     found = evaluate(
-        vlm, processor, ear, material_for(config), samples, seed=config.seed, per_type=PER_TYPE
+        vlm,
+        processor,
+        audio_encoder,
+        material_for(config),
+        samples,
+        seed=config.seed,
+        per_type=PER_TYPE,
     )
     return {**found, "source": "val split of the manifest"}

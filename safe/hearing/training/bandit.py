@@ -104,7 +104,7 @@ class BanditSettings:
         if not 0 <= self.price < float("inf"):
             raise ConfigError(
                 f"a price of {self.price} per second rewards waiting",
-                key="policy.prices",
+                key="policy.latency_weights",
                 hint="give 0 or more",
             )
 

@@ -1,4 +1,5 @@
-"""Frozen features of samples: what the base sees and the ear hears, encoded once and stored.
+"""Frozen features of samples: what the base sees and the audio encoder hears, encoded once and
+stored.
 
 A sample without a picture is shown a plain grey one, as BLIP-2 cannot be asked without; sounds
 that cannot be consulted are reported by sample, never stored as zeros.
@@ -45,7 +46,7 @@ def picture(sample: Sample) -> Image.Image:
 
 
 class Features:
-    """Image tokens and ear features of samples, read from the store or encoded into it.
+    """Image tokens and audio encoder features of samples, read from the store or encoded into it.
 
     Args:
         opened: the frozen models.
@@ -63,7 +64,7 @@ class Features:
         self.computed = {"image": 0, "audio": 0}
         self._keys: dict[tuple[str, str], str] = {}
         self._pixels: OrderedDict[str, Tensor] = OrderedDict()  # least recently used first
-        config, ear = opened.vlm.config, opened.ear
+        config, audio_encoder = opened.vlm.config, opened.audio_encoder
         libraries = [transformers.__version__, torch.__version__]
         self._image_space = digest_json(
             [
@@ -78,9 +79,9 @@ class Features:
         self._audio_space = digest_json(
             [
                 audio_kind,
-                opened.ear_ref.digest,
-                ear.feature_extractor.to_dict(),
-                digest_code("safe.hearing.models.ear"),
+                opened.audio_encoder_ref.digest,
+                audio_encoder.feature_extractor.to_dict(),
+                digest_code("safe.hearing.models.audio_encoder"),
                 digest_code("safe.hearing.data.decode"),
                 *libraries,
             ]
@@ -90,10 +91,10 @@ class Features:
         self.images = FeatureStore(
             root / f"image-{self._image_space[:16]}", (config.num_query_tokens, width)
         )
-        shape: tuple[int, ...] = (ear.embedding_dim,)
+        shape: tuple[int, ...] = (audio_encoder.embedding_dim,)
         if audio_kind == "sequence":
-            probe = np.sin(np.arange(ear.sampling_rate, dtype=np.float32))
-            shape = tuple(ear.sequence([probe]).shape[1:])
+            probe = np.sin(np.arange(audio_encoder.sampling_rate, dtype=np.float32))
+            shape = tuple(audio_encoder.sequence([probe]).shape[1:])
         self.sounds = FeatureStore(root / f"{audio_kind}-{self._audio_space[:16]}", shape)
 
     # -- keys ----------------------------------------------------------------------------------
@@ -168,14 +169,14 @@ class Features:
     def _hear(
         self, keys: Sequence[str], by_key: dict[str, Sample], bad: dict[str, str]
     ) -> Iterator[tuple[str, Array]]:
-        ear = self.opened.ear
+        audio_encoder = self.opened.audio_encoder
 
         def decoded() -> Iterator[tuple[str, np.ndarray]]:
             for key in tqdm(keys, "audio features", unit="clip"):
                 ref = by_key[key].audio
                 assert ref is not None
                 try:
-                    wave = load_audio(ref, ear.sampling_rate)
+                    wave = load_audio(ref, audio_encoder.sampling_rate)
                 except MediaError as error:
                     bad[key] = error.what
                     continue
@@ -185,7 +186,7 @@ class Features:
                 else:
                     bad[key] = fault
 
-        encode = ear.embed if self.audio_kind == "embedding" else ear.sequence
+        encode = audio_encoder.embed if self.audio_kind == "embedding" else audio_encoder.sequence
         for chunk in _chunks(decoded()):
             values = encode([wave for _, wave in chunk]).float().cpu().numpy()
             yield from zip([key for key, _ in chunk], values, strict=True)

@@ -12,33 +12,35 @@ from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
 from safe.errors import ModelError
 from safe.hearing.config import RunConfig
+from safe.hearing.models.audio_encoder import AudioEncoder, load_audio_encoder
 from safe.hearing.models.base import load_vlm, resolve_device
 from safe.hearing.models.checkpoint import ModelRef
-from safe.hearing.models.ear import Ear, load_ear
 from safe.hearing.models.safe_model import OnBadAudio, SafeModel
 from safe.hearing.models.weights import weight_digest
 
 
 @dataclass(frozen=True)
 class OpenedBase:
-    """A base and an ear, frozen, with the digests of their weights as opened."""
+    """A base and an audio encoder, frozen, with the digests of their weights as opened."""
 
     vlm: Blip2ForConditionalGeneration
     processor: Blip2Processor
-    ear: Ear
+    audio_encoder: AudioEncoder
     vlm_ref: ModelRef
-    ear_ref: ModelRef
+    audio_encoder_ref: ModelRef
 
     @property
     def digests(self) -> dict[str, str]:
         """For a measurement: weights by model."""
-        return {"vlm": self.vlm_ref.digest, "ear": self.ear_ref.digest}
+        return {"vlm": self.vlm_ref.digest, "audio_encoder": self.audio_encoder_ref.digest}
 
     def build(
         self, config: RunConfig, *, seed: int, on_bad_audio: OnBadAudio = "refuse"
     ) -> SafeModel:
         """A SafeModel with a fresh adapter."""
-        return SafeModel(self.vlm, self.ear, config.adapter, seed=seed, on_bad_audio=on_bad_audio)
+        return SafeModel(
+            self.vlm, self.audio_encoder, config.adapter, seed=seed, on_bad_audio=on_bad_audio
+        )
 
 
 def use_threads(config: RunConfig) -> int:
@@ -68,7 +70,7 @@ def read_base(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"cannot be read: {error}", where=path, hint="delete it and prepare the base again"
         ) from None
-    for name in ("vlm", "ear"):
+    for name in ("vlm", "audio_encoder"):
         if not isinstance(values, dict) or not isinstance(values.get(name), str):
             raise ModelError(
                 "does not say where the model lies",
@@ -80,7 +82,7 @@ def read_base(path: Path) -> dict[str, Any]:
 
 
 def open_base(config: RunConfig) -> OpenedBase:
-    """Open the run's base and ear on the run's device, frozen.
+    """Open the run's base and audio encoder on the run's device, frozen.
 
     Raises:
         ModelError: no base was prepared, or it cannot be opened, or its weights are not those
@@ -92,9 +94,11 @@ def open_base(config: RunConfig) -> OpenedBase:
     vlm, processor = load_vlm(
         record["vlm"], record.get("vlm_revision"), config.base.dtype, device=device
     )
-    ear = load_ear(record["ear"], record.get("ear_revision"), device=device)
+    audio_encoder = load_audio_encoder(
+        record["audio_encoder"], record.get("audio_encoder_revision"), device=device
+    )
     refs = {}
-    for name, model in (("vlm", vlm), ("ear", ear.model)):
+    for name, model in (("vlm", vlm), ("audio_encoder", audio_encoder.model)):
         digest = weight_digest(model)
         wanted = (record.get("digests") or {}).get(name)
         if wanted is not None and wanted != digest:
@@ -110,7 +114,7 @@ def open_base(config: RunConfig) -> OpenedBase:
             revision=(record.get("revisions") or {}).get(name),
             digest=digest,
         )
-    return OpenedBase(vlm, processor, ear, refs["vlm"], refs["ear"])
+    return OpenedBase(vlm, processor, audio_encoder, refs["vlm"], refs["audio_encoder"])
 
 
 def open_plain_vlm(config: RunConfig) -> Blip2ForConditionalGeneration:

@@ -65,7 +65,7 @@ def vl_rows(
     rng = np.random.default_rng([config.seed, 7])
     rows = []
     for sample in features.usable(samples):
-        quiet = bool(faint) and rng.random() < config.stage_a.faint_noise
+        quiet = bool(faint) and rng.random() < config.stage_a.background_noise_fraction
         pool = faint if quiet else [s for s in offered if s.source != sample.source] or faint
         rows.append(encoder.row(sample, pool[int(rng.integers(len(pool)))]))
     return rows

@@ -22,18 +22,21 @@ def resolve_vlm(config: RunConfig) -> Path:
     return _folder(config.base.vlm, config.base.vlm_revision, "base.vlm")
 
 
-def resolve_ear(config: RunConfig) -> Path:
-    """The folder of the run's ear; a LAION `.pt` checkpoint is converted into the cache once.
+def resolve_audio_encoder(config: RunConfig) -> Path:
+    """The folder of the run's audio encoder; a LAION `.pt` checkpoint is converted into the cache
+    once.
 
     Raises:
         ModelError: no such folder or file, or the hub does not give it either.
     """
-    assert config.base.ear is not None
-    if config.base.ear.endswith(".pt"):
+    assert config.base.audio_encoder is not None
+    if config.base.audio_encoder.endswith(".pt"):
         from safe.hearing.models.laion_clap import convert_checkpoint
 
-        return convert_checkpoint(Path(config.base.ear), config.cache / "bases")
-    return _folder(config.base.ear, config.base.ear_revision, "base.ear")
+        return convert_checkpoint(Path(config.base.audio_encoder), config.cache / "bases")
+    return _folder(
+        config.base.audio_encoder, config.base.audio_encoder_revision, "base.audio_encoder"
+    )
 
 
 def _folder(source: str, revision: str | None, key: str) -> Path:

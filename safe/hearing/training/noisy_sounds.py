@@ -1,7 +1,7 @@
 """Sounds in noise to train against: each clip a few times, at signal-to-noise ratios of a range.
 
 They are written once and encoded once, as every sound is; drawing noise anew in every step would
-have the frozen ear hear in every step.
+have the frozen audio encoder hear in every step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def noisy_sounds(
     Args:
         clips: one a source.
         snr_db: lowest and highest; drawn evenly between, in dB.
-        rate: Hz that the ear hears at.
+        rate: Hz that the audio encoder hears at.
     """
     found: dict[str, list[Sample]] = {}
     for clip in clips:

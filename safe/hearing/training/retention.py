@@ -1,8 +1,8 @@
 """What holds on to pictures beside distillation: null-space projection and the Fisher penalty.
 
 Both are made from gradients of a few VL rows, which hear what is not theirs. The null space is
-made anew every `renew_every` steps, as directions turn while the adapter learns; the penalty's
-anchor is the adapter as it started, when it was nearest to the base.
+made anew every `null_space_update_interval` steps, as directions turn while the adapter learns; the
+penalty's anchor is the adapter as it started, when it was nearest to the base.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Retention:
         """Make what is due anew, at the weights as they are."""
         if self.fisher and step == 0:
             self.fisher.anchor(self.gradients(self.fit.rows, 0, "log_probability"))
-        if self.null_space and step % self.settings.renew_every == 0:
+        if self.null_space and step % self.settings.null_space_update_interval == 0:
             margins = self.gradients(self.fit.rows, step, "margin")
             self.null_space.renew(margins, self.fit.directions)
 

@@ -192,7 +192,7 @@ class StageA:
         rng = np.random.default_rng([self.seed, 4, step])
         first = len(self.data.hearing)
         return {
-            number: self.irrelevant(number, rng, self.settings.faint_noise)
+            number: self.irrelevant(number, rng, self.settings.background_noise_fraction)
             for number in whole
             if number >= first
         }

@@ -22,13 +22,13 @@ def warm_start(
     Raises:
         ModelError: there is no adapter, or it is of another base.
     """
-    refs = {"base": opened.vlm_ref.digest, "ear": opened.ear_ref.digest}
-    saved = load_adapter(folder, opened.vlm, opened.ear, digests=refs)
+    refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
+    saved = load_adapter(folder, opened.vlm, opened.audio_encoder, digests=refs)
     lora = saved.config.lora
     if dropout is not None:
         lora = lora.model_copy(update={"dropout": dropout})
     adapter = saved.config.model_copy(update={"lora": lora})
-    model = SafeModel(opened.vlm, opened.ear, adapter, seed=seed)
+    model = SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=seed)
     known = saved.trainable()
     with torch.no_grad():
         for name, weight in model.trainable().items():

@@ -130,14 +130,17 @@ def _sounds(
         ref = candidates[index].audio
         assert ref is not None
         try:
-            wave = load_audio(ref, opened.ear.sampling_rate)
+            wave = load_audio(ref, opened.audio_encoder.sampling_rate)
         except MediaError:
             continue  # 01.files_load counts them
         if waveform_fault(wave) is None:
             waves.append(wave)
         if len(waves) == SOUNDS:
             return waves, "clips of the run"
-    time_axis = np.arange(opened.ear.sampling_rate, dtype=np.float32) / opened.ear.sampling_rate
+    time_axis = (
+        np.arange(opened.audio_encoder.sampling_rate, dtype=np.float32)
+        / opened.audio_encoder.sampling_rate
+    )
     tones = [
         (0.3 * np.sin(2 * math.pi * 110.0 * 2 ** (i / 4) * time_axis)).astype(np.float32)
         for i in range(SOUNDS - len(waves))

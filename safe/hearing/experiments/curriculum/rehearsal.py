@@ -146,7 +146,7 @@ def _noisy(
         rows.clips,
         config.cache,
         snr_db=(min(low for low, _ in ranges), max(high for _, high in ranges)),
-        rate=features.opened.ear.sampling_rate,
+        rate=features.opened.audio_encoder.sampling_rate,
         seed=config.seed,
     )
     features.ensure([], [sound for sounds in made.values() for sound in sounds])

@@ -54,8 +54,8 @@ def measure(context: Context) -> list[Metric]:
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
     }
-    refs = {"base": opened.vlm_ref.digest, "ear": opened.ear_ref.digest}
-    model = load_adapter(adapter, opened.vlm, opened.ear, digests=refs)
+    refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
+    model = load_adapter(adapter, opened.vlm, opened.audio_encoder, digests=refs)
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
     bench = PilotEvaluator(config, context.manifest, opened)
     training = _training(context, bench, model)
@@ -139,7 +139,7 @@ def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list
 def _answering(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
     """Batches of held-out questions answered: gate OFF, ON with cached, and with fresh audio."""
     points = []
-    rate = bench.opened.ear.sampling_rate
+    rate = bench.opened.audio_encoder.sampling_rate
     for size in sorted(config.profile.batch_sizes):
         rows = list(itertools.islice(itertools.cycle(bench.rows["test"]), size))
         inputs = bench.feeder.plain(rows)

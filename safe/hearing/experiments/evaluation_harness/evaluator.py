@@ -77,7 +77,7 @@ class HarnessEvaluator:
         self.gated = GatingEvaluator(config, manifest, adapter, opened)
         self.model, self.feeder = self.gated.model, self.gated.feeder
         self.features, self.encoder = self.gated.features, self.gated.encoder
-        self.rate = opened.ear.sampling_rate
+        self.rate = opened.audio_encoder.sampling_rate
         self.layouts = {dataset.name: dataset.layout for dataset in config.datasets}
         self._faint = near_silence(config.cache, config.seed + 2)  # of no other experiment
         self._waves: dict[str, np.ndarray] = {}
@@ -128,7 +128,7 @@ class HarnessEvaluator:
         return [dataclasses.replace(row, heard=faint[i % len(faint)]) for i, row in enumerate(rows)]
 
     def cached(self, rows: Sequence[Example]) -> Tensor:
-        """The ear's features of what the rows hear."""
+        """The audio encoder's features of what the rows hear."""
         return self.features.audio([r.heard for r in rows]).to(self.model.device)
 
     def through(self, condition: Condition) -> Sounds:

@@ -29,7 +29,7 @@ def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
         len(skipped),
         detail={
             "of": "floating-point operations beyond those of a skip with no sound at hand, and "
-            "calls of ear, projector or LoRA",
+            "calls of audio encoder, projector or LoRA",
             "flops": flops,
             "calls": calls,
         },
@@ -104,7 +104,7 @@ def _full_size(skip_rate: float) -> dict[str, float]:
     """Operations of the first answer token by BLIP-2 OPT-2.7B with CLAP HTSAT, k = 8, r = 8."""
     work = _full_size_work()
     look = work["vision"] + work["language"]
-    hear = work["ear"] + work["projector"] + work["language_on"]
+    hear = work["audio_encoder"] + work["projector"] + work["language_on"]
     return {
         "always off": look,
         "always on": work["vision"] + hear,

@@ -67,7 +67,8 @@ class Cost:
         seconds: way -> (questions, repeats).
         counted: which of the questions had their work counted.
         flops: way -> floating-point operations of each of those.
-        heard: for each of those, the calls of ear, projector or LoRA made by the gated answer.
+        heard: for each of those, the calls of audio encoder, projector or LoRA made by the gated
+            answer.
     """
 
     ids: list[str]
@@ -102,8 +103,8 @@ class GatingEvaluator:
         self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
     ) -> None:
         self.config, self.manifest, self.opened = config, manifest, opened
-        refs = {"base": opened.vlm_ref.digest, "ear": opened.ear_ref.digest}
-        self.model = load_adapter(adapter, opened.vlm, opened.ear, digests=refs)
+        refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
+        self.model = load_adapter(adapter, opened.vlm, opened.audio_encoder, digests=refs)
         self.plain = open_plain_vlm(config)  # SAFE must not be compared with itself
         self.features = Features(opened, config.cache, self.model.projector.input_kind)
         self.encoder = TextEncoder(opened.vlm, opened.processor)
@@ -125,7 +126,7 @@ class GatingEvaluator:
         return {"max_new_tokens": max(len(r.answer) for r in rows), "do_sample": False}
 
     def _batch(self, rows: Sequence[Example]) -> tuple[dict[str, Tensor], Tensor]:
-        """What a plain call takes, from the pictures themselves, and the ear's features."""
+        """What a plain call takes: the pictures themselves, and the audio encoder's features."""
         sounds = self.features.audio([r.heard for r in rows])
         return self.feeder.plain(rows), sounds.to(self.model.device)
 
@@ -172,7 +173,7 @@ class GatingEvaluator:
         found = []
         for row in rows:
             assert row.heard.audio is not None
-            found.append(load_audio(row.heard.audio, self.opened.ear.sampling_rate))
+            found.append(load_audio(row.heard.audio, self.opened.audio_encoder.sampling_rate))
         return found
 
     def answer_gated(

@@ -114,7 +114,12 @@ class RetentionTraining(TrainingSetup):
         stage = StageA(feeder, self.rows, self.teacher, settings, config.seed)
         stage.train(config, checkpoint=folder / "start.pt", folder=None, name="09 start")
         model.eval()
-        save_adapter(model, folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref)
+        save_adapter(
+            model,
+            folder / "adapter",
+            base=self.opened.vlm_ref,
+            audio_encoder=self.opened.audio_encoder_ref,
+        )
         heard = teacher_forced(feeder, self.hearing)
         return {
             "job": START,

@@ -89,7 +89,7 @@ class ActionEvaluator(GatingEvaluator):
         Columns `right_K` are for K audio tokens, 0 to skip; `state` is what `features_of` gives.
         """
         options, table = self._options(rows), []
-        rate = self.opened.ear.sampling_rate
+        rate = self.opened.audio_encoder.sampling_rate
         for batch in tqdm(list(batches(rows)), "every action", unit="batch"):
             inputs, sounds = self._batch(batch)
             noting = Noting(torch.from_numpy(preview(self.waves(batch), rate)))

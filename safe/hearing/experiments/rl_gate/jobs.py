@@ -89,7 +89,10 @@ class LengthTraining(TrainingSetup):
         )
         model.eval()
         save_adapter(
-            model, context.folder / "adapter", base=self.opened.vlm_ref, ear=self.opened.ear_ref
+            model,
+            context.folder / "adapter",
+            base=self.opened.vlm_ref,
+            audio_encoder=self.opened.audio_encoder_ref,
         )
         asked += [(job, k, self._ask(feeder, k)) for k in wanted]
         _write(

@@ -155,17 +155,20 @@ def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[f
         None if the prices are in units of listening and listening takes no measurable time.
     """
     own = config.policy
-    if own.price_unit == "second":
-        return own.prices
+    if own.latency_unit == "second":
+        return own.latency_weights
     listening = seconds["always on"] - seconds["always off"]
-    return [price / listening for price in own.prices] if listening > 0 else None
+    return [price / listening for price in own.latency_weights] if listening > 0 else None
 
 
 def try_views(
-    config: RunConfig, jobs: Mapping[str, Jobs], prices: Sequence[float]
+    config: RunConfig, jobs: Mapping[str, Jobs], latency_weights: Sequence[float]
 ) -> list[Trained]:
     """A policy for each view, at the price in the middle."""
-    return [train(config, rows, prices[len(prices) // 2], view) for view, rows in jobs.items()]
+    return [
+        train(config, rows, latency_weights[len(latency_weights) // 2], view)
+        for view, rows in jobs.items()
+    ]
 
 
 def in_full(config: RunConfig, jobs: Jobs, trained: Trained) -> Trained:

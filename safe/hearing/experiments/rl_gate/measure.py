@@ -76,20 +76,22 @@ def measure(context: Context) -> list[Metric]:
         why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
     seconds = result["seconds"]
-    prices = prices_per_second(config, seconds)
-    if prices is None:
+    latency_weights = prices_per_second(config, seconds)
+    if latency_weights is None:
         why = (
-            "an answer with the sound takes no longer than one without it, and policy.prices are "
-            "in units of that difference"
+            "an answer with the sound takes no longer than one without it, and "
+            "policy.latency_weights are in units of that difference"
         )
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
     jobs = {
         view: job(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
     }
-    tried = try_views(config, jobs, prices)
+    tried = try_views(config, jobs, latency_weights)
     best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
     view, at = best.taught.view, best.taught.price
-    trained = [best if price == at else train(config, jobs[view], price, view) for price in prices]
+    trained = [
+        best if price == at else train(config, jobs[view], price, view) for price in latency_weights
+    ]
     fuller = [in_full(config, jobs[view], t) for t in trained]
     evaluations = _evaluations([*tried, *(t for t in trained if t is not best)], fuller)
     write_table(context, EVALUATIONS, evaluations)

@@ -31,11 +31,11 @@ def lengths(config: RunConfig) -> tuple[int, int]:
     Raises:
         ConfigError: the short one is no shorter.
     """
-    short, long = config.policy.short, config.adapter.audio_tokens
+    short, long = config.policy.short_audio_tokens, config.adapter.audio_tokens
     if short >= long:
         raise ConfigError(
             f"a short listening takes {short} audio tokens, all there are is {long}",
-            key="policy.short",
+            key="policy.short_audio_tokens",
             hint="give fewer than adapter.audio_tokens",
         )
     return short, long

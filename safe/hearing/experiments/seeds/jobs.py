@@ -68,7 +68,10 @@ def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
         return {**result, "diverged": str(error)}  # a finding of this seed
     model.eval()
     save_adapter(
-        model, context.folder / "adapter", base=bench.opened.vlm_ref, ear=bench.opened.ear_ref
+        model,
+        context.folder / "adapter",
+        base=bench.opened.vlm_ref,
+        audio_encoder=bench.opened.audio_encoder_ref,
     )
     with atomic(context.folder / ITEMS) as temporary:
         pq.write_table(pa.Table.from_pylist(bench.ask(feeder)), temporary)
@@ -116,8 +119,8 @@ class SeedsTraining(TrainingSetup):
     def frozen(self, model: SafeModel) -> dict[str, str]:
         """Digests of what the frozen path gives now, computed and not read from the cache.
 
-        Logits with the gate OFF from pictures, image tokens, and what the ear makes of sounds, of
-        the same rows for every seed.
+        Logits with the gate OFF from pictures, image tokens, and what the audio encoder makes of
+        sounds, of the same rows for every seed.
         """
         wanted = self.config.seeds.frozen_items
         seeing, hearing = (
@@ -125,24 +128,28 @@ class SeedsTraining(TrainingSetup):
             subsample_evenly(self.hearing, wanted),
         )
         feeder = self.feeder(model)
-        found: dict[str, list[str]] = {"gate OFF": [], "image tokens": [], "ear": []}
+        found: dict[str, list[str]] = {"gate OFF": [], "image tokens": [], "audio_encoder": []}
         for batch in batches(seeing):
             inputs = feeder.plain(batch)
             found["gate OFF"].append(tensor_digest("logits", model(**inputs, gate=False).logits))
             tokens = image_tokens(model.base, inputs["pixel_values"])
             found["image tokens"].append(tensor_digest("tokens", tokens))
         for batch in batches(hearing):
-            found["ear"].append(tensor_digest("ear", self._encode(batch)))
+            found["audio_encoder"].append(tensor_digest("audio_encoder", self._encode(batch)))
         return {kind: digest_json(digests) for kind, digests in found.items()}
 
     def _encode(self, rows: Sequence[Example]) -> torch.Tensor:
-        """(B, E) or (B, S, C): what the ear makes of the rows' sounds, from their files."""
+        """(B, E) or (B, S, C): features of the sounds of rows, from their files."""
         from safe.hearing.data.decode import load_audio
 
-        ear = self.opened.ear
+        audio_encoder = self.opened.audio_encoder
         waves = []
         for row in rows:
             assert row.heard.audio is not None
-            waves.append(load_audio(row.heard.audio, ear.sampling_rate))
-        encoded = ear.embed if self.features.audio_kind == "embedding" else ear.sequence
+            waves.append(load_audio(row.heard.audio, audio_encoder.sampling_rate))
+        encoded = (
+            audio_encoder.embed
+            if self.features.audio_kind == "embedding"
+            else audio_encoder.sequence
+        )
         return encoded(waves)

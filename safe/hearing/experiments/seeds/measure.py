@@ -1,8 +1,8 @@
 """11 Seeds: does it come out the same again, and does what is frozen come out identical?
 
 Each training is a job (`jobs.py`). Between them the first weights of the adapter,
-the order of rows and what VL rows hear vary with the seed; base, ear, rows, cache, threads and the
-held-out questions are the same.
+the order of rows and what VL rows hear vary with the seed; base, audio encoder, rows, cache,
+threads and the held-out questions are the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ from safe.hearing.experiments.seeds.plan import ITEMS, chosen, names, seed_of
 from safe.pipeline.job_results import RESULT, read_job, read_rows
 
 BUILDER = MetricBuilder(METRICS)
-FIXED = ("base and ear", "training rows", "feature cache", "threads", "held-out questions")
+FIXED = (
+    "base and audio encoder",
+    "training rows",
+    "feature cache",
+    "threads",
+    "held-out questions",
+)
 VARIED = ("first weights of the adapter", "order of rows", "what VL rows hear")
 
 
@@ -188,8 +194,8 @@ def _frozen(found: Sequence[Seeded]) -> Metric:
         len(found),
         per_item="seeds.parquet",
         detail={
-            "of": "logits with the gate OFF, image tokens and what the ear hears, computed anew "
-            "after every training",
+            "of": "logits with the gate OFF, image tokens and the audio encoder's features, "
+            "computed again after every training",
             "differ": {name: kinds for name, kinds in differ.items() if kinds},
             "processes": len({f.result["process"] for f in found}),
             "digests": dict(first),

@@ -88,8 +88,13 @@ class PilotEvaluator:
 
     def open(self, job: Job) -> SafeModel:
         """The job's adapter on this base."""
-        refs = {"base": self.opened.vlm_ref.digest, "ear": self.opened.ear_ref.digest}
-        return load_adapter(job.folder / "adapter", self.opened.vlm, self.opened.ear, digests=refs)
+        refs = {
+            "base": self.opened.vlm_ref.digest,
+            "audio_encoder": self.opened.audio_encoder_ref.digest,
+        }
+        return load_adapter(
+            job.folder / "adapter", self.opened.vlm, self.opened.audio_encoder, digests=refs
+        )
 
     def _plain_tokens(self, rows: Sequence[Example]) -> tuple[dict[str, Any], Any]:
         inputs = self.feeder.plain(rows)
@@ -166,7 +171,7 @@ class PilotEvaluator:
         """A question as `WAYS` name them."""
         inputs = self.feeder.plain([row])
         assert row.heard.audio is not None
-        wave = load_audio(row.heard.audio, self.opened.ear.sampling_rate)
+        wave = load_audio(row.heard.audio, self.opened.audio_encoder.sampling_rate)
         cached = self.features.audio([row.heard]).to(model.device)
         options: dict[str, Any] = {"max_new_tokens": len(row.answer), "do_sample": False}
 

@@ -74,7 +74,12 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
         return {**result, "diverged": str(error)}  # a finding of this job, not the end of the DAG
     _steps(context.folder / "steps.parquet", trained)
     answered = bench.answer(job, feeder, context.folder / "items.parquet")
-    save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
+    save_adapter(
+        model,
+        context.folder / "adapter",
+        base=opened.vlm_ref,
+        audio_encoder=opened.audio_encoder_ref,
+    )
     return {
         **result,
         "diverged": None,

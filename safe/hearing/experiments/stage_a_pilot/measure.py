@@ -206,7 +206,7 @@ def _latency(context: Context, name: str, times: Sequence[Mapping[str, Any]]) ->
 def _latency_full() -> Metric:
     work = count_answer(build_full_size())
     off = work["vision"] + work["language"]
-    on = work["vision"] + work["language_on"] + work["ear"] + work["projector"]
+    on = work["vision"] + work["language_on"] + work["audio_encoder"] + work["projector"]
     return BUILDER.measured(
         "latency_full",
         on / off,

@@ -101,7 +101,12 @@ def measure(context: Context) -> list[Metric]:
     write_table(context, STEPS, [asdict(record) for record in history])
     curve = smooth([record.loss for record in history], trainer.batches.per_epoch)
     _plot(context, history, curve, rows, losses)
-    save_adapter(model, context.folder / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
+    save_adapter(
+        model,
+        context.folder / "adapter",
+        base=opened.vlm_ref,
+        audio_encoder=opened.audio_encoder_ref,
+    )
     metrics = [
         _loss(rows, losses, features, trainer.resumed_at),
         _accuracy(hearing, correct),

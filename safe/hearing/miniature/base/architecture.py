@@ -50,7 +50,7 @@ class VlmShape:
 
 
 @dataclass(frozen=True)
-class EarShape:
+class AudioEncoderShape:
     """Sizes of the miniature CLAP. Up to 128 frames of 32 mels fold into a 64 x 64 image."""
 
     sampling_rate: int
@@ -122,8 +122,8 @@ def build_vlm(
     return model, processor
 
 
-def build_ear(
-    shape: EarShape, tokenizer: PreTrainedTokenizerFast, seed: int
+def build_audio_encoder(
+    shape: AudioEncoderShape, tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> tuple[ClapModel, ClapProcessor]:
     """An untrained CLAP and its processor."""
     extractor = ClapFeatureExtractor(

@@ -1,4 +1,4 @@
-"""The two independent chains: vision, Q-Former, language; and the ear. One process each.
+"""The two independent chains: vision, Q-Former, language; and the audio encoder. One process each.
 
 On models this small a second thread gains little, a second process nearly everything.
 """
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from safe.files import write_json
-from safe.hearing.miniature.base.architecture import build_ear, build_vlm
-from safe.hearing.miniature.base.ear import train_ear
+from safe.hearing.miniature.base.architecture import build_audio_encoder, build_vlm
+from safe.hearing.miniature.base.audio_encoder import train_audio_encoder
 from safe.hearing.miniature.base.language import Asked, tokenize, train_language
 from safe.hearing.miniature.base.loop import Schedule
 from safe.hearing.miniature.base.material import Material, pixels_of
@@ -103,15 +103,15 @@ def train_vlm(material: Material, recipe: Recipe, seed: int, folder: Path, posit
 def train_hearing(
     material: Material, recipe: Recipe, seed: int, folder: Path, position: int
 ) -> None:
-    """Train the miniature CLAP into `folder/ear`."""
-    if finished(folder / "ear") is not None:
+    """Train the miniature CLAP into `folder/audio_encoder`."""
+    if finished(folder / "audio_encoder") is not None:
         return
-    tokenizer = build_tokenizer(material.ear_texts(), end=True)
-    model, processor = build_ear(recipe.ear, tokenizer, seed)
-    stages = Stages(folder / "stages-ear", model)
+    tokenizer = build_tokenizer(material.audio_encoder_texts(), end=True)
+    model, processor = build_audio_encoder(recipe.audio_encoder, tokenizer, seed)
+    stages = Stages(folder / "stages-audio_encoder", model)
 
     def hearing() -> float:
-        return train_ear(
+        return train_audio_encoder(
             model,
             tokenizer,
             material.heard(processor.feature_extractor),
@@ -120,5 +120,5 @@ def train_hearing(
             position=position,
         )
 
-    stages.run("ear", hearing)
-    _publish(model.eval(), processor, stages, folder / "ear")
+    stages.run("audio_encoder", hearing)
+    _publish(model.eval(), processor, stages, folder / "audio_encoder")

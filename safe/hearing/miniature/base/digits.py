@@ -15,8 +15,8 @@ from transformers import ClapFeatureExtractor
 from safe.digest import digest_file, digest_json
 from safe.hearing.data.decode import load_audio
 from safe.hearing.data.sample import MediaRef, Sample
+from safe.hearing.miniature.base.audio_encoder import Hearing
 from safe.hearing.miniature.base.augment import jitter_images
-from safe.hearing.miniature.base.ear import Hearing
 from safe.hearing.miniature.base.language import Asked, shuffle_answers
 from safe.hearing.miniature.base.material import stack_waves
 from safe.hearing.miniature.base.mel import BatchMel, jitter_spectrograms
@@ -80,7 +80,7 @@ class DigitsMaterial:
         texts = [*QUESTIONS.values(), *WORDS, *self.speakers]
         return [*texts, "yes no odd even", "question : answer ?"]
 
-    def ear_texts(self) -> list[str]:
+    def audio_encoder_texts(self) -> list[str]:
         return [*self._captions()[0], *WORDS]
 
     def seen(self) -> DigitsSeen:

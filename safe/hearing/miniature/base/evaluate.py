@@ -19,7 +19,7 @@ from safe.gates.statistics import wilson
 from safe.hearing.data.decode import load_audio
 from safe.hearing.data.sample import Sample
 from safe.hearing.miniature.base.material import Material
-from safe.hearing.models.ear import Ear
+from safe.hearing.models.audio_encoder import AudioEncoder
 from safe.hearing.models.prompt import build_prompt, clean_answer
 from safe.hearing.training.features import picture
 
@@ -27,11 +27,12 @@ PER_TYPE = 200  # held-out questions of each type, for a card
 BATCH = 50
 NEW_TOKENS = 8
 
-# A base that does not read its pictures leaves nothing to retain, and one whose ear does not tell
-# the sounds apart leaves nothing to learn; the experiments' numbers would then mean nothing.
+# A base that does not read its pictures leaves nothing to retain, and one whose audio encoder does
+# not tell the sounds apart leaves nothing to learn; the experiments' numbers would then mean
+# nothing.
 MIN_VL_ACCURACY = 0.97
 MIN_ZERO_SHOT = 0.95
-# Each question about a sound is held against what can be had without hearing. There are a dozen
+# Each question about a sound is compared with what can be had without hearing. There are a dozen
 # types, so each is tested at a level where a fault is rare over all of them.
 PRIOR_LEVEL = 0.999
 
@@ -123,15 +124,19 @@ def by_type(answered: Sequence[tuple[Sample, str]]) -> dict[str, dict[str, Any]]
     return result
 
 
-def zero_shot(ear: Ear, material: Material, samples: Sequence[Sample]) -> dict[str, Any]:
+def zero_shot(
+    audio_encoder: AudioEncoder, material: Material, samples: Sequence[Sample]
+) -> dict[str, Any]:
     """Accuracy of CLAP's zero-shot classification: the nearest prompt by cosine."""
     prompts, items = material.zero_shot(samples)
-    classes = ear.embed_text(prompts)
+    classes = audio_encoder.embed_text(prompts)
     truth = {id(sample): number for sample, number in items}
-    waves = _decoded([s for s, _ in items], lambda s: load_audio(s.audio, ear.sampling_rate))
+    waves = _decoded(
+        [s for s, _ in items], lambda s: load_audio(s.audio, audio_encoder.sampling_rate)
+    )
     hits = n = 0
     for batch in _batches(waves):
-        near = (ear.embed([wave for _, wave in batch]) @ classes.T).argmax(1).tolist()
+        near = (audio_encoder.embed([wave for _, wave in batch]) @ classes.T).argmax(1).tolist()
         hits += sum(truth[id(s)] == number for (s, _), number in zip(batch, near, strict=True))
         n += len(batch)
     return _share(hits, n) if n else {"accuracy": None, "n": 0, "ci": None}
@@ -140,7 +145,7 @@ def zero_shot(ear: Ear, material: Material, samples: Sequence[Sample]) -> dict[s
 def evaluate(
     vlm: Blip2ForConditionalGeneration,
     processor: Blip2Processor,
-    ear: Ear,
+    audio_encoder: AudioEncoder,
     material: Material,
     samples: Sequence[Sample],
     *,
@@ -154,7 +159,7 @@ def evaluate(
     """
     return {
         **by_type(answer(vlm, processor, pick(samples, seed, per_type))),
-        "clap_zero_shot": zero_shot(ear, material, samples),
+        "clap_zero_shot": zero_shot(audio_encoder, material, samples),
     }
 
 

@@ -70,7 +70,7 @@ def fit(
         lr=schedule.lr,
         betas=(0.9, schedule.beta2),
         weight_decay=schedule.weight_decay,
-        fused=True,  # one operation: the ear's weights are many and small
+        fused=True,  # one operation: the audio encoder's weights are many and small
     )
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,

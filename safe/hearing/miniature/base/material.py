@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import ClapFeatureExtractor
 
 from safe.hearing.data.sample import Sample
-from safe.hearing.miniature.base.ear import Hearing
+from safe.hearing.miniature.base.audio_encoder import Hearing
 from safe.hearing.miniature.base.language import Asked
 from safe.hearing.miniature.base.vision import Augment
 
@@ -47,8 +47,8 @@ class Material(Protocol):
     def vlm_texts(self) -> list[str]:
         """Every word the language model must know."""
 
-    def ear_texts(self) -> list[str]:
-        """Every word the ear's text tower must know."""
+    def audio_encoder_texts(self) -> list[str]:
+        """Every word the audio encoder's text tower must know."""
 
     def seen(self) -> Seen: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from safe.hearing.miniature.base.architecture import EarShape, VlmShape
+from safe.hearing.miniature.base.architecture import AudioEncoderShape, VlmShape
 from safe.hearing.miniature.base.loop import Schedule
 
 
@@ -20,7 +20,7 @@ class Recipe:
     """
 
     vlm: VlmShape
-    ear: EarShape
+    audio_encoder: AudioEncoderShape
     vision: Schedule
     qformer: Schedule
     language: Schedule
@@ -39,7 +39,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "world": Recipe(
         vlm=VlmShape(image_size=64, patch_size=16, language_std=0.1),
-        ear=EarShape(sampling_rate=16_000, seconds=2, window=512, hop=251),
+        audio_encoder=AudioEncoderShape(sampling_rate=16_000, seconds=2, window=512, hop=251),
         vision=Schedule(steps=1200, batch_size=96, lr=2e-3),
         qformer=Schedule(steps=800, batch_size=128, lr=3e-3),
         # With Adam's usual second-moment rate of 0.999 as many steps end at 0.95 to 1.0 in the
@@ -56,7 +56,7 @@ RECIPES: dict[str, Recipe] = {
         # From the usual 0.02, answers met only at their prior keep nearly one embedding, and no
         # adapter can tell them apart afterwards.
         vlm=VlmShape(image_size=32, patch_size=8, language_std=0.1),
-        ear=EarShape(sampling_rate=8_000, seconds=1, window=256, hop=64),
+        audio_encoder=AudioEncoderShape(sampling_rate=8_000, seconds=1, window=256, hop=64),
         vision=Schedule(steps=3000, batch_size=96, lr=2e-3),
         qformer=Schedule(steps=400, batch_size=128, lr=3e-3),
         language=Schedule(steps=3600, batch_size=96, lr=2e-3),

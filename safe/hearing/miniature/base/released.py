@@ -19,7 +19,7 @@ from safe.hearing.config import RunConfig
 from safe.hearing.miniature.base import CARD, WEIGHTS
 from safe.hearing.miniature.base.recipe import RECIPES, Recipe
 
-MODELS = ("vlm", "ear")
+MODELS = ("vlm", "audio_encoder")
 HINT = "restore the folder with `git checkout`, or train it again with `make miniature`"
 
 

@@ -30,8 +30,8 @@ from safe.hearing.miniature.base.released import (
     recipe_digest,
 )
 from safe.hearing.miniature.base.world import WorldMaterial
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.base import load_vlm
-from safe.hearing.models.ear import load_ear
 
 Chain = Callable[[Material, Recipe, int, Path, int], None]
 PACKAGES = ("torch", "transformers", "numpy")
@@ -79,7 +79,14 @@ def train_miniature(config: RunConfig, out: Path) -> Card:
     stages = train_models(material, recipe, work, threads=config.threads)
     vlm, processor = load_vlm(work / "vlm")
     samples = load_samples(config.folder / "data" / "manifest.parquet", split="val")
-    found = evaluate(vlm, processor, load_ear(work / "ear"), material, samples, seed=recipe.seed)
+    found = evaluate(
+        vlm,
+        processor,
+        load_audio_encoder(work / "audio_encoder"),
+        material,
+        samples,
+        seed=recipe.seed,
+    )
     missed = faults(found)
     if missed:
         write_json(work / "evaluation.json", found)
@@ -126,7 +133,7 @@ def train_models(
     Raises:
         ModelError: a stage failed; stages that were done stay.
     """
-    chains: dict[str, Chain] = {"vlm": train_vlm, "ear": train_hearing}
+    chains: dict[str, Chain] = {"vlm": train_vlm, "audio_encoder": train_hearing}
     todo = {name: chain for name, chain in chains.items() if finished(folder / name) is None}
     if todo:
         print(f"training the {material.name} miniature: {', '.join(todo)}", file=sys.stderr)

@@ -18,8 +18,8 @@ from transformers import ClapFeatureExtractor
 
 from safe.digest import digest_json
 from safe.hearing.data.sample import Sample
+from safe.hearing.miniature.base.audio_encoder import Hearing
 from safe.hearing.miniature.base.describe import describe
-from safe.hearing.miniature.base.ear import Hearing
 from safe.hearing.miniature.base.language import Asked, shuffle_answers
 from safe.hearing.miniature.base.material import stack_waves
 from safe.hearing.miniature.base.mel import BatchMel, jitter_spectrograms
@@ -120,7 +120,7 @@ class WorldMaterial:
     def vlm_texts(self) -> list[str]:
         return [*VOCABULARY, "question : answer ?", ". , ' ! -", "a an the"]
 
-    def ear_texts(self) -> list[str]:
+    def audio_encoder_texts(self) -> list[str]:
         return [*VOCABULARY, ". , ' ! -"]
 
     def seen(self) -> WorldSeen:

@@ -8,7 +8,7 @@ from PIL import Image
 from safe.hearing.config import AdapterConfig, LoraConfig
 from safe.hearing.models.prompt import build_prompt
 from safe.hearing.models.safe_model import SafeModel
-from tests.tiny_models import tiny_ear, tiny_processor, tiny_tone, tiny_vlm
+from tests.tiny_models import tiny_audio_encoder, tiny_processor, tiny_tone, tiny_vlm
 
 QUESTIONS = (
     "what colour is the cat?",
@@ -47,7 +47,7 @@ def make_safe(
     )
     model = SafeModel(
         tiny_vlm(dtype=dtype, t5=t5, wide_qformer=wide_qformer),
-        tiny_ear(),
+        tiny_audio_encoder(),
         config,
         seed=5,
         **options,

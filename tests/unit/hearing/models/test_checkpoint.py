@@ -9,19 +9,21 @@ from peft import PeftModel
 from safe.errors import ModelError
 from safe.hearing.models.checkpoint import load_adapter, read_record, refs_of, save_adapter
 from safe.hearing.models.lora import share_weights
-from tests.tiny_models import tiny_ear, tiny_vlm
+from tests.tiny_models import tiny_audio_encoder, tiny_vlm
 
 
 @pytest.fixture(params=["mlp", "resampler"])
 def saved(request, build_safe, tmp_path):
     model = build_safe(projector=request.param)
-    base, ear = refs_of(model, base_id="tiny/vlm", ear_id="tiny/ear", base_revision="r1")
-    return model, save_adapter(model, tmp_path / "adapter", base=base, ear=ear)
+    base, audio_encoder = refs_of(
+        model, base_id="tiny/vlm", audio_encoder_id="tiny/audio_encoder", base_revision="r1"
+    )
+    return model, save_adapter(model, tmp_path / "adapter", base=base, audio_encoder=audio_encoder)
 
 
 def test_the_same_answers_come_back(saved, batch):
     model, folder = saved
-    again = load_adapter(folder, tiny_vlm(), tiny_ear())
+    again = load_adapter(folder, tiny_vlm(), tiny_audio_encoder())
     with torch.no_grad():
         for gate in (True, False):
             one = model(**batch.inputs, gate=gate, audio=batch.audio).logits
@@ -41,21 +43,21 @@ def test_plain_peft_opens_the_lora(saved, batch):
 def test_saving_twice_leaves_one_whole_adapter(saved):
     model, folder = saved
     record = read_record(folder)
-    save_adapter(model, folder, base=record.base, ear=record.ear)
+    save_adapter(model, folder, base=record.base, audio_encoder=record.audio_encoder)
     assert read_record(folder) == record
     assert [p.name for p in folder.parent.iterdir()] == ["adapter"]
 
 
-def test_another_base_or_ear_is_refused_with_both_digests(saved):
+def test_another_base_or_audio_encoder_is_refused_with_both_digests(saved):
     _, folder = saved
     record = read_record(folder)
     with pytest.raises(
         ModelError, match=f"(?s){record.base.digest}.*open 'tiny/vlm' at revision"
     ) as e:
-        load_adapter(folder, tiny_vlm(seed=9), tiny_ear())
+        load_adapter(folder, tiny_vlm(seed=9), tiny_audio_encoder())
     assert "the one given has" in str(e.value)
-    with pytest.raises(ModelError, match=record.ear.digest):
-        load_adapter(folder, tiny_vlm(), tiny_ear(seed=9))
+    with pytest.raises(ModelError, match=record.audio_encoder.digest):
+        load_adapter(folder, tiny_vlm(), tiny_audio_encoder(seed=9))
 
 
 def test_one_changed_weight_is_another_base(saved):
@@ -63,7 +65,7 @@ def test_one_changed_weight_is_another_base(saved):
     base = tiny_vlm()
     base.language_model.model.decoder.layers[0].fc1.weight.data[0, 0] += 1e-3
     with pytest.raises(ModelError, match="weight digest"):
-        load_adapter(folder, base, tiny_ear())
+        load_adapter(folder, base, tiny_audio_encoder())
 
 
 def test_damage_is_refused(saved):
@@ -73,13 +75,13 @@ def test_damage_is_refused(saved):
     data[-1] ^= 1
     file.write_bytes(data)
     with pytest.raises(ModelError, match=r"projector\.safetensors.*digest differs"):
-        load_adapter(folder, tiny_vlm(), tiny_ear())
+        load_adapter(folder, tiny_vlm(), tiny_audio_encoder())
     file.unlink()
     with pytest.raises(ModelError, match="cannot be read"):
-        load_adapter(folder, tiny_vlm(), tiny_ear())
+        load_adapter(folder, tiny_vlm(), tiny_audio_encoder())
     record = json.loads((folder / "safe.json").read_text())
     (folder / "safe.json").write_text(json.dumps({**record, "unknown": 1}))
     with pytest.raises(ModelError, match="record cannot be read"):
-        load_adapter(folder, tiny_vlm(), tiny_ear())
+        load_adapter(folder, tiny_vlm(), tiny_audio_encoder())
     with pytest.raises(ModelError, match="there is no adapter"):
-        load_adapter(folder.parent, tiny_vlm(), tiny_ear())
+        load_adapter(folder.parent, tiny_vlm(), tiny_audio_encoder())

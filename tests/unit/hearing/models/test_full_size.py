@@ -20,7 +20,7 @@ def test_backbones_are_of_their_published_size(full):
     assert total(full.base.vision_model) == pytest.approx(986e6, rel=1e-3)
     assert total(full.base.qformer) == pytest.approx(105e6, rel=2e-3)
     assert total(full.base.language_model) == pytest.approx(2652e6, rel=1e-3)
-    assert total(full.ear_model.audio_model) == pytest.approx(27.5e6, rel=2e-3)
+    assert total(full.audio_encoder_model.audio_model) == pytest.approx(27.5e6, rel=2e-3)
 
 
 def test_the_trainable_part_is_projector_and_lora_by_formula(full):

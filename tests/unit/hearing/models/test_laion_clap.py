@@ -11,7 +11,7 @@ import torch
 from transformers import ClapAudioConfig, ClapConfig, ClapModel, ClapTextConfig
 
 from safe.errors import ModelError
-from safe.hearing.models.ear import load_ear
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.laion_clap import (
     convert_checkpoint,
     feature_extractor,
@@ -116,14 +116,14 @@ def test_a_converted_checkpoint_hears_as_its_source_does(tmp_path):
     torch.manual_seed(1)
     model = ClapModel(tiny_config()).eval()
     folder = convert_checkpoint(save(tmp_path / "clap.pt", as_laion(model)), tmp_path / "cache")
-    ear = load_ear(folder)
+    audio_encoder = load_audio_encoder(folder)
     wave = np.sin(np.arange(48_000, dtype=np.float32) / 20)
     with torch.no_grad():
-        features = ear.features([wave])
+        features = audio_encoder.features([wave])
         expected = model.get_audio_features(
             input_features=features, is_longer=torch.zeros(1, 1, dtype=torch.bool)
         ).pooler_output
-    torch.testing.assert_close(ear.embed([wave]), expected)
+    torch.testing.assert_close(audio_encoder.embed([wave]), expected)
     again = convert_checkpoint(tmp_path / "clap.pt", tmp_path / "cache")
     assert again == folder
 

@@ -140,7 +140,7 @@ def test_features_of_another_width_are_refused(width):
 
 
 def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
-    sounds = safe.ear.embed(batch.audio)
+    sounds = safe.audio_encoder.embed(batch.audio)
     for audio in (None, sounds):
         with pytest.raises(ModelError, match="no sound to glance at"):
             safe(**batch.inputs, gate=make_gate(width), audio=audio)
@@ -150,7 +150,7 @@ def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
 def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view):
     gate, noting = make_gate(width, view=view), Noting(without=(GLANCE,))
     assert gate.view == view
-    sounds = safe.ear.embed(batch.audio)
+    sounds = safe.audio_encoder.embed(batch.audio)
     with torch.no_grad():
         done = safe(**batch.inputs, gate=gate, audio=sounds)
         safe(**batch.inputs, gate=noting, audio=sounds)

@@ -117,7 +117,7 @@ def test_the_probe_sees_audio_and_adapters(build_safe, batch):
     assert on.flops > off.flops
     extra = on.calls - off.calls
     assert extra["+projector: MlpProjector"] == 1
-    assert any(name.startswith("+ear_model.") for name in extra)
+    assert any(name.startswith("+audio_encoder_model.") for name in extra)
     assert any(".lora_A.default" in name for name in extra)
 
 
@@ -168,7 +168,7 @@ def test_on_row_is_the_language_model_on_image_audio_text(build_safe, batch):
         ids, mask = batch.inputs["input_ids"][row], batch.inputs["attention_mask"][row]
         table = safe.base.get_input_embeddings()
         image = safe.base.get_image_features(batch.inputs["pixel_values"][[row]]).pooler_output[0]
-        heard = safe.projector(safe.ear.embed([batch.audio[row]]))[0]
+        heard = safe.projector(safe.audio_encoder.embed([batch.audio[row]]))[0]
         embeds = torch.cat([image, heard, table(ids[4:])]).unsqueeze(0)
         wide = torch.cat([mask[:4], mask.new_ones(3), mask[4:]]).unsqueeze(0)
         byhand = safe.language_model(inputs_embeds=embeds, attention_mask=wide).logits[0]
@@ -183,7 +183,7 @@ def test_image_tokens_are_those_of_the_base(safe, batch):
 
 
 def test_cached_features_give_the_same_answer_as_media(safe, batch):
-    features = safe.ear.embed(batch.audio)
+    features = safe.audio_encoder.embed(batch.audio)
     image = image_tokens(safe.base, batch.inputs["pixel_values"])
     text = {n: batch.inputs[n] for n in ("input_ids", "attention_mask")}
     with torch.no_grad():
@@ -237,7 +237,7 @@ class TestBadAudio:
 
     def test_missing_features_are_missing_audio(self, build_safe, batch):
         safe = build_safe()
-        features = safe.ear.embed(batch.audio).clone()
+        features = safe.audio_encoder.embed(batch.audio).clone()
         features[1] = float("nan")
         with pytest.raises(ModelError, match=r"1 \(no audio features\)"):
             safe(**batch.inputs, gate=True, audio=features)
@@ -330,12 +330,12 @@ class TestScore:
 @pytest.mark.parametrize("projector", ["mlp", "resampler"])
 def test_a_training_step_moves_the_adapter_alone(build_safe, batch, projector):
     safe = build_safe(projector=projector, trained=False)
-    before = weight_digest(safe.base), weight_digest(safe.ear_model)
+    before = weight_digest(safe.base), weight_digest(safe.audio_encoder_model)
     plain = safe.base(**batch.inputs).logits
     start = {n: p.detach().clone() for n, p in safe.trainable().items()}
     safe.train()
     assert not safe.base.training
-    assert not any(m.training for m in safe.ear_model.modules())
+    assert not any(m.training for m in safe.audio_encoder_model.modules())
     optimizer = torch.optim.AdamW(safe.trainable().values(), lr=0.1)
     for _ in range(2):  # LoRA's A moves only once B has left zero
         out = safe(
@@ -346,7 +346,7 @@ def test_a_training_step_moves_the_adapter_alone(build_safe, batch, projector):
         optimizer.step()
     unmoved = [n for n, p in safe.trainable().items() if torch.equal(p, start[n])]
     assert unmoved == []
-    assert (weight_digest(safe.base), weight_digest(safe.ear_model)) == before
+    assert (weight_digest(safe.base), weight_digest(safe.audio_encoder_model)) == before
     assert torch.equal(safe.base(**batch.inputs).logits, plain)
 
 

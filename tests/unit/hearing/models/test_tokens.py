@@ -47,7 +47,7 @@ def test_fewer_tokens_are_the_first_ones(safe, batch):
         ids, mask = batch.inputs["input_ids"][row], batch.inputs["attention_mask"][row]
         table = safe.base.get_input_embeddings()
         image = safe.base.get_image_features(batch.inputs["pixel_values"][[row]]).pooler_output[0]
-        heard = safe.projector(safe.ear.embed([batch.audio[row]]))[0, :2]
+        heard = safe.projector(safe.audio_encoder.embed([batch.audio[row]]))[0, :2]
         embeds = torch.cat([image, heard, table(ids[4:])]).unsqueeze(0)
         wide = torch.cat([mask[:4], mask.new_ones(2), mask[4:]]).unsqueeze(0)
         byhand = safe.language_model(inputs_embeds=embeds, attention_mask=wide).logits[0]

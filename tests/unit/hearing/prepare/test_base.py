@@ -55,12 +55,12 @@ def test_a_name_that_nothing_has_is_refused_with_a_hint(config, monkeypatch):
         resolve_vlm(with_base(config, vlm="../no such folder"))
 
 
-def test_a_laion_checkpoint_serves_as_ear(config, tmp_path):
+def test_a_laion_checkpoint_serves_as_audio_encoder(config, tmp_path):
     from transformers import ClapModel
 
     path = save(tmp_path / "clap.pt", as_laion(ClapModel(tiny_config())))
-    prepare_base(with_base(config, ear=str(path)))
-    assert "laion-" in read(config)["ear"]
+    prepare_base(with_base(config, audio_encoder=str(path)))
+    assert "laion-" in read(config)["audio_encoder"]
 
 
 def released(config, monkeypatch, held_out):
@@ -71,7 +71,7 @@ def released(config, monkeypatch, held_out):
     card = SimpleNamespace(name="world", recipe_digest="0" * 64)
     monkeypatch.setattr(released_module, "open_released", lambda c: (folder, card))
     monkeypatch.setattr(module, "_measure", lambda *a: held_out)
-    return with_base(config, miniature="world", vlm=None, ear=None)
+    return with_base(config, miniature="world", vlm=None, audio_encoder=None)
 
 
 def test_a_released_base_records_what_it_is_and_can_do(config, monkeypatch):

@@ -72,7 +72,7 @@ def open_run(config, log, curriculum=None, answers=None, skip_rate=0.5):
         sample = dataclasses.replace(row.sample, difficulty=difficulty)
         rows[place] = dataclasses.replace(row, sample=sample)
     clips = stage.data.clips
-    rate = stage.feeder.features.opened.ear.sampling_rate
+    rate = stage.feeder.features.opened.audio_encoder.sampling_rate
     noisy = noisy_sounds(clips, config.cache, snr_db=(0.0, 5.0), rate=rate, seed=0)
     stage.feeder.features.ensure([], [s for sounds in noisy.values() for s in sounds])
     given = iter(answers) if answers is not None else None

@@ -50,7 +50,7 @@ def test_they_are_what_the_models_say(opened, samples, hearing, tmp_path, kind):
     with torch.inference_mode():
         seen = image_tokens(opened.vlm, pixels["pixel_values"])
     torch.testing.assert_close(features.image(samples), seen.clone(), rtol=1e-5, atol=1e-5)
-    encode = opened.ear.embed if kind == "embedding" else opened.ear.sequence
+    encode = opened.audio_encoder.embed if kind == "embedding" else opened.audio_encoder.sequence
     waves = [soundfile.read(s.audio.path, dtype="float32")[0] for s in hearing]
     torch.testing.assert_close(features.audio(hearing), encode(waves).clone(), rtol=1e-5, atol=1e-5)
 
@@ -161,7 +161,7 @@ class TestOpenBase:
         with pytest.raises(ModelError, match=r"digests\.vlm.*prepared were 0000"):
             open_base(other)
 
-    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"vlm": 3, "ear": "x"}'])
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"vlm": 3, "audio_encoder": "x"}'])
     def test_a_broken_record_is_named(self, run, tmp_path, content):
         other = parse_run_config({**run.model_dump(mode="json"), "results": str(tmp_path)}, "test")
         with pytest.raises(ModelError, match="prepare-base"):

@@ -11,7 +11,7 @@ from safe.hearing.config import AdapterConfig, LoraConfig
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.losses import StageAObjective, distillation_divergence
 from safe.hearing.training.trainer import TrainingBatch
-from tests.tiny_models import tiny_ear, tiny_vlm
+from tests.tiny_models import tiny_audio_encoder, tiny_vlm
 
 
 @settings(deadline=None)
@@ -34,7 +34,7 @@ def test_no_divergence_from_oneself():
 @pytest.fixture(scope="module")
 def model():
     config = AdapterConfig(audio_tokens=2, hidden=16, lora=LoraConfig(rank=2))
-    return SafeModel(tiny_vlm(), tiny_ear(), config, seed=0)
+    return SafeModel(tiny_vlm(), tiny_audio_encoder(), config, seed=0)
 
 
 def batch(model, rows, totals):

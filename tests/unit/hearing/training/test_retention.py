@@ -15,7 +15,7 @@ from tests.unit.hearing.training.test_stage_a import (
     weights,
 )
 
-GUARDS = {"null_space": 8, "fisher": 1.0, "retention_rows": 12, "renew_every": 5}
+GUARDS = {"null_space": 8, "fisher": 1.0, "retention_rows": 12, "null_space_update_interval": 5}
 FAST = {"distillation": 0.0, "steps": 60, "projector_lr": 1e-2, "lora_lr": 1e-2}
 
 
@@ -42,7 +42,7 @@ def unguarded(config):
 @pytest.mark.parametrize(
     "guard",
     [
-        {"null_space": 24, "retention_rows": 30, "renew_every": 5},
+        {"null_space": 24, "retention_rows": 30, "null_space_update_interval": 5},
         {"fisher": 1e4, "retention_rows": 30},
     ],
     ids=["null space", "fisher"],

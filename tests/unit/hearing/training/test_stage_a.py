@@ -27,7 +27,7 @@ SETTINGS = {
     "batch_size": 8,
     "checkpoint_every": 4,
     "distillation": 1.0,
-    "faint_noise": 0.3,
+    "background_noise_fraction": 0.3,
 }
 
 

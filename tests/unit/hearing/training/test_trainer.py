@@ -15,7 +15,7 @@ from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.sampler import LengthBatches
 from safe.hearing.training.trainer import Trainer, TrainingBatch, TrainSettings, parameter_groups
 from tests.paths import ROOT
-from tests.tiny_models import tiny_ear, tiny_vlm
+from tests.tiny_models import tiny_audio_encoder, tiny_vlm
 
 SETTINGS = TrainSettings(
     steps=12,
@@ -32,7 +32,7 @@ ROWS, ANSWER = 8, 2
 def make_trainer(checkpoint=None, *, settings=SETTINGS, fingerprint="f", dropout=0.2):
     """Eight rows of random features whose answer token is decided by the sound."""
     config = AdapterConfig(audio_tokens=3, hidden=16, lora=LoraConfig(rank=2, dropout=dropout))
-    model = SafeModel(tiny_vlm(), tiny_ear(), config, seed=0)
+    model = SafeModel(tiny_vlm(), tiny_audio_encoder(), config, seed=0)
     generator = torch.Generator().manual_seed(7)
     sounds = torch.randn(ROWS, 24, generator=generator)
     image = torch.randn(ROWS, 4, 32, generator=generator)

@@ -19,7 +19,9 @@ def trained(tmp_path_factory):
     stage = open_stage(config)
     train(stage, config)
     opened = stage.feeder.features.opened
-    save_adapter(stage.model, root / "adapter", base=opened.vlm_ref, ear=opened.ear_ref)
+    save_adapter(
+        stage.model, root / "adapter", base=opened.vlm_ref, audio_encoder=opened.audio_encoder_ref
+    )
     return stage, root / "adapter"
 
 

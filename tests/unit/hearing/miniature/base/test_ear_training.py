@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from transformers import ClapFeatureExtractor
 
-from safe.hearing.miniature.base.ear import contrastive_loss, matches, probe_loss
+from safe.hearing.miniature.base.audio_encoder import contrastive_loss, matches, probe_loss
 from safe.hearing.miniature.base.mel import BatchMel, jitter_spectrograms
 
 

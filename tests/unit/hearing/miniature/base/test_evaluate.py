@@ -74,7 +74,7 @@ def test_what_is_no_base_is_said(part, row, message):
     assert message in found[0]
 
 
-def test_a_deaf_ear_is_no_ear():
+def test_a_deaf_audio_encoder_is_refused():
     assert "under 0.95" in faults(GOOD | {"clap_zero_shot": {"accuracy": 0.8, "n": 50}})[0]
     assert "no sound" in faults(GOOD | {"clap_zero_shot": {"accuracy": None, "n": 0}})[0]
 

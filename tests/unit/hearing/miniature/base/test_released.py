@@ -18,8 +18,8 @@ from safe.hearing.miniature.base.released import (
     read_card,
     recipe_digest,
 )
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.base import load_vlm
-from safe.hearing.models.ear import load_ear
 
 NAMES = ("world", "digits")
 
@@ -72,7 +72,7 @@ def test_released_weights_match_card_and_recipe(name):
     assert card.files == file_digests(folder)
     assert card.recipe == json.loads(json.dumps(RECIPES[name].settings()))
     assert card.recipe_digest == recipe_digest(RECIPES[name], card.material)
-    assert {"vlm/model.safetensors", "ear/model.safetensors"} <= card.files.keys()
+    assert {"vlm/model.safetensors", "audio_encoder/model.safetensors"} <= card.files.keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,7 +87,7 @@ def test_released_models_open_like_downloaded_ones(name):
     model, processor = load_vlm(WEIGHTS / name / "vlm")
     assert processor.tokenizer.padding_side == "left"
     assert not any(p.requires_grad for p in model.parameters())
-    assert load_ear(WEIGHTS / name / "ear").embedding_dim == 512
+    assert load_audio_encoder(WEIGHTS / name / "audio_encoder").embedding_dim == 512
 
 
 def flip_a_byte(path):

@@ -37,7 +37,7 @@ def test_words_are_words_and_punctuation():
     assert words_of("Is it red, or dark-red?") == ["is", "it", "red", ",", "or", "dark-red", "?"]
 
 
-def test_the_ears_texts_are_closed_by_the_end_token(tmp_path):
+def test_texts_are_closed_by_the_end_token(tmp_path):
     tokenizer = build_tokenizer(["a bell"], end=True)
     tokenizer.save_pretrained(tmp_path)
     ids = AutoTokenizer.from_pretrained(tmp_path)("a bell")["input_ids"]

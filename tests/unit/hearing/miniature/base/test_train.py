@@ -27,8 +27,8 @@ from safe.hearing.miniature.base.recipe import RECIPES
 from safe.hearing.miniature.base.released import file_digests
 from safe.hearing.miniature.base.train import publish, train_miniature, train_models
 from safe.hearing.miniature.base.world import WorldMaterial
+from safe.hearing.models.audio_encoder import load_audio_encoder
 from safe.hearing.models.base import load_vlm
-from safe.hearing.models.ear import load_ear
 from safe.hearing.models.weights import weight_digest
 from tests.paths import ROOT
 
@@ -63,7 +63,7 @@ def trained(tmp_path_factory):
 
 def test_every_stage_reports_its_seconds(trained):
     _, seconds = trained
-    assert set(seconds) == {"vision", "q-former", "describing", "language", "ear"}
+    assert set(seconds) == {"vision", "q-former", "describing", "language", "audio_encoder"}
     assert all({"wall", "cpu", "loss"} == set(stage) for stage in seconds.values())
 
 
@@ -71,12 +71,12 @@ def test_the_folders_are_ordinary_hugging_face_folders(trained):
     folder, _ = trained
     Blip2ForConditionalGeneration.from_pretrained(folder / "vlm")
     Blip2Processor.from_pretrained(folder / "vlm")
-    ClapModel.from_pretrained(folder / "ear")
-    processor = ClapProcessor.from_pretrained(folder / "ear")
+    ClapModel.from_pretrained(folder / "audio_encoder")
+    processor = ClapProcessor.from_pretrained(folder / "audio_encoder")
     assert processor.feature_extractor.sampling_rate == 16_000
     model, _ = load_vlm(folder / "vlm")
     assert model.query_tokens.std() > 0.5
-    assert load_ear(folder / "ear").embedding_dim == 512
+    assert load_audio_encoder(folder / "audio_encoder").embedding_dim == 512
 
 
 def test_finished_models_are_not_trained_again(trained, monkeypatch):
@@ -96,7 +96,7 @@ def test_published_folder_replaces_the_old_one_and_holds_the_models_alone(traine
     out.mkdir()
     (out / "old").touch()
     publish(folder, out)
-    assert sorted(p.name for p in out.iterdir()) == ["ear", "vlm"]
+    assert sorted(p.name for p in out.iterdir()) == ["audio_encoder", "vlm"]
     assert "vlm/stages.json" not in file_digests(out)
     before, after = (weight_digest(load_vlm(f / "vlm")[0]) for f in (folder, out))
     assert before == after
@@ -186,9 +186,9 @@ def test_killed_in_mid_stage_it_resumes_there_and_ends_the_same(trained, tmp_pat
     )
     train(own)
     assert trained_again == []
-    for name in ("vlm", "ear"):
+    for name in ("vlm", "audio_encoder"):
         pair = [
-            load_vlm(root / name)[0] if name == "vlm" else load_ear(root / name).model
+            load_vlm(root / name)[0] if name == "vlm" else load_audio_encoder(root / name).model
             for root in (folder, own)
         ]
         assert weight_digest(pair[0]) == weight_digest(pair[1])

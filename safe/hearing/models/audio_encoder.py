@@ -1,4 +1,4 @@
-"""The ear: CLAP's audio tower, its projection and its feature extractor, frozen."""
+"""The audio encoder: CLAP's audio tower, its projection and its feature extractor, frozen."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from safe.hearing.models.base import (
     resolve_device,
 )
 
-KIND, KEY = "a CLAP model", "base.ear"
+KIND, KEY = "a CLAP model", "base.audio_encoder"
 
 
-class Ear:
+class AudioEncoder:
     """Waveforms in, CLAP embeddings or feature sequences out. Nothing in it is trainable.
 
     Attributes:
@@ -112,9 +112,9 @@ class Ear:
         return self.model.get_audio_features(input_features=features, is_longer=longer)
 
 
-def load_ear(
+def load_audio_encoder(
     path_or_id: str | Path, revision: str | None = None, device: str | torch.device = "cpu"
-) -> Ear:
+) -> AudioEncoder:
     """Open a CLAP model and freeze it; always float32, as CLAP's batch norm wants.
 
     Args:
@@ -139,4 +139,4 @@ def load_ear(
     refuse_incomplete(info, source, kind=KIND, key=KEY)
     extractor = open_pretrained(ClapFeatureExtractor, source, kind=KIND, key=KEY, revision=revision)
     target = resolve_device(device) if isinstance(device, str) else device
-    return Ear(model.to(target), extractor, source)
+    return AudioEncoder(model.to(target), extractor, source)

@@ -1,4 +1,4 @@
-"""The ear: CLAP's contrastive loss on sound and caption, with linear probes beside it.
+"""The audio encoder: CLAP's contrastive loss on sound and caption, with linear probes beside it.
 
 A caption names one facet of a sound or several (who speaks, what is said; which sounds, in which
 order). Every caption that is true of a sound is its positive, so equal captions in one batch are
@@ -84,7 +84,7 @@ def probe_loss(heads: nn.ModuleDict, embedding: Tensor, truth: Mapping[str, Tens
     return torch.stack(losses).sum()
 
 
-def train_ear(
+def train_audio_encoder(
     model: ClapModel,
     tokenizer: PreTrainedTokenizerFast,
     hearing: Hearing,
@@ -123,7 +123,7 @@ def train_ear(
         len(hearing),
         schedule,
         generator=generator,
-        title="ear",
+        title="audio_encoder",
         position=position,
     )
     with torch.no_grad():
