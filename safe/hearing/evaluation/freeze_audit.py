@@ -99,7 +99,8 @@ def parameter_table(model: SafeModel) -> list[dict[str, str | int]]:
         if parts[0] == "adapted":
             group = "lora." + next((p for p in reversed(parts) if p.endswith("_proj")), parts[-3])
         else:
-            group = ".".join(parts[:2] if parts[0] in ("base", "audio_encoder_model") else parts[:1])
+            frozen = parts[0] in ("base", "audio_encoder_model")
+            group = ".".join(parts[:2] if frozen else parts[:1])
         table.setdefault(group, [0, 0])[0 if weight.requires_grad else 1] += weight.numel()
     rows: list[dict[str, str | int]] = [
         {"module": group, "trainable": trains, "frozen": rests}
