@@ -134,7 +134,7 @@ def test_without_a_time_of_listening_there_is_no_price(config, tmp_path, monkeyp
     (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
     found = run(changed(config, latency_unit="listening"), EXPERIMENT, folder)[1]
     assert {m.provenance for m in found} == {"unavailable"}
-    assert all("price" in m.reason for m in found)
+    assert all("latency_weights" in m.reason for m in found)
 
 
 def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
@@ -182,7 +182,7 @@ def test_what_was_not_done_is_named(config, tmp_path):
 
 def test_settings_that_make_no_sense_are_refused(config):
     with pytest.raises(ConfigError, match=r"fewer than adapter\.audio_tokens"):
-        lengths(changed(config, short=3))
+        lengths(changed(config, short_audio_tokens=3))
     for latency_weights in ([-1.0, 0.0, 1.0], [0.0, 1.0], [0.0, 1.0, 1.0]):
         values = config.model_dump(mode="json")
         values["policy"]["latency_weights"] = latency_weights

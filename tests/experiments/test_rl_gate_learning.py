@@ -16,8 +16,8 @@ from safe.hearing.experiments.rl_gate.learning import (
     Trained,
     choose,
     in_full,
-    job,
     prices_per_second,
+    split_outcomes,
     train,
 )
 from safe.hearing.training.bandit import Evaluation, Outcomes, PolicyNet
@@ -82,7 +82,7 @@ def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
 
 
 @pytest.fixture(scope="module")
-def jobs():
+def split():
     """Pictures need no sound; what does is heard as well short as long, and short is quicker."""
     rng = np.random.default_rng(0)
     seeing = rng.random(ROWS) < 0.5
@@ -94,18 +94,18 @@ def jobs():
         seeing=seeing,
         groups=tuple(str(i) for i in range(ROWS)),
     )
-    return job(outcomes, seed=0)
+    return split_outcomes(outcomes, seed=0)
 
 
-def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(jobs):
+def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(split):
     config = load_run_config(ROOT / "config" / "config.yaml")
-    short = train(config, jobs, 60.0, "question")
-    here = short.student.taken(jobs.rest)
+    short = train(config, split, 60.0, "question")
+    here = short.student.taken(split.rest)
     assert 1 in here
     assert short.cost.drop.high > 0  # of so few questions it is not known
-    full = in_full(config, jobs, short)
+    full = in_full(config, split, short)
     assert full.student.ways == (0, 2)
-    assert (full.student.taken(jobs.rest) == np.where(here == 0, 0, 2)).all()
+    assert (full.student.taken(split.rest) == np.where(here == 0, 0, 2)).all()
     assert full.cost.drop.low == full.cost.drop.high == 0
     assert full.skip_rate == short.skip_rate
     assert full.reward < short.reward

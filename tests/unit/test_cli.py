@@ -21,7 +21,7 @@ from tests.unit.hearing.miniature.world.conftest import SIZE
     "command",
     [
         ["measure", "01_data_preflight"],
-        ["part", "04_stage_a_pilot", "distilled"],
+        ["run-job", "04_stage_a_pilot", "distilled"],
         ["prepare-base"],
         ["prepare-features"],
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from safe.hearing.config import RunConfig, WorldConfig, load_run_config
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.data.sample import Event, MediaRef, Sample
 from safe.hearing.miniature.world import write_world
-from safe.hearing.planned import count_questions, planned_sizes, power_report
+from safe.hearing.planned import count_questions, planned_sizes
 from safe.hearing.prepare.data import read_all
+from safe.pipeline.power import power_report
 from tests.tiny_data import dataset, run_config
 from tests.unit.gates.builders import (
     BY_LUCK,
@@ -224,6 +226,7 @@ def test_an_earlier_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_criteria_without_a_block_are_unknown(tmp_path: Path) -> None:
     folder = tmp_path / "criteria"
     folder.mkdir()
+    shutil.copy(CRITERIA.parent / "pipeline.yaml", tmp_path)
     values = criteria_of(
         *(c.model_copy(update={"power": None}) for c in load_all(CRITERIA)[10].criteria),
         name="11_seeds",

@@ -244,7 +244,7 @@ class GatingEvaluator:
         return Cost([r.sample.id for r in rows], skipped, arrays, counted, flops, heard)
 
     def _trace(self, call: Callable[[], Any]) -> Trace:
-        """Jobs outside the base are named with a leading `+`."""
+        """Modules outside the base are named with a leading `+`."""
         return trace(call, self.model.base, wrapper=self.model, tensor_ops=False)
 
     def _calls(self, row: Example, gate: Gate) -> dict[str, Callable[[], Any]]:

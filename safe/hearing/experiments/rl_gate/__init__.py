@@ -13,7 +13,7 @@ METRICS: MetricTable = {
 }
 
 EXPERIMENT = Experiment(
-    reads=("seed", "adapter", "gating", "policy"),
+    reads=("seed", "adapter", "stage_a", "gating", "policy"),
     job_reads=("seed", "adapter", "stage_a", "pilot", "policy", "device", "gating"),
     inputs=("features",),
     jobs=plan_jobs,

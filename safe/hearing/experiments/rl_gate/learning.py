@@ -118,7 +118,7 @@ def width_of(table: Table) -> int:
 
 
 @dataclass(frozen=True)
-class Jobs:
+class LearningSplit:
     """Validation: rows to learn from, and the rest, which hold the floor or are looked at."""
 
     learned: Outcomes
@@ -127,22 +127,22 @@ class Jobs:
     checked: Outcomes
 
 
-def job(everything: Outcomes, seed: int) -> Jobs:
-    """No two jobs share a recording or a picture; the same for all prices."""
+def split_outcomes(everything: Outcomes, seed: int) -> LearningSplit:
+    """No two of them share a recording or a picture; the same for all prices."""
     apart = hold_back(everything.groups, HELD, seed)
     rest = everything.take(apart)
     check = hold_back(rest.groups, CHECKED, seed + 1)
-    return Jobs(everything.take(~apart), rest, rest.take(~check), rest.take(check))
+    return LearningSplit(everything.take(~apart), rest, rest.take(~check), rest.take(check))
 
 
-def train(config: RunConfig, jobs: Jobs, price: float, view: str) -> Trained:
+def train(config: RunConfig, split: LearningSplit, price: float, view: str) -> Trained:
     """A bandit at one price, and the linear policy that does as it does."""
     settings = BanditSettings(
         price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
     )
-    policy, looks = train_bandit(jobs.learned, jobs.held, jobs.checked, settings)
-    every = tuple(range(jobs.rest.scores.shape[1]))
-    return _distilled(config, jobs, Taught(price, view, policy, looks), every)
+    policy, looks = train_bandit(split.learned, split.held, split.checked, settings)
+    every = tuple(range(split.rest.scores.shape[1]))
+    return _distilled(config, split, Taught(price, view, policy, looks), every)
 
 
 def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[float] | None:
@@ -162,30 +162,32 @@ def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[f
 
 
 def try_views(
-    config: RunConfig, jobs: Mapping[str, Jobs], latency_weights: Sequence[float]
+    config: RunConfig, splits: Mapping[str, LearningSplit], latency_weights: Sequence[float]
 ) -> list[Trained]:
     """A policy for each view, at the price in the middle."""
     return [
         train(config, rows, latency_weights[len(latency_weights) // 2], view)
-        for view, rows in jobs.items()
+        for view, rows in splits.items()
     ]
 
 
-def in_full(config: RunConfig, jobs: Jobs, trained: Trained) -> Trained:
+def in_full(config: RunConfig, split: LearningSplit, trained: Trained) -> Trained:
     """The same policy, but what it listens to is heard in full.
 
     How long to listen hangs on what a short listening saves, which may be less than the clock can
     tell; what is heard in full is answered as by hearing everything.
     """
-    ends = (0, jobs.rest.scores.shape[1] - 1)
-    return _distilled(config, jobs, trained.taught, ends)
+    ends = (0, split.rest.scores.shape[1] - 1)
+    return _distilled(config, split, trained.taught, ends)
 
 
-def _distilled(config: RunConfig, jobs: Jobs, taught: Taught, ways: tuple[int, ...]) -> Trained:
-    rest, checked = jobs.rest, jobs.checked
+def _distilled(
+    config: RunConfig, split: LearningSplit, taught: Taught, ways: tuple[int, ...]
+) -> Trained:
+    rest, checked = split.rest, split.checked
     # a way that the student has not becomes the next one that listens longer
     into = [bisect_left(ways, way) for way in range(rest.scores.shape[1])]
-    student = Student(distil(taught.policy, jobs.learned.features, into), ways)
+    student = Student(distil(taught.policy, split.learned.features, into), ways)
     here, own = student.taken(rest), student.taken(checked)
     skipped = int((here == 0).sum())
     return Trained(

@@ -1,7 +1,7 @@
 """12 RL gate: can a gate learn when to listen, and to how much of it?
 
 A contextual bandit (`safe.hearing.training.bandit`) is trained on outcomes that were tabulated on
-the validation split (`jobs`): first at the price in the middle, for each view of what is
+the validation split (`jobs.py`): first at the price in the middle, for each view of what is
 known before listening, and then, in the view that earns most after its own time, at every other
 price (`rl_gate_learning`). Each is distilled into a linear policy, and into one that hears in full
 whatever it listens to. One of all these is chosen on rows of validation that the bandit did not
@@ -33,9 +33,9 @@ from safe.hearing.experiments.rl_gate.learning import (
     Trained,
     choose,
     in_full,
-    job,
     outcomes_of,
     prices_per_second,
+    split_outcomes,
     train,
     try_views,
     width_of,
@@ -83,16 +83,18 @@ def measure(context: Context) -> list[Metric]:
             "policy.latency_weights are in units of that difference"
         )
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
-    jobs = {
-        view: job(outcomes_of(learned_on, actions, seconds, view), config.seed) for view in VIEWS
+    splits = {
+        view: split_outcomes(outcomes_of(learned_on, actions, seconds, view), config.seed)
+        for view in VIEWS
     }
-    tried = try_views(config, jobs, latency_weights)
+    tried = try_views(config, splits, latency_weights)
     best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
     view, at = best.taught.view, best.taught.price
     trained = [
-        best if price == at else train(config, jobs[view], price, view) for price in latency_weights
+        best if price == at else train(config, splits[view], price, view)
+        for price in latency_weights
     ]
-    fuller = [in_full(config, jobs[view], t) for t in trained]
+    fuller = [in_full(config, splits[view], t) for t in trained]
     evaluations = _evaluations([*tried, *(t for t in trained if t is not best)], fuller)
     write_table(context, EVALUATIONS, evaluations)
     on_test = outcomes_of(reported, actions, seconds, view)
