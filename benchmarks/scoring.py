@@ -78,7 +78,7 @@ def by_command(annotations: Path, results: Path) -> float:
 
 def by_plain_loop(annotations: Path, results: Path) -> float:
     """The same by the plain loop."""
-    from tests.unit.hearing.evaluation.plain_vqa import accuracy
+    from tests.unit.audio_examples.evaluation.plain_vqa import accuracy
 
     rows = json.loads(annotations.read_text(encoding="utf-8"))["annotations"]
     given = {row["question_id"]: row["answer"] for row in json.loads(results.read_text())}

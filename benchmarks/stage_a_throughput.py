@@ -191,7 +191,7 @@ class PlainLoop:
             inputs,
             [r.sample.id for r in rows],
             tokens=int(mask[~keeps].sum()),
-            hearing=~keeps,
+            audio_examples=~keeps,
             teacher=teacher,
             teacher_tokens=int(mask[keeps].sum()),
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safe.files import write_json
 from safe.hearing.config import RunConfig, parse_run_config
-from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, way
+from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, timing_key
 from safe.hearing.experiments.rl_gate.plan import OUTCOMES, lengths
 from safe.hearing.models.policy import GLANCE, LOOK, QUESTION
 from safe.pipeline.job_results import RESULT, read_result
@@ -42,7 +42,7 @@ def state_seconds(config: RunConfig) -> None:
     short, long = lengths(config)
     listening = {0: 0.0, short: 0.005, long: 0.0055}
     seconds = {
-        way(kind, k): 0.009 + look + listening[k]
+        timing_key(kind, k): 0.009 + look + listening[k]
         for kind, look in LOOKS.items()
         for k in ((0, long) if kind == HEURISTIC else (0, short, long))
     } | {"always off": 0.007, "always on": 0.0125}

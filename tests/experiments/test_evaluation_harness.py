@@ -36,8 +36,8 @@ def bench(config):
 @pytest.fixture(scope="module")
 def measured(config, bench):
     """The base's own figure is what must be reproduced."""
-    hearing, _ = bench.rows()
-    audio = [r for r in hearing if r.sample.task == "audio"]
+    audio_examples, _ = bench.rows()
+    audio = [r for r in audio_examples if r.sample.task == "audio"]
     right = [g.text == r.sample.answer for g, r in zip(bench.base(audio), audio, strict=True)]
     write_references(config, [reference(config, float(np.mean(right)))])
     return run(config, EXPERIMENT, config.folder / EXPERIMENT)
@@ -97,21 +97,21 @@ def test_answers_are_written_as_the_layout_has_them(measured):
 
 
 def test_pictures_of_validation_follow_where_test_has_too_few(config, bench, measured, metrics):
-    hearing, seeing = bench.rows()
-    assert {r.sample.split for r in hearing} == {"test"}
-    splits = [r.sample.split for r in seeing]
+    audio_examples, vl_examples = bench.rows()
+    assert {r.sample.split for r in audio_examples} == {"test"}
+    splits = [r.sample.split for r in vl_examples]
     assert splits == sorted(splits, key=("test", "val").index)
     assert set(splits) == {"test", "val"}
-    assert metrics["lomo_vl"].n == metrics["vl_under_noise"].n == len(seeing)
+    assert metrics["lomo_vl"].n == metrics["vl_under_noise"].n == len(vl_examples)
     # Thresholds were chosen on validation: who listens in vain is counted on test.
     assert metrics["false_consultation"].n == splits.count("test")
 
 
 def test_the_generator_is_given_no_answer(bench):
-    hearing, seeing = bench.rows()
-    row = unanswered(hearing[0])
+    audio_examples, vl_examples = bench.rows()
+    row = unanswered(audio_examples[0])
     assert (row.sample.answer, row.sample.answers, row.answer) == ("", (), ())
-    rows = [*hearing[:20], *seeing[:20]]
+    rows = [*audio_examples[:20], *vl_examples[:20]]
     lies = [
         dataclasses.replace(
             row, sample=dataclasses.replace(row.sample, answer="cat", answers=("cat",)), answer=(1,)

@@ -66,8 +66,10 @@ def test_the_metrics_follow_from_the_evidence(measured, metrics):
         tabulated = items[row["id"]]
         assert row["gated"] == tabulated["on" if row["consulted"] else "off"]
         assert row["consulted"] or row["as_the_base"]
-    hearing = [r for r in rows if r["task"] != "vl"]
-    drop = sum(items[r["id"]]["on_correct"] - r["gated_correct"] for r in hearing) / len(hearing)
+    audio_examples = [r for r in rows if r["task"] != "vl"]
+    drop = sum(items[r["id"]]["on_correct"] - r["gated_correct"] for r in audio_examples) / len(
+        audio_examples
+    )
     assert metrics["audio_drop"].value == drop
     curve = table(measured, "curve.parquet")
     assert metrics["tradeoff"].value == sum(r["on_frontier"] for r in curve)

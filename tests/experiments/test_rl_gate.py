@@ -52,9 +52,9 @@ def test_what_needs_no_sound_is_skipped_and_little_is_lost(config, measured, met
     assert found["12.skips"] == found["12.vl_constraint"] == "pass", metrics
     rows = table(config, "gated.parquet")
     assert metrics["skips"].value == sum(not r["consulted"] for r in rows) / len(rows)
-    seeing = [r for r in rows if r["task"] == "vl"]
-    assert len(seeing) == VL
-    assert sum(not r["consulted"] for r in seeing) > 0.9 * VL
+    vl_examples = [r for r in rows if r["task"] == "vl"]
+    assert len(vl_examples) == VL
+    assert sum(not r["consulted"] for r in vl_examples) > 0.9 * VL
     assert all(r["as_the_base"] for r in rows if not r["consulted"])
     assert len(measured[0].plots) == 1
 
@@ -64,9 +64,11 @@ def test_the_policy_does_as_the_table_says(config, metrics):
     gated = table(config, "gated.parquet")
     same = [r["gated_correct"] == rows[r["id"]][f"right_{r['tokens_heard']}"] for r in gated]
     assert sum(same) >= 0.99 * len(same)
-    hearing = [r for r in gated if r["task"] != "vl"]
+    audio_examples = [r for r in gated if r["task"] != "vl"]
     long = max(lengths(config))
-    drop = sum(rows[r["id"]][f"right_{long}"] - r["gated_correct"] for r in hearing) / len(hearing)
+    drop = sum(rows[r["id"]][f"right_{long}"] - r["gated_correct"] for r in audio_examples) / len(
+        audio_examples
+    )
     assert metrics["audio_drop"].value == pytest.approx(drop)
 
 

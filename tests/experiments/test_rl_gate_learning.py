@@ -11,8 +11,8 @@ from safe.hearing.config import PolicyConfig, load_run_config
 from safe.hearing.experiments.rl_gate.learning import (
     FLOOR,
     Cost,
-    Student,
-    Taught,
+    DistilledPolicy,
+    TeacherPolicy,
     Trained,
     choose,
     in_full,
@@ -32,8 +32,8 @@ def trained(price, skipped, drop, share, vl_drop=0.0):
     policy = PolicyNet(1, 3, 0)
     cost = Cost(Interval(low=drop[0], high=drop[1], method="paired bootstrap"), share)
     return Trained(
-        taught=Taught(price, "question", policy, []),
-        student=Student(policy, (0, 1, 2)),
+        teacher_policy=TeacherPolicy(price, "question", policy, []),
+        distilled_policy=DistilledPolicy(policy, (0, 1, 2)),
         final=Evaluation(100, 0.5, vl_drop, skipped / ROWS, 1.0, True),
         reward=0.5,
         cost=cost,
@@ -85,13 +85,13 @@ def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
 def split():
     """Pictures need no sound; what does is heard as well short as long, and short is quicker."""
     rng = np.random.default_rng(0)
-    seeing = rng.random(ROWS) < 0.5
-    right = ~seeing[:, None] * np.array([0.0, 1.0, 1.0]) + seeing[:, None]
+    vl_examples = rng.random(ROWS) < 0.5
+    right = ~vl_examples[:, None] * np.array([0.0, 1.0, 1.0]) + vl_examples[:, None]
     outcomes = Outcomes(
-        features=np.where(seeing, 1.0, -1.0)[:, None] + 0.1 * rng.standard_normal((ROWS, 1)),
+        features=np.where(vl_examples, 1.0, -1.0)[:, None] + 0.1 * rng.standard_normal((ROWS, 1)),
         scores=right,
         seconds=np.tile([0.004, 0.006, 0.010], (ROWS, 1)),
-        seeing=seeing,
+        vl_examples=vl_examples,
         groups=tuple(str(i) for i in range(ROWS)),
     )
     return split_outcomes(outcomes, seed=0)
@@ -100,12 +100,12 @@ def split():
 def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(split):
     config = load_run_config(ROOT / "config" / "config.yaml")
     short = train(config, split, 60.0, "question")
-    here = short.student.taken(split.rest)
+    here = short.distilled_policy.taken(split.rest)
     assert 1 in here
     assert short.cost.drop.high > 0  # of so few questions it is not known
     full = in_full(config, split, short)
-    assert full.student.ways == (0, 2)
-    assert (full.student.taken(split.rest) == np.where(here == 0, 0, 2)).all()
+    assert full.distilled_policy.actions == (0, 2)
+    assert (full.distilled_policy.taken(split.rest) == np.where(here == 0, 0, 2)).all()
     assert full.cost.drop.low == full.cost.drop.high == 0
     assert full.skip_rate == short.skip_rate
     assert full.reward < short.reward

@@ -42,15 +42,18 @@ def test_every_number_can_be_traced(config, measured):
     context, metrics = measured
     found = {m.name: m for m in metrics}
     rows = pq.read_table(context.folder / "rows.parquet").to_pylist()
-    hearing = [r for r in rows if r["task"] != "vl"]
+    audio_examples = [r for r in rows if r["task"] != "vl"]
     assert len(rows) == found["loss"].n == 260
     assert {r["task"] for r in rows} == {"audio", "av", "vl"}
     assert sum(r["nats"] for r in rows) / sum(r["tokens"] for r in rows) == pytest.approx(
         found["loss"].value
     )
-    assert sum(r["correct"] for r in hearing) / len(hearing) == found["audio_accuracy"].value
-    assert all((r["generated"] == r["answer"]) == r["correct"] for r in hearing)
-    assert len({r["generated"] for r in hearing}) == 4
+    assert (
+        sum(r["correct"] for r in audio_examples) / len(audio_examples)
+        == found["audio_accuracy"].value
+    )
+    assert all((r["generated"] == r["answer"]) == r["correct"] for r in audio_examples)
+    assert len({r["generated"] for r in audio_examples}) == 4
     assert sum(r["off_changed"] for r in rows if r["task"] == "vl") == 0
     steps = pq.read_table(context.folder / "steps.parquet").to_pylist()
     assert [s["step"] for s in steps] == list(range(260))
@@ -62,10 +65,10 @@ def test_every_number_can_be_traced(config, measured):
 
 def test_rows_that_need_their_sound_hear_it_and_others_another(measured):
     rows = pq.read_table(measured[0].folder / "rows.parquet").to_pylist()
-    hearing = {r["id"] for r in rows if r["task"] != "vl"}
+    audio_examples = {r["id"] for r in rows if r["task"] != "vl"}
     for row in rows:
         assert (row["heard"] == row["id"]) == (row["task"] != "vl")
-        assert row["heard"] in hearing
+        assert row["heard"] in audio_examples
 
 
 def test_the_adapter_is_kept_and_opens(config, measured):

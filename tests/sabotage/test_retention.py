@@ -39,10 +39,10 @@ def test_distillation_on_rows_that_are_off(config, monkeypatch):
 
     def off(self, numbers, whole, step):
         batch = real(self, numbers, whole, step)
-        seeing = [self.rows[n] for n in numbers if n >= len(self.data.hearing)]
-        if not seeing:
+        vl_examples = [self.rows[n] for n in numbers if n >= len(self.data.audio_examples)]
+        if not vl_examples:
             return batch
-        plain = self.feeder.plain(seeing) | self.feeder.encoder.answers(seeing)
+        plain = self.feeder.plain(vl_examples) | self.feeder.encoder.answers(vl_examples)
         student = self.model.answer_logits(**plain, gate=False)[plain["answer_mask"].bool()]
         object.__setattr__(batch, "inputs", batch.inputs | {"answered_off": student})
         return batch
@@ -52,9 +52,9 @@ def test_distillation_on_rows_that_are_off(config, monkeypatch):
         student = inputs.pop("answered_off")
         mask = inputs["answer_mask"].bool()
         logits = model.answer_logits(**inputs)[mask]
-        hearing = batch.hearing.unsqueeze(1).expand_as(mask)[mask]
+        audio_examples = batch.audio_examples.unsqueeze(1).expand_as(mask)[mask]
         named = torch.nn.functional.cross_entropy(
-            logits[hearing].float(), inputs["answer_ids"][mask][hearing]
+            logits[audio_examples].float(), inputs["answer_ids"][mask][audio_examples]
         )
         kept = losses.distillation_divergence(batch.teacher, student, batch.teacher_tokens)
         return {"loss": named + self.weight * kept, "cross_entropy": named.detach(),
@@ -84,9 +84,9 @@ def test_a_teacher_that_is_the_student(config, monkeypatch):
         if batch.teacher is None:
             return batch
         mask = batch.inputs["answer_mask"].bool()
-        hearing = batch.hearing.unsqueeze(1).expand_as(mask)[mask]
+        audio_examples = batch.audio_examples.unsqueeze(1).expand_as(mask)[mask]
         with torch.no_grad():
-            said = self.model.answer_logits(**batch.inputs)[mask][~hearing]
+            said = self.model.answer_logits(**batch.inputs)[mask][~audio_examples]
         object.__setattr__(batch, "teacher", said)
         return batch
 

@@ -25,9 +25,9 @@ def outcome(config, tmp_path):
 
 def eager(distil, teacher, features, into):
     """A linear policy that hears everything."""
-    student = distil(teacher, features, into, steps=1)
-    student.net[0].bias.data[-1] = 1e6
-    return student
+    distilled_policy = distil(teacher, features, into, steps=1)
+    distilled_policy.net[0].bias.data[-1] = 1e6
+    return distilled_policy
 
 
 def test_a_policy_trained_on_test(policy_run, tmp_path, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_reward_without_cost(policy_run, tmp_path, monkeypatch):
 
 def test_a_policy_that_never_listens(policy_run, tmp_path, monkeypatch):
     def deaf(trained, max_audio_drop):
-        return max(trained, key=lambda t: t.taught.price)
+        return max(trained, key=lambda t: t.teacher_policy.price)
 
     monkeypatch.setattr(rl_gate, "choose", deaf)
     assert outcome(policy_run, tmp_path)[0]["12.audio_drop"] == "fail"

@@ -37,9 +37,9 @@ def prepare_features(config: RunConfig) -> Path:
     manifest = config.folder / "data" / "manifest.parquet"
     rows = select_stage_a(config, manifest, features, encoder)
     held_out = {split: audio_rows(config, manifest, split, features, encoder) for split in SPLITS}
-    seeing = vl_rows(config, manifest, features, encoder)
+    vl_examples = vl_rows(config, manifest, features, encoder)
     teacher = Teacher(features, encoder, config.cache)
-    teacher.ensure(rows.seeing)
+    teacher.ensure(rows.vl_examples)
     path = config.folder / "features.json"
     write_json(
         path,
@@ -47,10 +47,10 @@ def prepare_features(config: RunConfig) -> Path:
             "manifest": digest_file(manifest),
             **opened.digests,
             "rows": {
-                "hearing": len(rows.hearing),
-                "seeing": len(rows.seeing),
+                "hearing": len(rows.audio_examples),
+                "seeing": len(rows.vl_examples),
                 "held_out_audio": {split: len(found) for split, found in held_out.items()},
-                "held_out_vl": len(seeing),
+                "held_out_vl": len(vl_examples),
             },
             "encoded": {**features.computed, "teacher": teacher.computed},
             "unusable": features.faults,

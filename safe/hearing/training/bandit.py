@@ -39,11 +39,11 @@ class Outcomes:
     features: np.ndarray
     scores: np.ndarray
     seconds: np.ndarray
-    seeing: np.ndarray
+    vl_examples: np.ndarray
     groups: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        shapes = {len(self.features), len(self.scores), len(self.seconds), len(self.seeing)}
+        shapes = {len(self.features), len(self.scores), len(self.seconds), len(self.vl_examples)}
         if shapes != {len(self.groups)} or self.scores.shape != self.seconds.shape:
             raise DataError("features, scores, seconds, kinds and keys are not of the same items")
         for name in ("features", "scores", "seconds"):
@@ -60,7 +60,7 @@ class Outcomes:
             features=self.features[rows],
             scores=self.scores[rows],
             seconds=self.seconds[rows],
-            seeing=self.seeing[rows],
+            vl_examples=self.vl_examples[rows],
             groups=tuple(self.groups[i] for i in np.flatnonzero(rows)),
         )
 
@@ -71,10 +71,10 @@ class Outcomes:
 
     def vl_drop(self, actions: np.ndarray) -> float:
         """Share of VL questions that the base answers rightly, less that under `actions`, (N,)."""
-        if not self.seeing.any():
+        if not self.vl_examples.any():
             raise DataError("there is no question about pictures to hold the floor by")
         got = self.scores[np.arange(len(self)), actions]
-        return float((self.scores[:, 0] - got)[self.seeing].mean())
+        return float((self.scores[:, 0] - got)[self.vl_examples].mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def train_bandit(
     features = torch.from_numpy(learned.features)
     reward = torch.from_numpy(learned.scores - settings.price * learned.seconds)
     lost = torch.from_numpy(learned.scores[:, :1] - learned.scores)  # against the base
-    seeing = torch.from_numpy(learned.seeing)
+    vl_examples = torch.from_numpy(learned.vl_examples)
     allowed, multiplier = settings.floor * (1 - settings.reserve), 1.0
     history: list[Evaluation] = []
     safe = {name: value.clone() for name, value in policy.state_dict().items()}
@@ -227,7 +227,7 @@ def train_bandit(
         log_p = policy(features[rows]).log_softmax(dim=1)
         drawn = torch.multinomial(log_p.detach().exp(), 1, generator=generator)
         seen = reward[rows].gather(1, drawn).squeeze(1)
-        harm = lost[rows].gather(1, drawn).squeeze(1) * seeing[rows]
+        harm = lost[rows].gather(1, drawn).squeeze(1) * vl_examples[rows]
         worth = seen - multiplier * harm
         spread = -(log_p.exp() * log_p).sum(dim=1).mean()
         unexpected = worth - baseline(features[rows]).squeeze(1)
@@ -253,7 +253,7 @@ def train_bandit(
 
 def _vl_drop(policy: PolicyNet, parts: Sequence[Outcomes]) -> float:
     """Over all parts together."""
-    shares = [int(part.seeing.sum()) for part in parts]
+    shares = [int(part.vl_examples.sum()) for part in parts]
     drops = [part.vl_drop(policy.actions(part.features)) for part in parts]
     return float(np.average(drops, weights=shares))
 

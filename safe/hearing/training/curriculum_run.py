@@ -130,7 +130,7 @@ class CurriculumRun(StageA):
         may_stop: bool = False,
     ) -> None:
         super().__init__(feeder, rows, teacher, settings, seed)
-        teacher.ensure(rows.seeing)  # a stage may distil where stage_a does not
+        teacher.ensure(rows.vl_examples)  # a stage may distil where stage_a does not
         self.curriculum, self.held_out, self.noisy = curriculum, held_out, noisy
         self.log = Log(log)
         self.machine = Curriculum(curriculum)
@@ -148,7 +148,7 @@ class CurriculumRun(StageA):
         """VL rows hear something irrelevant; a share of the others their own sound in noise."""
         rng = np.random.default_rng([self.seed, 10, step])
         augmentation = self.machine.stage.augmentation
-        first, found = len(self.data.hearing), {}
+        first, found = len(self.data.audio_examples), {}
         for number in whole:
             if number >= first:
                 found[number] = self.irrelevant(number, rng, 1 - augmentation.irrelevant)
@@ -259,7 +259,7 @@ class CurriculumRun(StageA):
     def _note_step(self, record: StepRecord) -> None:
         drawn = self.drawing.last
         rows = [self.rows[n].sample for n in drawn]
-        settings, first = self.settings, len(self.data.hearing)
+        settings, first = self.settings, len(self.data.audio_examples)
         self.log.write(
             StepLine(
                 stage=self.machine.stage.name,

@@ -91,10 +91,10 @@ def gating_eval_set(
         shared += len(found) - len(kept)
         order = rng.permutation(len(kept))[: config.gating.items]
         by_task[task] = [kept[i] for i in sorted(order)]
-    hearing = [s for task in HEARING for s in by_task[task]]
-    features.ensure([*hearing, *by_task["vl"]], hearing)
-    usable, seeing = features.usable(hearing), features.usable(by_task["vl"])
-    for kind, samples in (("needs its sound", usable), ("is about a picture alone", seeing)):
+    audio_examples = [s for task in HEARING for s in by_task[task]]
+    features.ensure([*audio_examples, *by_task["vl"]], audio_examples)
+    usable, vl_examples = features.usable(audio_examples), features.usable(by_task["vl"])
+    for kind, samples in (("needs its sound", usable), ("is about a picture alone", vl_examples)):
         if not samples:
             raise DataError(
                 f"there is no question in split {split!r} that {kind} and can be used"
@@ -104,10 +104,10 @@ def gating_eval_set(
             )
     clips = list({s.source: s for s in usable}.values())
     rows = [encoder.row(s, s) for s in usable]
-    for sample in seeing:
+    for sample in vl_examples:
         mine = sources_of(sample)
         others = [c for c in clips if mine.isdisjoint(sources_of(c))] or clips
         rows.append(encoder.row(sample, others[int(rng.integers(len(others)))]))
     encoder.check_fits(rows, config.adapter.audio_tokens)
-    left_out = len(hearing) + len(by_task["vl"]) - len(rows)
+    left_out = len(audio_examples) + len(by_task["vl"]) - len(rows)
     return GatingEvalSet([rows[i] for i in rng.permutation(len(rows))], shared, left_out)

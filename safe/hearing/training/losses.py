@@ -71,20 +71,22 @@ class StageAObjective:
         self.weight, self.cross_entropy = weight, cross_entropy
 
     def __call__(self, model: SafeModel, batch: TrainingBatch) -> dict[str, Tensor]:
-        assert batch.hearing is not None
+        assert batch.audio_examples is not None
         mask = batch.inputs["answer_mask"].bool()
         logits = model.answer_logits(**batch.inputs)[mask]  # (N, V), row after row
-        hearing = batch.hearing.unsqueeze(1).expand_as(mask)[mask]
+        audio_examples = batch.audio_examples.unsqueeze(1).expand_as(mask)[mask]
         zero = logits.new_zeros((), dtype=logits.dtype).float()
         named, divergence = zero, zero
-        if bool(batch.hearing.any()):
+        if bool(batch.audio_examples.any()):
             named = functional.cross_entropy(
-                logits[hearing].float(), batch.inputs["answer_ids"][mask][hearing], reduction="sum"
+                logits[audio_examples].float(),
+                batch.inputs["answer_ids"][mask][audio_examples],
+                reduction="sum",
             )
-            named = named / (batch.tokens or int(hearing.sum()))
+            named = named / (batch.tokens or int(audio_examples.sum()))
         if batch.teacher is not None:
             divergence = distillation_divergence(
-                batch.teacher, logits[~hearing], batch.teacher_tokens
+                batch.teacher, logits[~audio_examples], batch.teacher_tokens
             )
         return {
             "loss": self.cross_entropy * named + self.weight * divergence,

@@ -60,17 +60,19 @@ def select_rows(
     settings, rng = config.tiny_overfit, np.random.default_rng(config.seed)
     audio_rows = round(settings.rows * settings.audio_fraction)
     by_task = {t: load_samples(manifest, split="train", task=t) for t in ("audio", "av", "vl")}
-    hearing = pick(by_task["audio"] + by_task["av"], audio_rows, features, rng, audible=True)
-    if not hearing:
+    audio_examples = pick(by_task["audio"] + by_task["av"], audio_rows, features, rng, audible=True)
+    if not audio_examples:
         raise DataError(
             "there is no training row of task `audio` or `av` whose sound can be used",
             where=manifest,
             hint="see 01_data_preflight for the files that do not load",
         )
-    seeing = pick(by_task["vl"], settings.rows - len(hearing), features, rng, audible=False)
-    donors = [hearing[i] for i in rng.integers(len(hearing), size=len(seeing))]
-    rows = [encoder.row(s, s) for s in hearing]
-    rows += [encoder.row(s, donor) for s, donor in zip(seeing, donors, strict=True)]
+    vl_examples = pick(
+        by_task["vl"], settings.rows - len(audio_examples), features, rng, audible=False
+    )
+    donors = [audio_examples[i] for i in rng.integers(len(audio_examples), size=len(vl_examples))]
+    rows = [encoder.row(s, s) for s in audio_examples]
+    rows += [encoder.row(s, donor) for s, donor in zip(vl_examples, donors, strict=True)]
     encoder.check_fits(rows, config.adapter.audio_tokens)
     return rows
 

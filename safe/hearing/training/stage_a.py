@@ -61,14 +61,14 @@ class StageARows:
         faint: near-silence, which they may hear too.
     """
 
-    hearing: list[Example]
-    seeing: list[Example]
+    audio_examples: list[Example]
+    vl_examples: list[Example]
     clips: list[Sample]
     faint: list[Sample]
 
     @property
     def rows(self) -> list[Example]:
-        return [*self.hearing, *self.seeing]
+        return [*self.audio_examples, *self.vl_examples]
 
 
 def select_stage_a(
@@ -82,10 +82,10 @@ def select_stage_a(
     settings, rng = config.stage_a, np.random.default_rng(config.seed)
     wanted = round(settings.rows * settings.audio_fraction)
     needing = [s for t in settings.tasks for s in load_samples(manifest, split="train", task=t)]
-    hearing = pick(needing, wanted, features, rng, audible=True)
+    audio_examples = pick(needing, wanted, features, rng, audible=True)
     plain = load_samples(manifest, split="train", task="vl")
-    seeing = pick(plain, settings.rows - wanted, features, rng, audible=False)
-    for found, kind in ((hearing, "that needs its sound"), (seeing, "of task `vl`")):
+    vl_examples = pick(plain, settings.rows - wanted, features, rng, audible=False)
+    for found, kind in ((audio_examples, "that needs its sound"), (vl_examples, "of task `vl`")):
         if not found and (kind != "of task `vl`" or settings.audio_fraction < 1):
             raise DataError(
                 f"there is no training row {kind} whose media can be used",
@@ -94,10 +94,10 @@ def select_stage_a(
             )
     faint = near_silence(config.cache, config.seed)
     features.ensure([], faint)
-    clips = list({s.source: s for s in hearing}.values())
+    clips = list({s.source: s for s in audio_examples}.values())
     rows = StageARows(
-        [encoder.row(s, s) for s in hearing],
-        [encoder.row(s, clips[0]) for s in seeing],
+        [encoder.row(s, s) for s in audio_examples],
+        [encoder.row(s, clips[0]) for s in vl_examples],
         clips,
         features.usable(faint),
     )
@@ -142,7 +142,7 @@ class StageA:
         guarded = settings.null_space > 0 or settings.fisher > 0
         self.retention = Retention(self.model, settings, self.gradients) if guarded else None
         if settings.distillation > 0 or guarded:
-            teacher.ensure(rows.seeing)
+            teacher.ensure(rows.vl_examples)
 
     @property
     def model(self) -> SafeModel:
@@ -151,8 +151,8 @@ class StageA:
     def gradients(self, count: int, seed: int, of: Of) -> Tensor:
         """(n, P): gradients of VL rows, at the present weights; the model's mode stays as it is."""
         rng = np.random.default_rng([self.seed, 6, seed])
-        first, seeing = len(self.data.hearing), len(self.data.seeing)
-        numbers = [first + int(i) for i in rng.permutation(seeing)[:count]]
+        first, vl_examples = len(self.data.audio_examples), len(self.data.vl_examples)
+        numbers = [first + int(i) for i in rng.permutation(vl_examples)[:count]]
         heard = self.heard(numbers, seed)
         rows = [dataclasses.replace(self.rows[n], heard=heard[n]) for n in numbers]
         weights = list(self.model.trainable().values())
@@ -164,10 +164,10 @@ class StageA:
         Raises:
             ConfigError: a batch wants more rows of a kind than there are.
         """
-        hearing = round(self.settings.batch_size * self.settings.audio_fraction)
+        audio_examples = round(self.settings.batch_size * self.settings.audio_fraction)
         shares = {
-            "audio": (self.data.hearing, hearing),
-            "VL": (self.data.seeing, self.settings.batch_size - hearing),
+            "audio": (self.data.audio_examples, audio_examples),
+            "VL": (self.data.vl_examples, self.settings.batch_size - audio_examples),
         }
         drawn = {}
         for kind, (rows, share) in shares.items():
@@ -190,7 +190,7 @@ class StageA:
         A pure function of seed and step, so that every process and every resumed run agree.
         """
         rng = np.random.default_rng([self.seed, 4, step])
-        first = len(self.data.hearing)
+        first = len(self.data.audio_examples)
         return {
             number: self.irrelevant(number, rng, self.settings.background_noise_fraction)
             for number in whole
@@ -213,13 +213,13 @@ class StageA:
             dataclasses.replace(self.rows[n], heard=heard[n]) if n in heard else self.rows[n]
             for n in numbers
         ]
-        first = len(self.data.hearing)
+        first = len(self.data.audio_examples)
         kept = [row for n, row in zip(numbers, rows, strict=True) if n >= first]
         return TrainingBatch(
             self.feeder.scoring(rows),
             [row.sample.id for row in rows],
             tokens=sum(len(self.rows[n].answer) for n in whole if n < first),
-            hearing=torch.tensor([n < first for n in numbers], device=self.model.device),
+            audio_examples=torch.tensor([n < first for n in numbers], device=self.model.device),
             teacher=self.teacher.logits(kept) if kept else None,
             teacher_tokens=sum(len(self.rows[n].answer) for n in whole if n >= first),
         )

@@ -62,7 +62,7 @@ class TrainingBatch:
     inputs: dict[str, Any]
     ids: Sequence[str]
     tokens: int | None = None
-    hearing: Tensor | None = None
+    audio_examples: Tensor | None = None
     teacher: Tensor | None = None
     teacher_tokens: int = 0
 

@@ -117,17 +117,19 @@ def held_out(
     """Held-out rows of validation, and the skip rate of the gate of 05 there."""
     features, encoder = feeder.features, feeder.encoder
     wanted = config.curriculum.rehearsal.held_out
-    hearing = subsample_evenly(audio_rows(config, manifest, "val", features, encoder), wanted)
-    seeing = subsample_evenly(vl_rows(config, manifest, features, encoder), wanted)
-    teacher.ensure(seeing)
+    audio_examples = subsample_evenly(
+        audio_rows(config, manifest, "val", features, encoder), wanted
+    )
+    vl_examples = subsample_evenly(vl_rows(config, manifest, features, encoder), wanted)
+    teacher.ensure(vl_examples)
     gate = load_gate(config.folder / GATING / GATE, base=base)
     columns = ["split", gate.kind]
     table = pq.read_table(config.folder / GATING / ITEMS, columns=columns)
     scores = table.filter(np.array(table["split"]) == CHOSEN_ON)[gate.kind].to_numpy()
 
     def ask() -> tuple[float, float]:
-        heard = [answer.right for answer in teacher_forced(feeder, hearing)]
-        seen = teacher_forced(feeder, seeing, teacher)
+        heard = [answer.right for answer in teacher_forced(feeder, audio_examples)]
+        seen = teacher_forced(feeder, vl_examples, teacher)
         lost = sum(bool(a.base_right) for a in seen) - sum(a.right for a in seen)
         return sum(heard) / len(heard), lost / len(seen)
 

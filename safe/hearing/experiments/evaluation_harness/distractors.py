@@ -24,7 +24,7 @@ def irrelevance(
     bench: HarnessEvaluator,
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
-    seeing: Sequence[Example],
+    vl_examples: Sequence[Example],
     base: Sequence[Given],
     given: Mapping[str, Sequence[Given]],
 ) -> list[Metric]:
@@ -32,7 +32,9 @@ def irrelevance(
     seed, noise = context.config.seed, Condition("", "", None, noise_alone)
     distractors = {
         "another row's sound": given["sound"],
-        "noise as loud": bench.answer(seeing, gate, bench.through(noise), said="noise as loud"),
+        "noise as loud": bench.answer(
+            vl_examples, gate, bench.through(noise), said="noise as loud"
+        ),
         "near-silence": given["near_silence"],
     }
     table: Table = []
@@ -51,7 +53,7 @@ def irrelevance(
                 "base_score": bench.score(row.sample, plain.text),
                 "safe_score": bench.score(row.sample, answer.text),
             }
-            for row, answer, plain in zip(seeing, answers, base, strict=True)
+            for row, answer, plain in zip(vl_examples, answers, base, strict=True)
         ]
     write_table(context, NOISE, table)
     by_name = {name: [r for r in table if r["distractor"] == name] for name in distractors}
@@ -115,12 +117,12 @@ def gate_robust(
     bench: HarnessEvaluator,
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
-    hearing: Sequence[Example],
-    seeing: Sequence[Example],
+    audio_examples: Sequence[Example],
+    vl_examples: Sequence[Example],
 ) -> Metric:
     config = context.config.evaluation
     half = config.sweep_items // 2
-    rows = [*hearing[:half], *seeing[: config.sweep_items - half]]
+    rows = [*audio_examples[:half], *vl_examples[: config.sweep_items - half]]
     table: Table = []
     conditions = sweep(
         bench.rate,

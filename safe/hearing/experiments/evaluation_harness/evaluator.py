@@ -91,12 +91,12 @@ class HarnessEvaluator:
         offered = self.gated.offered("test").rows
         self.features.ensure([], self._faint)
         limits = self.config.evaluation
-        hearing = [r for r in offered if r.sample.task in HEARING][: limits.audio_items]
-        seeing = [r for r in offered if r.sample.task not in HEARING]
-        if len(seeing) < limits.vl_items:
+        audio_examples = [r for r in offered if r.sample.task in HEARING][: limits.audio_items]
+        vl_examples = [r for r in offered if r.sample.task not in HEARING]
+        if len(vl_examples) < limits.vl_items:
             others = self.gated.offered("val").rows
-            seeing += [r for r in others if r.sample.task not in HEARING]
-        return hearing, seeing[: limits.vl_items]
+            vl_examples += [r for r in others if r.sample.task not in HEARING]
+        return audio_examples, vl_examples[: limits.vl_items]
 
     def validation_rows(self) -> list[Example]:
         """Questions about pictures of datasets that have no test split with answers, from val."""

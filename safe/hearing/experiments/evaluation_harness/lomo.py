@@ -29,16 +29,16 @@ def lomo(
     context: Context,
     bench: HarnessEvaluator,
     gate: GateLike,
-    hearing: Sequence[Example],
-    seeing: Sequence[Example],
+    audio_examples: Sequence[Example],
+    vl_examples: Sequence[Example],
 ) -> tuple[list[Metric], dict[str, list[Given]]]:
     """The metrics; and by way of hearing what was answered to the questions about pictures."""
-    rows, first_picture = [*hearing, *seeing], len(hearing)
+    rows, first_picture = [*audio_examples, *vl_examples], len(audio_examples)
     ways: dict[str, tuple[Sequence[Example], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
         "near_silence": (bench.faint(rows), gate),
-        "swapped": (swap_sounds(hearing), gate),  # pictures are beside another row's already
+        "swapped": (swap_sounds(audio_examples), gate),  # pictures are beside another row's already
     }
     nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
     answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}

@@ -49,20 +49,23 @@ def measure(context: Context) -> list[Metric]:
         "references": digest_file(config.evaluation.references),
     }
     context.extra |= {"device": str(bench.model.device)}
-    hearing, seeing = bench.rows()
-    base, known = bench.base([*hearing, *seeing]), {row.sample.id for row in seeing}
+    audio_examples, vl_examples = bench.rows()
+    base, known = (
+        bench.base([*audio_examples, *vl_examples]),
+        {row.sample.id for row in vl_examples},
+    )
     beside = [row for row in bench.validation_rows() if row.sample.id not in known]
-    asked = [*hearing, *seeing, *beside]
+    asked = [*audio_examples, *vl_examples, *beside]
     answered = [*base, *bench.base(beside)]
-    gates, pictures = _policies(config, gate), base[len(hearing) :]
-    drops, given = lomo(BUILDER, context, bench, gate, hearing, seeing)
+    gates, pictures = _policies(config, gate), base[len(audio_examples) :]
+    drops, given = lomo(BUILDER, context, bench, gate, audio_examples, vl_examples)
     return [
         baseline_matches(BUILDER, context, bench, references, asked, answered),
-        metrics_stable(BUILDER, context, bench, gate, hearing, seeing),
+        metrics_stable(BUILDER, context, bench, gate, audio_examples, vl_examples),
         metrics_correct(BUILDER, context),
         *drops,
-        *irrelevance(BUILDER, context, bench, gate, gates, seeing, pictures, given),
-        gate_robust(BUILDER, context, bench, gate, gates, hearing, seeing),
+        *irrelevance(BUILDER, context, bench, gate, gates, vl_examples, pictures, given),
+        gate_robust(BUILDER, context, bench, gate, gates, audio_examples, vl_examples),
     ]
 
 

@@ -117,11 +117,11 @@ def metrics_stable(
     context: Context,
     bench: HarnessEvaluator,
     gate: UncertaintyGate,
-    hearing: Sequence[Example],
-    seeing: Sequence[Example],
+    audio_examples: Sequence[Example],
+    vl_examples: Sequence[Example],
 ) -> Metric:
     half = context.config.evaluation.repeated_items // 2
-    rows = [*hearing[:half], *seeing[:half]]
+    rows = [*audio_examples[:half], *vl_examples[:half]]
     order = np.random.default_rng([context.config.seed, 11]).permutation(len(rows)).tolist()
     shuffled = [rows[i] for i in order]
     ways = {

@@ -98,12 +98,12 @@ class RetentionTraining(TrainingSetup):
         own = context.config.retention
         super().__init__(context, rows=own.rows)
         config, manifest = self.config, self.manifest
-        seeing = vl_rows(config, manifest, self.features, self.encoder)
-        self.seeing = subsample_evenly(seeing, own.vl_items)
-        self.drifting = subsample_evenly(self.seeing, own.drift_items)
-        hearing = audio_rows(config, manifest, "val", self.features, self.encoder)
-        self.hearing = subsample_evenly(hearing, own.audio_items)
-        self.teacher.ensure(self.seeing)
+        vl_examples = vl_rows(config, manifest, self.features, self.encoder)
+        self.vl_examples = subsample_evenly(vl_examples, own.vl_items)
+        self.drifting = subsample_evenly(self.vl_examples, own.drift_items)
+        audio_examples = audio_rows(config, manifest, "val", self.features, self.encoder)
+        self.audio_examples = subsample_evenly(audio_examples, own.audio_items)
+        self.teacher.ensure(self.vl_examples)
         self._first: dict[str, Any] | None = None  # what every variant is before its first step
 
     def start(self, settings: StageAConfig, folder: Path) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class RetentionTraining(TrainingSetup):
             base=self.opened.vlm_ref,
             audio_encoder=self.opened.audio_encoder_ref,
         )
-        heard = teacher_forced(feeder, self.hearing)
+        heard = teacher_forced(feeder, self.audio_examples)
         return {
             "job": START,
             "settings": settings.model_dump(mode="json"),
@@ -149,8 +149,8 @@ class RetentionTraining(TrainingSetup):
         """Every held-out row at the end: right or not, and how far from the base."""
         feeder = stage.feeder
         kinds: dict[str, tuple[list[Example], list[ForcedAnswer]]] = {
-            "vl": (self.seeing, teacher_forced(feeder, self.seeing, self.teacher)),
-            "audio": (self.hearing, teacher_forced(feeder, self.hearing)),
+            "vl": (self.vl_examples, teacher_forced(feeder, self.vl_examples, self.teacher)),
+            "audio": (self.audio_examples, teacher_forced(feeder, self.audio_examples)),
         }
         return [
             {
@@ -169,7 +169,7 @@ class RetentionTraining(TrainingSetup):
         """Drift and audio accuracy on the rows that are asked while a job is trained."""
         drifts = [answer.drift for answer in teacher_forced(feeder, self.drifting, self.teacher)]
         return _seen(
-            step, drifts, [answer.right for answer in teacher_forced(feeder, self.hearing)]
+            step, drifts, [answer.right for answer in teacher_forced(feeder, self.audio_examples)]
         )
 
     def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

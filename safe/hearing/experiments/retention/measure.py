@@ -86,7 +86,7 @@ def _read(context: Context, name: str) -> Trained:
 
 def _summary(config: RunConfig, job: Trained) -> dict[str, Any]:
     """A job in one line: means over its rows and seeds; null where every seed diverged."""
-    seeing, hearing = job.of("vl"), job.of("audio")
+    vl_examples, audio_examples = job.of("vl"), job.of("audio")
     settings = job.result["settings"]
     return {
         "job": job.name,
@@ -94,10 +94,10 @@ def _summary(config: RunConfig, job: Trained) -> dict[str, Any]:
         "null_space": settings["null_space"],
         "fisher": settings["fisher"],
         "seeds_that_diverged": len(job.result["diverged"]),
-        "drift": _mean(seeing, "drift"),
-        "vl_accuracy": _mean(seeing, "right"),
-        "base_accuracy": _mean(seeing, "base_right"),
-        "audio_accuracy": _mean(hearing, "right"),
+        "drift": _mean(vl_examples, "drift"),
+        "vl_accuracy": _mean(vl_examples, "right"),
+        "base_accuracy": _mean(vl_examples, "base_right"),
+        "audio_accuracy": _mean(audio_examples, "right"),
     }
 
 
@@ -231,9 +231,9 @@ def _lambda_selected(config: RunConfig, found: Mapping[str, Trained]) -> Metric:
     best = max(accuracy, key=lambda name: accuracy[name])
     rows = {}
     for name, job in usable.items():
-        seeing, hearing, ideal = job.of("vl"), job.of("audio"), found[best].of("audio")
-        drop = _loss(config, [r["base_right"] for r in seeing], seeing)
-        loss = _loss(config, [r["right"] for r in ideal], hearing) if name != best else 0.0
+        vl_examples, audio_examples, ideal = job.of("vl"), job.of("audio"), found[best].of("audio")
+        drop = _loss(config, [r["base_right"] for r in vl_examples], vl_examples)
+        loss = _loss(config, [r["right"] for r in ideal], audio_examples) if name != best else 0.0
         rows[name] = {
             "weight": weights[name],
             "vl_drop_high": drop,

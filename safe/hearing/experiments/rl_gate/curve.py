@@ -9,7 +9,7 @@ import numpy as np
 from safe.hearing.config import RunConfig
 from safe.hearing.evaluation.action_curve import ActionPoint, action_point
 from safe.hearing.evaluation.gate_curve import policies
-from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, way
+from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, timing_key
 from safe.hearing.experiments.rl_gate.learning import Table, Trained
 from safe.hearing.models.gating import POLICIES
 from safe.hearing.training.bandit import Outcomes
@@ -20,11 +20,11 @@ def point(kind: str, outcomes: Outcomes, trained: Trained) -> ActionPoint:
     """What a policy gives on these questions, at the times that its view takes."""
     return action_point(
         kind,
-        trained.taught.price,
-        trained.student.taken(outcomes),
+        trained.teacher_policy.price,
+        trained.distilled_policy.taken(outcomes),
         outcomes.scores,
         outcomes.seconds[0],  # the same for every question
-        ~outcomes.seeing,
+        ~outcomes.vl_examples,
     )
 
 
@@ -39,7 +39,7 @@ def heuristics(
     ends = (0, actions[-1])
     scores = np.array([[float(row[f"right_{k}"]) for k in ends] for row in test])
     hears = np.array([row["task"] in HEARING for row in test])
-    costs = np.array([seconds[way(HEURISTIC, k)] for k in ends])
+    costs = np.array([seconds[timing_key(HEURISTIC, k)] for k in ends])
     found = []
     known, here = (
         {kind: np.array([row[kind] for row in table]) for kind in POLICIES}

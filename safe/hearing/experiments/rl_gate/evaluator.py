@@ -75,7 +75,7 @@ def undecided(view: str, width: int, actions: Sequence[int]) -> LearnedGate:
     return LearnedGate(record, 0 * ones, ones, weight, weight[:, 0])
 
 
-def way(kind: str, tokens: int) -> str:
+def timing_key(kind: str, tokens: int) -> str:
     """The name under which an action's seconds stand; `kind` is a view, or `HEURISTIC`."""
     return f"{kind} {tokens}"
 
@@ -144,8 +144,12 @@ class ActionEvaluator(GatingEvaluator):
                 return lambda: self.model.generate(**i, audio=s, gate=gate, **o)
 
             calls: dict[str, Callable[[], Any]] = {
-                **{way(v, k): call(Decided(g, k)) for v, g in learned.items() for k in actions},
-                **{way(HEURISTIC, k): call(Decided(plain, k)) for k in (0, actions[-1])},
+                **{
+                    timing_key(v, k): call(Decided(g, k))
+                    for v, g in learned.items()
+                    for k in actions
+                },
+                **{timing_key(HEURISTIC, k): call(Decided(plain, k)) for k in (0, actions[-1])},
                 "always off": call(False),
                 "always on": call(True),
             }

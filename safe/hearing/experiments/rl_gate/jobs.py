@@ -72,8 +72,8 @@ class LengthTraining(TrainingSetup):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         config = self.config
-        hearing = audio_rows(config, self.manifest, "val", self.features, self.encoder)
-        self.hearing = subsample_evenly(hearing, config.policy.audio_items)
+        audio_examples = audio_rows(config, self.manifest, "val", self.features, self.encoder)
+        self.audio_examples = subsample_evenly(audio_examples, config.policy.audio_items)
 
     def train(self, context: Context, job: str) -> dict[str, Any]:
         """The pilot's adapter, trained on to be heard at the job's lengths."""
@@ -106,7 +106,7 @@ class LengthTraining(TrainingSetup):
                     "right": right,
                 }
                 for name, k, answers in asked
-                for r, right in zip(self.hearing, answers, strict=True)
+                for r, right in zip(self.audio_examples, answers, strict=True)
             ],
         )
         return {
@@ -119,7 +119,7 @@ class LengthTraining(TrainingSetup):
         }
 
     def _ask(self, feeder: Feeder, tokens: int) -> list[bool]:
-        rows: Sequence[Example] = self.hearing
+        rows: Sequence[Example] = self.audio_examples
         return [answer.right for answer in teacher_forced(feeder, rows, tokens=tokens)]
 
 

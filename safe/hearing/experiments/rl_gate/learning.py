@@ -12,7 +12,7 @@ import numpy as np
 from safe.gates.schema import Interval
 from safe.gates.statistics import paired_difference, wilson
 from safe.hearing.config import RunConfig
-from safe.hearing.experiments.rl_gate.evaluator import way
+from safe.hearing.experiments.rl_gate.evaluator import timing_key
 from safe.hearing.models.policy import feature_names
 from safe.hearing.training.bandit import (
     BanditSettings,
@@ -45,7 +45,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Taught:
+class TeacherPolicy:
     """A bandit's policy at one price.
 
     Attributes:
@@ -56,11 +56,11 @@ class Taught:
     price: float
     view: str
     policy: PolicyNet
-    looks: Sequence[Evaluation]
+    evaluations: Sequence[Evaluation]
 
 
 @dataclass(frozen=True)
-class Student:
+class DistilledPolicy:
     """A linear policy over some of the ways to answer.
 
     Attributes:
@@ -68,11 +68,11 @@ class Student:
     """
 
     policy: PolicyNet
-    ways: tuple[int, ...]
+    actions: tuple[int, ...]
 
     def taken(self, outcomes: Outcomes) -> np.ndarray:
         """(N,) the way in which each question is answered, a column of the outcomes."""
-        return np.array(self.ways)[self.policy.actions(outcomes.features)]
+        return np.array(self.actions)[self.policy.actions(outcomes.features)]
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Trained:
         skip_rate, skips: of those rows, and its interval.
     """
 
-    taught: Taught
-    student: Student
+    teacher_policy: TeacherPolicy
+    distilled_policy: DistilledPolicy
     final: Evaluation
     reward: float
     cost: Cost | None
@@ -102,12 +102,12 @@ def outcomes_of(
 ) -> Outcomes:
     """The table's rows as the bandit takes them, in one view of them."""
     states = np.array([row["state"] for row in table], dtype=np.float64)
-    costs = [seconds[way(view, k)] for k in actions]
+    costs = [seconds[timing_key(view, k)] for k in actions]
     return Outcomes(
         features=states[:, : len(feature_names(width_of(table), view))],
         scores=np.array([[float(row[f"right_{k}"]) for k in actions] for row in table]),
         seconds=np.tile(costs, (len(table), 1)),
-        seeing=np.array([row["task"] not in HEARING for row in table]),
+        vl_examples=np.array([row["task"] not in HEARING for row in table]),
         groups=tuple(row["image_source"] or row["source"] for row in table),
     )
 
@@ -140,9 +140,9 @@ def train(config: RunConfig, split: LearningSplit, price: float, view: str) -> T
     settings = BanditSettings(
         price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
     )
-    policy, looks = train_bandit(split.learned, split.held, split.checked, settings)
+    policy, evaluations = train_bandit(split.learned, split.held, split.checked, settings)
     every = tuple(range(split.rest.scores.shape[1]))
-    return _distilled(config, split, Taught(price, view, policy, looks), every)
+    return _distilled(config, split, TeacherPolicy(price, view, policy, evaluations), every)
 
 
 def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[float] | None:
@@ -178,30 +178,32 @@ def in_full(config: RunConfig, split: LearningSplit, trained: Trained) -> Traine
     tell; what is heard in full is answered as by hearing everything.
     """
     ends = (0, split.rest.scores.shape[1] - 1)
-    return _distilled(config, split, trained.taught, ends)
+    return _distilled(config, split, trained.teacher_policy, ends)
 
 
 def _distilled(
-    config: RunConfig, split: LearningSplit, taught: Taught, ways: tuple[int, ...]
+    config: RunConfig, split: LearningSplit, teacher_policy: TeacherPolicy, actions: tuple[int, ...]
 ) -> Trained:
     rest, checked = split.rest, split.checked
     # a way that the student has not becomes the next one that listens longer
-    into = [bisect_left(ways, way) for way in range(rest.scores.shape[1])]
-    student = Student(distil(taught.policy, split.learned.features, into), ways)
-    here, own = student.taken(rest), student.taken(checked)
+    into = [bisect_left(actions, action) for action in range(rest.scores.shape[1])]
+    distilled_policy = DistilledPolicy(
+        distil(teacher_policy.policy, split.learned.features, into), actions
+    )
+    here, own = distilled_policy.taken(rest), distilled_policy.taken(checked)
     skipped = int((here == 0).sum())
     return Trained(
-        taught=taught,
-        student=student,
+        teacher_policy=teacher_policy,
+        distilled_policy=distilled_policy,
         final=Evaluation(
             decisions=config.policy.decisions,
-            reward=checked.reward(own, taught.price),
+            reward=checked.reward(own, teacher_policy.price),
             vl_drop=checked.vl_drop(own),
             skip_rate=float((own == 0).mean()),
-            multiplier=taught.looks[-1].multiplier,
+            multiplier=teacher_policy.evaluations[-1].multiplier,
             kept=True,
         ),
-        reward=rest.reward(here, taught.price),
+        reward=rest.reward(here, teacher_policy.price),
         cost=_cost(rest, here, config.seed),
         skip_rate=skipped / len(rest),
         skips=wilson(skipped, len(rest)),
@@ -209,7 +211,7 @@ def _distilled(
 
 
 def _cost(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Cost | None:
-    rows = np.flatnonzero(~outcomes.seeing)
+    rows = np.flatnonzero(~outcomes.vl_examples)
     everything, scores = outcomes.scores[rows, -1], outcomes.scores[rows, taken[rows]]
     try:
         drop = paired_difference(
@@ -240,7 +242,7 @@ def choose(trained: Sequence[Trained], max_audio_drop: float) -> Trained | None:
         return None
     enough = max((t for t, _ in allowed), key=lambda t: t.skip_rate).skips.low
     like = [
-        (cost.changed, cost.drop.high, -t.skip_rate, -t.taught.price, t)
+        (cost.changed, cost.drop.high, -t.skip_rate, -t.teacher_policy.price, t)
         for t, cost in allowed
         if t.skip_rate >= enough
     ]

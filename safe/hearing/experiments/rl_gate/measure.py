@@ -89,7 +89,7 @@ def measure(context: Context) -> list[Metric]:
     }
     tried = try_views(config, splits, latency_weights)
     best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
-    view, at = best.taught.view, best.taught.price
+    view, at = best.teacher_policy.view, best.teacher_policy.price
     trained = [
         best if price == at else train(config, splits[view], price, view)
         for price in latency_weights
@@ -121,17 +121,23 @@ def measure(context: Context) -> list[Metric]:
     return [*_at_work(context, gated, reported, actions, chosen), *rest]
 
 
-def _evaluations(taught: Sequence[Trained], fuller: Sequence[Trained]) -> list[dict[str, Any]]:
+def _evaluations(
+    teacher_policy: Sequence[Trained], fuller: Sequence[Trained]
+) -> list[dict[str, Any]]:
     """Every look that was taken at a policy; the bandits of `fuller` are those of `taught`."""
-    looks = [(t.taught, look) for t in taught for look in (*t.taught.looks, t.final)]
+    evaluations = [
+        (t.teacher_policy, look)
+        for t in teacher_policy
+        for look in (*t.teacher_policy.evaluations, t.final)
+    ]
     return [
         {
-            "price": taught.price,
-            "view": taught.view,
+            "price": teacher_policy.price,
+            "view": teacher_policy.view,
             **asdict(look),
             "broken": look.vl_drop > FLOOR,
         }
-        for taught, look in [*looks, *((t.taught, t.final) for t in fuller)]
+        for teacher_policy, look in [*evaluations, *((t.teacher_policy, t.final) for t in fuller)]
     ]
 
 
@@ -149,16 +155,16 @@ def _save(
     """Write the policy and what it was trained on; returns it as it is read back."""
     columns = ("id", "split", "source", "image_source", "heard_source")
     write_table(context, SELECTION, [{name: row[name] for name in columns} for row in table])
-    names = feature_names(width_of(table), chosen.taught.view)
+    names = feature_names(width_of(table), chosen.teacher_policy.view)
     record = PolicyRecord(
-        actions=tuple(actions[way] for way in chosen.student.ways),
+        actions=tuple(actions[action] for action in chosen.distilled_policy.actions),
         features=tuple(names),
-        price=chosen.taught.price,
+        price=chosen.teacher_policy.price,
         base=base,
         adapter=digest_file(adapter / RECORD),
         trained_on=items_digest(context.config.run, [row["id"] for row in table]),
     )
-    policy = chosen.student.policy
+    policy = chosen.distilled_policy.policy
     linear = policy.net[0]
     assert isinstance(linear, torch.nn.Linear)
     gate = LearnedGate(
@@ -191,8 +197,8 @@ def _at_work(
     ]
     write_table(context, GATED, table)
     skipped = sum(not row["consulted"] for row in table)
-    hearing = [row for row in table if row["task"] in HEARING]
-    seeing = [row for row in table if row["task"] not in HEARING]
+    audio_examples = [row for row in table if row["task"] in HEARING]
+    vl_examples = [row for row in table if row["task"] not in HEARING]
     heard = {str(k): sum(r["tokens_heard"] == k for r in table) / len(table) for k in actions}
     changed = [row["id"] for row in table if row["as_the_base"] is False]
     return [
@@ -203,23 +209,23 @@ def _at_work(
             ci=wilson(skipped, len(table)),
             per_item=GATED,
             detail={
-                "price": chosen.taught.price,
-                "view": chosen.taught.view,
+                "price": chosen.teacher_policy.price,
+                "view": chosen.teacher_policy.view,
                 "share_by_audio_tokens": heard,
-                "vl_drop": sum(on[r["id"]]["right_0"] - r["gated_correct"] for r in seeing)
-                / max(1, len(seeing)),
+                "vl_drop": sum(on[r["id"]]["right_0"] - r["gated_correct"] for r in vl_examples)
+                / max(1, len(vl_examples)),
                 "skipped_but_not_as_the_base": changed[:20],
             },
         ),
         BUILDER.difference(
             "audio_drop",
-            [row["on_correct"] for row in hearing],
-            [row["gated_correct"] for row in hearing],
-            [row["source"] for row in hearing],
+            [row["on_correct"] for row in audio_examples],
+            [row["gated_correct"] for row in audio_examples],
+            [row["source"] for row in audio_examples],
             seed=context.config.seed,
-            identical=all(row["tokens_heard"] == actions[-1] for row in hearing),
+            identical=all(row["tokens_heard"] == actions[-1] for row in audio_examples),
             per_item=GATED,
-            detail={"skipped": sum(not row["consulted"] for row in hearing)},
+            detail={"skipped": sum(not row["consulted"] for row in audio_examples)},
         ),
     ]
 
@@ -259,7 +265,7 @@ def _pareto(
             "undominated": [[p.setting, 1000 * p.seconds, p.accuracy] for p in beyond],
             "milliseconds": {name: 1000 * value for name, value in result["seconds"].items()},
             "reward_by_view": {
-                str(tried[0].taught.price): {t.taught.view: t.reward for t in tried}
+                str(tried[0].teacher_policy.price): {t.teacher_policy.view: t.reward for t in tried}
             },
             "serving": result["serving"],
         },

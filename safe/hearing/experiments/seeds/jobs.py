@@ -90,17 +90,17 @@ class SeedsTraining(TrainingSetup):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         config, manifest, own = self.config, self.manifest, self.config.seeds
-        hearing = audio_rows(config, manifest, "test", self.features, self.encoder)
-        self.hearing = subsample_evenly(hearing, own.audio_items)
-        seeing = vl_rows(config, manifest, self.features, self.encoder)
-        self.seeing = subsample_evenly(seeing, own.vl_items)
-        self.teacher.ensure(self.seeing)
+        audio_examples = audio_rows(config, manifest, "test", self.features, self.encoder)
+        self.audio_examples = subsample_evenly(audio_examples, own.audio_items)
+        vl_examples = vl_rows(config, manifest, self.features, self.encoder)
+        self.vl_examples = subsample_evenly(vl_examples, own.vl_items)
+        self.teacher.ensure(self.vl_examples)
 
     def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
         """Every held-out row, gate ON: right or not."""
         kinds = {
-            "audio": (self.hearing, teacher_forced(feeder, self.hearing)),
-            "vl": (self.seeing, teacher_forced(feeder, self.seeing, self.teacher)),
+            "audio": (self.audio_examples, teacher_forced(feeder, self.audio_examples)),
+            "vl": (self.vl_examples, teacher_forced(feeder, self.vl_examples, self.teacher)),
         }
         return [
             {
@@ -123,18 +123,18 @@ class SeedsTraining(TrainingSetup):
         sounds, of the same rows for every seed.
         """
         wanted = self.config.seeds.frozen_items
-        seeing, hearing = (
-            subsample_evenly(self.seeing, wanted),
-            subsample_evenly(self.hearing, wanted),
+        vl_examples, audio_examples = (
+            subsample_evenly(self.vl_examples, wanted),
+            subsample_evenly(self.audio_examples, wanted),
         )
         feeder = self.feeder(model)
         found: dict[str, list[str]] = {"gate OFF": [], "image tokens": [], "audio_encoder": []}
-        for batch in batches(seeing):
+        for batch in batches(vl_examples):
             inputs = feeder.plain(batch)
             found["gate OFF"].append(tensor_digest("logits", model(**inputs, gate=False).logits))
             tokens = image_tokens(model.base, inputs["pixel_values"])
             found["image tokens"].append(tensor_digest("tokens", tokens))
-        for batch in batches(hearing):
+        for batch in batches(audio_examples):
             found["audio_encoder"].append(tensor_digest("audio_encoder", self._encode(batch)))
         return {kind: digest_json(digests) for kind, digests in found.items()}
 

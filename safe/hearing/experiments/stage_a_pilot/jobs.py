@@ -58,7 +58,7 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
         "adapter": adapter.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
         "parameters": sum(p.numel() for p in model.trainable().values()),
-        "rows": {"hearing": len(rows.hearing), "seeing": len(rows.seeing)},
+        "rows": {"hearing": len(rows.audio_examples), "seeing": len(rows.vl_examples)},
         "digests": opened.digests | {"manifest": digest_file(context.manifest)},
         "seed": config.seed,
     }
@@ -101,7 +101,7 @@ class PilotTraining(TrainingSetup):
         self._heard: dict[str, list[Example]] = {}
 
     @cached_property
-    def seeing(self) -> list[Example]:
+    def vl_examples(self) -> list[Example]:
         """VL rows, each beside a sound that is not its own."""
         return vl_rows(self.config, self.manifest, self.features, self.encoder)
 
@@ -119,10 +119,12 @@ class PilotTraining(TrainingSetup):
         kinds = {f"audio {split}": self.heard(split) for split in ("val", "test")[: 1 + arm]}
         if arm:
             kinds["audio swapped"] = swap_sounds(kinds["audio test"])
-        seeing = self.seeing
-        kinds["vl"] = seeing if arm else seeing[:: math.ceil(len(seeing) / CELL_VL) or 1]
+        vl_examples = self.vl_examples
+        kinds["vl"] = (
+            vl_examples if arm else vl_examples[:: math.ceil(len(vl_examples) / CELL_VL) or 1]
+        )
         # to tell learning from remembering
-        kinds["train"] = self.rows.hearing[: len(kinds["audio val"])]
+        kinds["train"] = self.rows.audio_examples[: len(kinds["audio val"])]
         table: list[dict[str, Any]] = []
         accuracy: dict[str, Any] = {}
         for kind, rows in kinds.items():

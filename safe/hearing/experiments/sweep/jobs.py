@@ -149,23 +149,25 @@ class SweepTraining(TrainingSetup):
         own = context.config.sweep
         super().__init__(context, rows=own.rows)
         config, manifest = self.config, self.manifest
-        seeing = vl_rows(config, manifest, self.features, self.encoder)
-        self.seeing = {
-            split: subsample_evenly([r for r in seeing if r.sample.split == split], own.vl_items)
+        vl_examples = vl_rows(config, manifest, self.features, self.encoder)
+        self.vl_examples = {
+            split: subsample_evenly(
+                [r for r in vl_examples if r.sample.split == split], own.vl_items
+            )
             for split in SPLITS
         }
-        self.hearing = {
+        self.audio_examples = {
             split: subsample_evenly(
                 audio_rows(config, manifest, split, self.features, self.encoder), own.audio_items
             )
             for split in SPLITS
         }
-        for rows in (*self.seeing.values(), *self.hearing.values()):
+        for rows in (*self.vl_examples.values(), *self.audio_examples.values()):
             self.teacher.ensure(rows)
 
     def ask(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
         """Every held-out row of `splits`: right or not, and whether the base was."""
-        kinds = (("audio", self.hearing), ("vl", self.seeing))
+        kinds = (("audio", self.audio_examples), ("vl", self.vl_examples))
         return [row for kind, by in kinds for s in splits for row in self._ask(feeder, kind, by[s])]
 
     def _ask(self, feeder: Feeder, kind: str, rows: Sequence[Example]) -> list[dict[str, Any]]:

@@ -51,25 +51,27 @@ def measure(context: Context) -> list[Metric]:
     rows = select_rows(config, context.manifest, features, encoder)
     feeder = Feeder(model, features, encoder)
     overfit = Overfit(feeder, rows)
-    seeing = [r for r in rows if r.sample.task == "vl"]
-    hearing = [r for r in rows if r.sample.task != "vl"]
+    vl_examples = [r for r in rows if r.sample.task == "vl"]
+    audio_examples = [r for r in rows if r.sample.task != "vl"]
 
     def off() -> list[OffAnswer]:
-        return off_answers(model, _plain_batches(feeder, seeing), max_new_tokens=OFF_TOKENS)
+        return off_answers(model, _plain_batches(feeder, vl_examples), max_new_tokens=OFF_TOKENS)
 
     before = _before(context.folder / BEFORE, overfit.fingerprint(config), off)
     history, trainer = overfit.train(config, context.folder / CHECKPOINT)
     after = off()
     losses = feeder.losses(rows)
-    answers = feeder.answers(hearing)
-    misled = feeder.answers(swap_sounds(hearing))
+    answers = feeder.answers(audio_examples)
+    misled = feeder.answers(swap_sounds(audio_examples))
 
     changed = {a.id for a, b in zip(after, before, strict=True) if a != b}
     correct = [
-        same_answer(given, row.sample.answer) for given, row in zip(answers, hearing, strict=True)
+        same_answer(given, row.sample.answer)
+        for given, row in zip(answers, audio_examples, strict=True)
     ]
     without = [
-        same_answer(given, row.sample.answer) for given, row in zip(misled, hearing, strict=True)
+        same_answer(given, row.sample.answer)
+        for given, row in zip(misled, audio_examples, strict=True)
     ]
     write_table(
         context,
@@ -91,9 +93,9 @@ def measure(context: Context) -> list[Metric]:
             for row, loss, given, right, swapped in zip(
                 rows,
                 losses,
-                [*answers, *[None] * len(seeing)],
-                [*correct, *[None] * len(seeing)],
-                [*without, *[None] * len(seeing)],
+                [*answers, *[None] * len(vl_examples)],
+                [*correct, *[None] * len(vl_examples)],
+                [*without, *[None] * len(vl_examples)],
                 strict=True,
             )
         ],
@@ -109,12 +111,12 @@ def measure(context: Context) -> list[Metric]:
     )
     metrics = [
         _loss(rows, losses, features, trainer.resumed_at),
-        _accuracy(hearing, correct),
-        _needed(hearing, correct, without, config.seed),
+        _accuracy(audio_examples, correct),
+        _needed(audio_examples, correct, without, config.seed),
         BUILDER.measured(
             "vl_unchanged",
             len(changed),
-            len(seeing),
+            len(vl_examples),
             per_item=ROWS,
             detail={
                 "compared": "logits of every position, and tokens generated, bit for bit",
@@ -122,7 +124,7 @@ def measure(context: Context) -> list[Metric]:
             },
         ),
         _curve(*curve),
-        _plateau(hearing, losses[: len(hearing)]),
+        _plateau(audio_examples, losses[: len(audio_examples)]),
     ]
     for leftover in (CHECKPOINT, BEFORE):
         (context.folder / leftover).unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def make(seed: int = 0, items: int = 1200, harm: float = 0.0) -> Outcomes:
         features=features,
         scores=scores,
         seconds=np.tile(COSTS, (items, 1)) + rng.uniform(0, 0.01, (items, 1)),
-        seeing=kind == 0,
+        vl_examples=kind == 0,
         groups=tuple(f"g{i // 2}" for i in range(items)),
     )
 
@@ -57,7 +57,7 @@ def parted(outcomes: Outcomes) -> tuple[Outcomes, Outcomes, Outcomes]:
 def test_it_learns_the_best_action_of_each_kind():
     policy, history = train_bandit(*parted(make()), SETTINGS)
     fresh = make(seed=1)
-    wanted = np.where(fresh.seeing, 0, np.where(fresh.features[:, 1] > 1.5, 2, 1))
+    wanted = np.where(fresh.vl_examples, 0, np.where(fresh.features[:, 1] > 1.5, 2, 1))
     assert (policy.actions(fresh.features) == wanted).mean() > 0.97
     assert history[-1].decisions == SETTINGS.decisions
     checked = parted(make())[2]
@@ -84,7 +84,7 @@ def test_near_the_break_even_price_it_still_listens_to_what_pays(seed):
         features=features,
         scores=np.stack([guessed, np.ones(1200)], axis=1),
         seconds=np.tile((0.0, 1.0), (1200, 1)),
-        seeing=kind == 0,
+        vl_examples=kind == 0,
         groups=tuple(map(str, range(1200))),
     )
     near = BanditSettings(price=0.85, decisions=50_000, seed=seed)
@@ -186,6 +186,6 @@ def test_outcomes_of_other_items_or_without_numbers_are_refused():
     broken[0, 0] = np.nan
     with pytest.raises(DataError, match="features of the outcomes"):
         dataclasses.replace(made, features=broken)
-    deaf = dataclasses.replace(made, seeing=np.zeros(len(made), dtype=bool))
+    deaf = dataclasses.replace(made, vl_examples=np.zeros(len(made), dtype=bool))
     with pytest.raises(DataError, match="no question about pictures"):
         deaf.vl_drop(np.zeros(len(made), dtype=int))

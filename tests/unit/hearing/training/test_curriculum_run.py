@@ -67,8 +67,12 @@ def open_run(config, log, curriculum=None, answers=None, skip_rate=0.5):
     stage = open_stage(config)
     for n, row in enumerate(stage.rows):  # a third of each kind
         difficulty = ("easy", "medium", "hard")[n % 3]
-        rows = stage.data.hearing if n < len(stage.data.hearing) else stage.data.seeing
-        place = n if n < len(stage.data.hearing) else n - len(stage.data.hearing)
+        rows = (
+            stage.data.audio_examples
+            if n < len(stage.data.audio_examples)
+            else stage.data.vl_examples
+        )
+        place = n if n < len(stage.data.audio_examples) else n - len(stage.data.audio_examples)
         sample = dataclasses.replace(row.sample, difficulty=difficulty)
         rows[place] = dataclasses.replace(row, sample=sample)
     clips = stage.data.clips
@@ -80,7 +84,7 @@ def open_run(config, log, curriculum=None, answers=None, skip_rate=0.5):
     def ask():
         if given is not None:
             return next(given)
-        found = teacher_forced(stage.feeder, stage.data.seeing, stage.teacher)
+        found = teacher_forced(stage.feeder, stage.data.vl_examples, stage.teacher)
         return sum(a.right for a in found) / len(found), min(1.0, sum(a.drift for a in found))
 
     return CurriculumRun(
@@ -129,7 +133,7 @@ def test_the_log_holds_every_step_and_every_stage_as_declared(config, whole):
 
 def test_a_stage_hears_what_it_says(config, tmp_path):
     run = open_run(config, tmp_path / "log.jsonl")
-    first, faint = len(run.data.hearing), {s.id for s in run.data.faint}
+    first, faint = len(run.data.audio_examples), {s.id for s in run.data.faint}
     whole = list(range(len(run.rows)))
     assert set(run.heard(whole, 0)) == set(whole[first:])  # no noise in the first stage
     run.machine.stage_index = 1

@@ -37,34 +37,36 @@ def samples(run):
 
 
 @pytest.fixture(scope="module")
-def hearing(samples):
+def audio_examples(samples):
     return [s for s in samples if s.audio is not None]
 
 
 @pytest.mark.parametrize("kind", ["embedding", "sequence"])
-def test_they_are_what_the_models_say(opened, samples, hearing, tmp_path, kind):
+def test_they_are_what_the_models_say(opened, samples, audio_examples, tmp_path, kind):
     features = Features(opened, tmp_path, kind)
-    features.ensure(samples, hearing)
+    features.ensure(samples, audio_examples)
     assert features.faults == {}
     pixels = opened.processor.image_processor([picture(s) for s in samples], return_tensors="pt")
     with torch.inference_mode():
         seen = image_tokens(opened.vlm, pixels["pixel_values"])
     torch.testing.assert_close(features.image(samples), seen.clone(), rtol=1e-5, atol=1e-5)
     encode = opened.audio_encoder.embed if kind == "embedding" else opened.audio_encoder.sequence
-    waves = [soundfile.read(s.audio.path, dtype="float32")[0] for s in hearing]
-    torch.testing.assert_close(features.audio(hearing), encode(waves).clone(), rtol=1e-5, atol=1e-5)
+    waves = [soundfile.read(s.audio.path, dtype="float32")[0] for s in audio_examples]
+    torch.testing.assert_close(
+        features.audio(audio_examples), encode(waves).clone(), rtol=1e-5, atol=1e-5
+    )
 
 
-def test_they_are_encoded_once_for_all(opened, samples, hearing, tmp_path):
+def test_they_are_encoded_once_for_all(opened, samples, audio_examples, tmp_path):
     first = Features(opened, tmp_path)
-    first.ensure(samples[:4], hearing[:2])
+    first.ensure(samples[:4], audio_examples[:2])
     assert first.computed == {"image": 4, "audio": 2}
     second = Features(opened, tmp_path)
-    second.ensure(samples, hearing)
-    assert second.computed["audio"] == len(hearing) - 2
+    second.ensure(samples, audio_examples)
+    assert second.computed["audio"] == len(audio_examples) - 2
     assert torch.equal(first.image(samples[:4]), second.image(samples[:4]))
     third = Features(opened, tmp_path)
-    third.ensure(samples, hearing)
+    third.ensure(samples, audio_examples)
     assert third.computed == {"image": 0, "audio": 0}
 
 
@@ -119,28 +121,28 @@ def test_pictures_are_processed_once_as_long_as_there_is_room(
     assert len(opens) > distinct  # what had to go is made again, and is the same
 
 
-def test_what_cannot_be_heard_or_seen_is_named(opened, hearing, tmp_path):
+def test_what_cannot_be_heard_or_seen_is_named(opened, audio_examples, tmp_path):
     silent, header, cut = tmp_path / "silent.wav", tmp_path / "header.wav", tmp_path / "cut.png"
     soundfile.write(silent, np.zeros(RATE, np.float32), RATE)
     soundfile.write(header, np.zeros(0, np.float32), RATE)
-    cut.write_bytes(hearing[0].image.path.read_bytes()[:60])
+    cut.write_bytes(audio_examples[0].image.path.read_bytes()[:60])
     faulty = [
-        dataclasses.replace(hearing[0], id="silent", audio=MediaRef(silent)),
-        dataclasses.replace(hearing[0], id="header", audio=MediaRef(header)),
-        dataclasses.replace(hearing[0], id="gone", audio=MediaRef(tmp_path / "gone.wav")),
-        dataclasses.replace(hearing[0], id="none", audio=None),
-        dataclasses.replace(hearing[0], id="blind", image=MediaRef(cut)),
+        dataclasses.replace(audio_examples[0], id="silent", audio=MediaRef(silent)),
+        dataclasses.replace(audio_examples[0], id="header", audio=MediaRef(header)),
+        dataclasses.replace(audio_examples[0], id="gone", audio=MediaRef(tmp_path / "gone.wav")),
+        dataclasses.replace(audio_examples[0], id="none", audio=None),
+        dataclasses.replace(audio_examples[0], id="blind", image=MediaRef(cut)),
     ]
     features = Features(opened, tmp_path / "cache")
-    features.ensure([*faulty, hearing[1]], [*faulty, hearing[1]])
+    features.ensure([*faulty, audio_examples[1]], [*faulty, audio_examples[1]])
     assert set(features.faults) == {"silent", "header", "gone", "none", "blind"}
     assert features.faults["silent"] == "silent"
     assert features.faults["none"] == "no audio"
-    assert features.usable([*faulty, hearing[1]]) == [hearing[1]]
+    assert features.usable([*faulty, audio_examples[1]]) == [audio_examples[1]]
 
 
-def test_a_sample_without_a_picture_is_shown_grey(opened, hearing, tmp_path):
-    bare = dataclasses.replace(hearing[0], id="bare", image=None)
+def test_a_sample_without_a_picture_is_shown_grey(opened, audio_examples, tmp_path):
+    bare = dataclasses.replace(audio_examples[0], id="bare", image=None)
     features = Features(opened, tmp_path)
     features.ensure([bare], [])
     assert np.asarray(picture(bare)).std() == 0

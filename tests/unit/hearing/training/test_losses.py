@@ -63,7 +63,7 @@ def batch(model, rows, totals):
         inputs,
         [str(r) for r in rows],
         tokens=totals[0],
-        hearing=torch.tensor([r < 3 for r in rows]),
+        audio_examples=torch.tensor([r < 3 for r in rows]),
         teacher=torch.cat([teacher[r][mask[r].bool()] for r in kept]) if kept else None,
         teacher_tokens=totals[1],
     )

@@ -28,7 +28,7 @@ def config(tmp_path_factory):
 def drift(config, stage):
     keeping = open_stage(config)
     keeping.model.load_state_dict(stage.model.state_dict())
-    whole = list(range(len(keeping.data.hearing), len(keeping.rows)))
+    whole = list(range(len(keeping.data.audio_examples), len(keeping.rows)))
     return float(StageAObjective(1.0)(keeping.model, keeping.make(whole, whole, 0))["divergence"])
 
 
@@ -80,8 +80,8 @@ def likely(stage, count, of):
     import numpy as np
 
     rng = np.random.default_rng([stage.seed, 6, 0])
-    first = len(stage.data.hearing)
-    numbers = [first + int(i) for i in rng.permutation(len(stage.data.seeing))[:count]]
+    first = len(stage.data.audio_examples)
+    numbers = [first + int(i) for i in rng.permutation(len(stage.data.vl_examples))[:count]]
     found = []
     for number in numbers:
         batch = stage.make([number], numbers, 0)

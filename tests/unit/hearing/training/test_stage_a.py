@@ -63,7 +63,7 @@ def difference(one, other):
 
 def test_the_teacher_says_what_the_base_says(config):
     stage = open_stage(config)
-    rows = stage.data.seeing[:7]
+    rows = stage.data.vl_examples[:7]
     said = stage.teacher.logits(rows)
     inputs = stage.feeder.plain(rows) | stage.feeder.encoder.answers(rows)
     plain = stage.model.answer_logits(**inputs, gate=False)
@@ -78,18 +78,18 @@ def test_the_teacher_is_asked_once(config):
 
 def test_a_vl_row_never_hears_what_belongs_to_it(config):
     stage = open_stage(config)
-    hearing = len(stage.data.hearing)
+    audio_examples = len(stage.data.audio_examples)
     faint = {s.id for s in stage.data.faint}
     heard_faint = 0
     for step in range(40):
-        whole = list(range(hearing, len(stage.rows)))
+        whole = list(range(audio_examples, len(stage.rows)))
         found = stage.heard(whole, step)
         assert found == stage.heard(whole, step)
         assert set(found) == set(whole)
         for number, sample in found.items():
             assert sample.source != stage.rows[number].sample.source
             heard_faint += sample.id in faint
-    assert 0.2 < heard_faint / (40 * len(stage.data.seeing)) < 0.4
+    assert 0.2 < heard_faint / (40 * len(stage.data.vl_examples)) < 0.4
 
 
 def test_every_batch_has_its_share(config):
@@ -97,7 +97,7 @@ def test_every_batch_has_its_share(config):
     batches = stage.batches()
     for _ in range(20):
         drawn = batches.next()
-        assert sum(n < len(stage.data.hearing) for n in drawn) == 4
+        assert sum(n < len(stage.data.audio_examples) for n in drawn) == 4
         assert len(drawn) == 8
 
 
@@ -115,7 +115,7 @@ def test_distillation_keeps_the_model_near_the_base(config):
         train(stage, config)
         keeping = open_stage(config)
         keeping.model.load_state_dict(stage.model.state_dict())
-        whole = list(range(len(keeping.data.hearing), len(keeping.rows)))
+        whole = list(range(len(keeping.data.audio_examples), len(keeping.rows)))
         with torch.no_grad():
             batch = keeping.make(whole, whole, 0)
             drift[weight] = float(StageAObjective(1.0)(keeping.model, batch)["divergence"])

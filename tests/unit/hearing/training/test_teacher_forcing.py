@@ -21,7 +21,7 @@ def stage(tmp_path_factory):
 
 
 def test_a_row_is_right_if_and_only_if_it_is_generated(stage):
-    rows = stage.data.hearing
+    rows = stage.data.audio_examples
     found = [answer.right for answer in teacher_forced(stage.feeder, rows)]
     given = stage.feeder.answers(rows)
     assert found == [same_answer(g, r.sample.answer) for g, r in zip(given, rows, strict=True)]
@@ -29,7 +29,7 @@ def test_a_row_is_right_if_and_only_if_it_is_generated(stage):
 
 
 def test_drift_is_the_divergence_that_distillation_lessens(stage):
-    rows = stage.data.seeing[:7]
+    rows = stage.data.vl_examples[:7]
     found = teacher_forced(stage.feeder, rows, stage.teacher)
     for row, answer in zip(rows, found, strict=True):
         inputs = stage.feeder.scoring([row])
@@ -41,7 +41,7 @@ def test_drift_is_the_divergence_that_distillation_lessens(stage):
 
 
 def test_the_base_is_right_where_it_says_so_itself(stage):
-    rows = stage.data.seeing
+    rows = stage.data.vl_examples
     found = teacher_forced(stage.feeder, rows, stage.teacher)
     given = stage.feeder.base_answers(rows)
     assert [a.base_right for a in found] == [
@@ -50,7 +50,7 @@ def test_the_base_is_right_where_it_says_so_itself(stage):
 
 
 def test_batches_change_nothing(stage):
-    rows = stage.data.seeing
+    rows = stage.data.vl_examples
     whole = teacher_forced(stage.feeder, rows, stage.teacher)
     alone = [teacher_forced(stage.feeder, [row], stage.teacher)[0] for row in rows[:5]]
     for one, other in zip(alone, whole, strict=False):
@@ -59,7 +59,7 @@ def test_batches_change_nothing(stage):
 
 
 def test_without_a_teacher_there_is_no_drift(stage):
-    (found,) = teacher_forced(stage.feeder, stage.data.hearing[:1])
+    (found,) = teacher_forced(stage.feeder, stage.data.audio_examples[:1])
     assert found.drift != found.drift
     assert found.base_right is None
 

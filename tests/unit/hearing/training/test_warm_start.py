@@ -39,7 +39,7 @@ def test_the_weights_are_those_that_were_saved(trained):
 
 def test_it_answers_as_before_until_it_trains(trained):
     stage, folder = trained
-    rows = stage.data.hearing[:8]
+    rows = stage.data.audio_examples[:8]
     before = [a.right for a in teacher_forced(stage.feeder, rows)]
     model = warm_start(folder, stage.feeder.features.opened, seed=0, dropout=0.5)
     inputs = stage.feeder.scoring(rows)
