@@ -159,7 +159,7 @@ def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
     try:
         components = seed_components(scores, [answers[0][i]["source"] for i in ids])
     except ValueError as error:
-        return {"summary": f"The spread cannot be split into its jobs: {error}."}
+        return {"summary": f"The spread cannot be split into its parts: {error}."}
     return {"summary": _summary(components), "components": components.as_dict()}
 
 
@@ -167,18 +167,18 @@ def _summary(found: SeedComponents) -> str:
     """One sentence for the page and `safe explain`: what the spread is made of, what reduces it."""
     values = found.as_dict()
     sources = f" from {found.clusters:,} sources" if found.clusters < found.items else ""
-    jobs = (
+    parts = (
         f"The standard deviation over {found.seeds} seeds, {number(values['sd'])}, combines item "
         f"noise of {number(values['item_noise_sd'])} ({found.items:,} items{sources}) and a spread "
         f"between seeds of {number(values['between_seeds_sd'])}"
     )
     if found.total == 0:
-        return f"{jobs}: all seeds have the same accuracy."
+        return f"{parts}: all seeds have the same accuracy."
     if found.between > found.item_noise:
-        advice = "longer or steadier training reduces the larger job, more items do not"
+        advice = "longer or steadier training reduces the larger part, more items do not"
     else:
-        advice = "more items reduce the larger job"
-    return f"{jobs}; {advice}. More seeds do not reduce it, they only estimate it better."
+        advice = "more items reduce the larger part"
+    return f"{parts}; {advice}. More seeds do not reduce it, they only estimate it better."
 
 
 def _frozen(found: Sequence[Seeded]) -> Metric:
