@@ -31,10 +31,13 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
 
 
 def _unknown_key(key: str, section: Any) -> str:
-    """What is wrong with a key that `section` does not have: renamed, misspelt or unknown."""
+    """What is wrong with a key that `section` does not have."""
     new = getattr(section, "renamed", {}).get(key)
     if new is not None:
         return f"unknown key; it is now called `{new}`"
+    place = getattr(section, "moved", {}).get(key)
+    if place is not None:
+        return f"unknown key; it is now set in {place}"
     known = list(getattr(section, "model_fields", {}))
     near = difflib.get_close_matches(key, known, n=1)
     if near:

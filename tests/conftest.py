@@ -122,12 +122,15 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     from safe.hearing.experiments.seeds import jobs
     from safe.hearing.experiments.seeds.plan import names
     from safe.pipeline.runner import run_jobs
-    from tests.judging import measurement_of, run
+    from tests.judging import decide, measurement_of, run
     from tests.tiny_curriculum import teacher_forced
 
     folder = swept_run.folder / "10_sweep"
-    found = measurement_of(swept_run, "10_sweep", run(swept_run, "10_sweep", folder)[1])
+    context, metrics = run(swept_run, "10_sweep", folder)
+    found = measurement_of(swept_run, "10_sweep", metrics)
     write_json(folder / "measurement.json", found.model_dump(mode="json"))
+    decision = decide(swept_run, "10_sweep", metrics, context)
+    write_json(folder / "decision.json", decision.model_dump(mode="json"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "teacher_forced", teacher_forced)
         run_jobs(swept_run, "11_seeds", names(swept_run))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
@@ -28,7 +31,8 @@ def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list
     folder.mkdir(parents=True, exist_ok=True)
     declared = load_experiment(PACKAGE, experiment)
     sections = (*declared.reads, *PIPELINE.shared)
-    context = Context(config=restrict(config, sections, experiment), folder=folder)
+    seen = restrict(config, sections, experiment)
+    context = Context(config=seen, folder=folder, experiment=experiment)
     module = importlib.import_module(f"{experiment_package(PACKAGE, experiment)}.measure")
     return context, module.measure(context)
 
@@ -68,10 +72,35 @@ def measurement_of(config: RunConfig, experiment: str, metrics: list[Metric]) ->
     )
 
 
-def decide(config: RunConfig, experiment: str, metrics: list[Metric]) -> Decision:
-    """The judge's decision on `metrics`."""
+def decide(
+    config: RunConfig, experiment: str, metrics: list[Metric], context: Context | None = None
+) -> Decision:
+    """The judge's decision on `metrics`, and on the candidates of `context`."""
     measurement = measurement_of(config, experiment, metrics)
-    return judge(measurement, load_criteria(CRITERIA / f"{experiment}.yaml"), [], config.scale)
+    if context is not None:
+        measurement = measurement.model_copy(update={"candidates": context.candidates})
+    criteria = load_criteria(config.criteria / f"{experiment}.yaml")
+    return judge(measurement, criteria, [], config.scale)
+
+
+def with_limits(config: RunConfig, **limits: dict[str, float]) -> RunConfig:
+    """The run with a copy of the criteria in which selections have other limits.
+
+    Args:
+        limits: selection -> value of a candidate -> threshold, at every scale.
+    """
+    config.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="limits_", dir=config.folder)) / config.pipeline
+    shutil.copytree(config.criteria.parent, folder)
+    for path in (folder / "criteria").glob("*.yaml"):
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for rule in values.get("selections", []):
+            for limit in (*rule["limits"], *rule.get("confirm", [])):
+                if limit["value"] in limits.get(rule["name"], {}):
+                    wanted = limits[rule["name"]][limit["value"]]
+                    limit |= {"threshold": wanted, "scaled": {}}
+        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return config.model_copy(update={"criteria": folder / "criteria"})
 
 
 def verdicts(decision: Decision) -> dict[str, str]:

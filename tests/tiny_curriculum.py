@@ -19,6 +19,7 @@ from safe.hearing.training.collate import Example
 from safe.hearing.training.teacher import Teacher
 from safe.hearing.training.teacher_forcing import ForcedAnswer
 from safe.hearing.training.teacher_forcing import teacher_forced as real_forced
+from tests.judging import with_limits
 from tests.tiny_gating import make_gating_run
 
 # After ten steps accuracy leaps (0.5, 0.25, 0.75): a stage is passed by having heard anything.
@@ -49,8 +50,6 @@ RETENTION = {
     "drift_items": 40,
     "vl_items": 1000,
     "audio_items": 60,
-    "margin": 0.3,
-    "max_vl_drop": 0.5,
 }
 
 
@@ -64,7 +63,9 @@ def make_curriculum_run(root: Path) -> RunConfig:
         "retention_rows": 80,
         "null_space_update_interval": 30,
     }
-    return parse_run_config(values, "tests/tiny_curriculum.py")
+    config = parse_run_config(values, "tests/tiny_curriculum.py")
+    wide = {"vl_drop_high": 0.5, "audio_loss_high": 0.3}
+    return with_limits(config, lambda_selected=wide)
 
 
 @torch.no_grad()

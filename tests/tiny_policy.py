@@ -10,17 +10,16 @@ from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, timing_key
 from safe.hearing.experiments.rl_gate.plan import OUTCOMES, lengths
 from safe.hearing.models.policy import GLANCE, LOOK, QUESTION
 from safe.pipeline.job_results import RESULT, read_result
+from tests.judging import with_limits
 from tests.tiny_gating import make_gating_run
 
 EXPERIMENT = "12_rl_gate"
 POLICY = {
     "short_audio_tokens": 1,
     "steps": 60,
-    "margin": 0.3,
     "audio_items": 200,
     "latency_weights": [0.0, 10.0, 40.0, 2000.0],
     "decisions": 24_000,
-    "max_audio_drop": 0.05,
     "timed_items": 4,
     "timing_repeats": 2,
 }
@@ -30,7 +29,8 @@ LOOKS = {HEURISTIC: 0.0, QUESTION: -0.002, LOOK: 0.0002, GLANCE: 0.0005}
 
 def make_policy_run(root: Path) -> RunConfig:
     """Nothing of 12 is trained yet."""
-    return changed(make_gating_run(root), **POLICY)
+    config = changed(make_gating_run(root), **POLICY)
+    return with_limits(config, policy={"audio_drop_high": 0.05}, adapter={"behind_high": 0.3})
 
 
 def state_seconds(config: RunConfig) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safe.hearing.config import RunConfig, parse_run_config
+from tests.judging import with_limits
 from tests.tiny_gating import ask_about_pictures
 from tests.tiny_run import make_pilot_run
 
@@ -20,8 +21,6 @@ SWEEP = {
     "steps": 60,
     "batch_size": 16,
     "rungs": [20, 40],
-    "margin": 0.3,
-    "max_vl_drop": 0.5,
     "audio_items": 120,
     "vl_items": 300,
 }
@@ -31,7 +30,9 @@ def make_sweep_run(root: Path, **sweep: object) -> RunConfig:
     """Nothing of it is trained yet."""
     config = make_pilot_run(root)
     ask_about_pictures(config)
-    return changed(config, **SWEEP | sweep)
+    wide = {"vl_drop_high": 0.5, "behind_best_high": 0.3}
+    wide |= {f"test_{name}": limit for name, limit in wide.items()}
+    return with_limits(changed(config, **SWEEP | sweep), selected=wide)
 
 
 def changed(config: RunConfig, **sweep: object) -> RunConfig:

@@ -1,8 +1,9 @@
 """Do the criteria ask for something that is measured, in its unit, and within reach?
 
 An experiment declares, as a literal at top level of its module,
-`METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}}`. It is read without importing
-the module, so that the check costs milliseconds and no torch.
+`METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}}`, and, if its criteria select
+among candidates, `CANDIDATES = {"cells": ("gain_low", "parameters")}`. Both are read without
+importing the module, so that the check costs milliseconds and no torch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from safe.errors import ConfigError
 from safe.gates.criteria import line_of, load_all
 from safe.gates.pipeline import PLAN, PipelineFile, load_pipeline
-from safe.gates.schema import CriteriaFile, Criterion, Op
+from safe.gates.schema import Bound, CriteriaFile, Criterion, Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +63,67 @@ def read_metrics(path: Path) -> dict[str, MetricSpec]:
     Raises:
         ConfigError: there is none, it is no literal, or an entry lacks its unit.
     """
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
-        if any(isinstance(t, ast.Name) and t.id == "METRICS" for t in targets):
-            assert isinstance(node, ast.Assign | ast.AnnAssign)
-            return _parse_metrics(path, node)
-    raise ConfigError(
-        "the module declares no METRICS",
-        where=path,
-        hint='add METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}} at top level',
-    )
-
-
-def _parse_metrics(path: Path, node: ast.Assign | ast.AnnAssign) -> dict[str, MetricSpec]:
+    node = _assignment(path, "METRICS")
+    if node is None:
+        raise ConfigError(
+            "the module declares no METRICS",
+            where=path,
+            hint='add METRICS = {"name": {"unit": "fraction", "low": 0, "high": 1}} at top level',
+        )
     hint = 'each entry is "name": {"unit": str, "low": number or None, "high": number or None}'
     try:
-        assert node.value is not None
-        literal: Any = ast.literal_eval(node.value)
         return {
             name: MetricSpec(
                 unit=str(entry["unit"]),
                 low=-math.inf if entry.get("low") is None else float(entry["low"]),
                 high=math.inf if entry.get("high") is None else float(entry["high"]),
             )
-            for name, entry in literal.items()
+            for name, entry in _literal(node).items()
         }
-    except (AssertionError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"METRICS cannot be read: {error!r}", where=path, line=node.lineno, hint=hint
         ) from None
+
+
+def read_candidates(path: Path) -> dict[str, tuple[str, ...]]:
+    """The `CANDIDATES` literal of an experiment module: table -> values of each candidate.
+
+    Raises:
+        ConfigError: it is no literal of this shape.
+    """
+    node = _assignment(path, "CANDIDATES")
+    if node is None:
+        return {}
+    try:
+        return {str(name): tuple(map(str, values)) for name, values in _literal(node).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"CANDIDATES cannot be read: {error!r}",
+            where=path,
+            line=node.lineno,
+            hint='each entry is "table": ("value", "value")',
+        ) from None
+
+
+def _assignment(path: Path, name: str) -> ast.Assign | ast.AnnAssign | None:
+    """The assignment to a name at top level of a module, which is not imported."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        else:
+            continue
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            return node
+    return None
+
+
+def _literal(node: ast.Assign | ast.AnnAssign) -> Any:
+    if node.value is None:
+        raise ValueError("no value is assigned")
+    return ast.literal_eval(node.value)
 
 
 def reachable(op: Op, threshold: float | tuple[float, float], low: float, high: float) -> bool:
@@ -142,16 +173,57 @@ def _fault(criterion: Criterion, metrics: dict[str, MetricSpec]) -> tuple[str, s
 def _scale_fault(criterion: Criterion, pipeline: PipelineFile) -> tuple[str, str, str]:
     """The same for the scales that a criterion names."""
     hint = f"the pipeline has {', '.join(pipeline.scales)}"
-    for scale in criterion.scaled:
-        if scale == PLAN:
-            what = f"{criterion.id}: {PLAN} has the unscaled threshold"
-            return "scaled", what, "delete the entry"
-        if scale not in pipeline.scales:
-            return "scaled", f"{criterion.id}: no scale {scale!r}", hint
+    what = _scaled_fault(criterion, pipeline)
+    if what:
+        return "scaled", f"{criterion.id}: {what}", hint
     scale_of_power = criterion.power and criterion.power.scale
     if scale_of_power is not None and scale_of_power not in pipeline.scales:
         return "power.scale", f"{criterion.id}: no scale {scale_of_power!r}", hint
     return "", "", ""
+
+
+def _scaled_fault(bound: Bound, pipeline: PipelineFile) -> str:
+    for scale in bound.scaled:
+        if scale == PLAN:
+            return f"{PLAN} has the unscaled threshold; delete the entry"
+        if scale not in pipeline.scales:
+            return f"no scale {scale!r}"
+    return ""
+
+
+def _check_selections(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> None:
+    """Refuse selections of something that the experiment does not offer.
+
+    Raises:
+        ConfigError: naming file, line, selection and hint.
+    """
+    offered = read_candidates(module_path(pipeline.package, criteria.experiment))
+    for index, rule in enumerate(criteria.selections):
+        limits = [*rule.limits, *rule.confirm]
+        named = [*(li.value for li in limits), *(p.value for p in rule.prefer)]
+        named += [p.within for p in rule.prefer if p.within]
+        faults = [text for text in (_scaled_fault(li, pipeline) for li in limits) if text]
+        hint = f"the pipeline has {', '.join(pipeline.scales)}"
+        if sum(rule.name == other.name for other in criteria.selections) > 1:
+            faults, hint = ["its name occurs twice"], "give every selection its own name"
+        elif rule.candidates not in offered:
+            near = ", ".join(offered) or "none"
+            faults, hint = [f"no candidates {rule.candidates!r}"], f"the experiment offers {near}"
+        else:
+            known = offered[rule.candidates]
+            unknown = [value for value in named if value not in known]
+            if unknown:
+                near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0)[0]
+                faults = [f"{rule.candidates} have no value {unknown[0]!r}"]
+                hint = f"did you mean `{near}`?"
+        if faults:
+            raise ConfigError(
+                f"{rule.name}: {faults[0]}",
+                where=path,
+                line=line_of(path, ("selections", index)),
+                key="selections",
+                hint=hint,
+            )
 
 
 def _show(value: float | tuple[float, float]) -> str:
@@ -190,6 +262,7 @@ def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> No
         if what:
             location: tuple[int | str, ...] = ("criteria", index, *key.split("."))
             raise ConfigError(what, where=path, line=line_of(path, location), key=key, hint=hint)
+    _check_selections(path, criteria, pipeline)
 
 
 def check_criteria(folder: Path) -> list[CriteriaFile]:

@@ -84,3 +84,21 @@ def read_decision(path: Path) -> Decision:
             hint=hint,
         )
     return decision
+
+
+def read_selected(folder: Path, name: str) -> str:
+    """The candidate that a selection of the decision in `folder` (NN_name) selects.
+
+    Raises:
+        EvidenceError: the decision is missing or broken, or it selects no candidate.
+    """
+    path = folder / "decision.json"
+    selection = read_decision(path).selections.get(name)
+    if selection is None or selection.selected is None:
+        why = f"it has no selection {name!r}" if selection is None else selection.reason
+        raise EvidenceError(
+            f"no candidate is selected: {why}",
+            where=path,
+            hint=f"see `safe explain {folder.name[:2]}`",
+        )
+    return selection.selected

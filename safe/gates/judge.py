@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from safe.errors import ConfigError, EvidenceError
+from safe.gates.bounds import margin_of, satisfies
 from safe.gates.criteria import criteria_digest
 from safe.gates.formatting import number, statement
 from safe.gates.schema import (
@@ -15,41 +16,17 @@ from safe.gates.schema import (
     Judged,
     Measurement,
     Metric,
-    Op,
+    Selected,
     Threshold,
     Verdict,
     Waiver,
     decision_digest,
     evidence_digest,
 )
+from safe.gates.selection import derived_metric, select
 from safe.gates.waivers import invalid_reason, relevant, waivers_digest
 
 MIN_LEVEL = 0.95  # the plan's bounds are those of 95 % intervals
-
-
-def satisfies(value: float, op: Op, threshold: Threshold) -> bool:
-    """`value op threshold`; False for NaN."""
-    if isinstance(threshold, tuple):
-        return threshold[0] <= value <= threshold[1]
-    return {
-        ">=": value >= threshold,
-        ">": value > threshold,
-        "<=": value <= threshold,
-        "<": value < threshold,
-        "==": value == threshold,
-        "between": False,
-    }[op]
-
-
-def margin_of(value: float, op: Op, threshold: Threshold) -> float:
-    """Signed distance of `value` to the bound, positive on the passing side."""
-    if isinstance(threshold, tuple):
-        return min(value - threshold[0], threshold[1] - value)
-    if op in (">=", ">"):
-        return value - threshold
-    if op in ("<=", "<"):
-        return threshold - value
-    return -abs(value - threshold)
 
 
 def _deciding_value(criterion: Criterion, metric: Metric) -> float | None:
@@ -61,7 +38,10 @@ def _deciding_value(criterion: Criterion, metric: Metric) -> float | None:
 
 
 def _weigh(
-    criterion: Criterion, threshold: Threshold, found: list[Metric]
+    criterion: Criterion,
+    threshold: Threshold,
+    found: list[Metric],
+    selections: Mapping[str, Selected],
 ) -> tuple[Verdict, str, bool]:
     """(verdict, why, may a waiver accept it): only a measured shortfall can be waived."""
     if len(found) != 1:
@@ -70,6 +50,9 @@ def _weigh(
     metric = found[0]
     if metric.provenance == "unavailable":
         return "unavailable", metric.reason or "no reason was given", False
+    other = _other_candidate(metric, selections)
+    if other is not None:
+        return "unavailable", other, False
     if metric.unit != criterion.unit:
         why = f"it came in {metric.unit!r} where the criterion is in {criterion.unit!r}"
         return "error", why, False
@@ -95,21 +78,33 @@ def _weigh(
     return "pass", f"it passes with {room} to spare" if room != "0" else "it passes", False
 
 
+def _other_candidate(metric: Metric, selections: Mapping[str, Selected]) -> str | None:
+    """Why the metric is of a candidate that the criteria do not select; None where it is not."""
+    for name, candidate in metric.measured_on.items():
+        found = selections.get(name)
+        if found is None:
+            return f"it was measured on {candidate}, and the criteria file has no selection {name}"
+        if found.selected != candidate:
+            selected = found.selected or "no candidate"
+            return (
+                f"it was measured on {candidate}, and the criteria now select {selected} as "
+                f"{name}; measure the experiment again"
+            )
+    return None
+
+
 def _judge_one(
     criterion: Criterion,
-    measurement: Measurement,
+    metrics: Iterable[Metric],
+    selections: Mapping[str, Selected],
     waivers: list[Waiver],
     scale: str,
     evidence: str,
     today: date,
 ) -> Judged:
-    threshold, scaled = criterion.threshold, None
-    if scale in criterion.scaled:
-        entry = criterion.scaled[scale]
-        threshold = entry.threshold
-        scaled = {"plan": criterion.threshold, "reason": entry.reason}
-    found = [m for m in measurement.metrics if m.name == criterion.metric]
-    verdict, why, waivable = _weigh(criterion, threshold, found)
+    threshold = criterion.threshold_at(scale)
+    found = [m for m in metrics if m.name == criterion.metric]
+    verdict, why, waivable = _weigh(criterion, threshold, found, selections)
     metric = found[0] if len(found) == 1 else None
     deciding = None if metric is None else _deciding_value(criterion, metric)
     comparable = deciding is not None and metric is not None and metric.unit == criterion.unit
@@ -124,7 +119,7 @@ def _judge_one(
         provenance="unavailable" if metric is None else metric.provenance,
         op=criterion.op,
         threshold=threshold,
-        scaled=scaled,
+        scaled=criterion.scaled_at(scale),
         severity=criterion.severity,
         decide_on=criterion.decide_on,
         verdict=verdict,
@@ -165,6 +160,22 @@ def _waive(
     return chosen
 
 
+def _metrics_for(
+    criterion: Criterion,
+    measurement: Measurement,
+    criteria: CriteriaFile,
+    selections: Mapping[str, Selected],
+) -> list[Metric]:
+    """The measured metrics, and that of the selection which the criterion is about."""
+    rules = {rule.name: rule for rule in criteria.selections}
+    if criterion.metric not in selections:
+        return measurement.metrics
+    rule = rules[criterion.metric]
+    table = measurement.candidates[rule.candidates]
+    derived = derived_metric(rule, table, selections[rule.name], criterion)
+    return [*measurement.metrics, derived]
+
+
 def judge(
     measurement: Measurement,
     criteria: CriteriaFile,
@@ -201,7 +212,18 @@ def judge(
                 hint=f"criteria of {criteria.experiment}: {', '.join(sorted(ids))}",
             )
     evidence, day = evidence_digest(measurement), today or date.today()
-    judged = [_judge_one(c, measurement, mine, scale, evidence, day) for c in criteria.criteria]
+    selections = {
+        rule.name: select(rule, measurement.candidates[rule.candidates].rows, scale)
+        for rule in criteria.selections
+        if rule.candidates in measurement.candidates
+    }
+    judged = [
+        _judge_one(
+            c, _metrics_for(c, measurement, criteria, selections), selections, mine, scale,
+            evidence, day,
+        )
+        for c in criteria.criteria
+    ]  # fmt: skip
     required = [j for j in judged if j.severity == "required"]
     go = bool(required) and all(j.verdict in ("pass", "waived") for j in required)
     now = criteria_digest(criteria)
@@ -210,6 +232,7 @@ def judge(
         run=measurement.run,
         verdict="GO" if go else "NO-GO",
         criteria=judged,
+        selections=selections,
         upstream=measurement.upstream,
         digests={"evidence": evidence, "criteria": now, "waivers": waivers_digest(mine)},
         environment=measurement.environment,

@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal
 
+from safe.gates.bounds import satisfies
 from safe.gates.documents import read_measurement
 from safe.gates.formatting import number
-from safe.gates.judge import satisfies
 from safe.gates.power import (
     ENOUGH,
     MOST_ITEMS,

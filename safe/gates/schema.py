@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -87,7 +87,8 @@ class Metric(Document):
     """One measured number.
 
     `value` is None when the number is not finite or not available; `reason` then says why.
-    `per_item` is a Parquet file relative to the experiment's folder.
+    `per_item` is a Parquet file relative to the experiment's folder. `measured_on` names the
+    candidate that was measured, by selection, where the number is of a selected candidate.
     """
 
     name: str
@@ -98,7 +99,30 @@ class Metric(Document):
     ci: Interval | None = None
     per_item: str | None = None
     reason: str | None = None
+    measured_on: dict[str, str] = {}
     detail: dict[str, Any] = {}
+
+
+class Candidate(Document):
+    """One of several things that an experiment compares, such as a cell of a grid."""
+
+    name: str = Field(min_length=1)
+    values: dict[str, FiniteOrNone]  # None: not measured, which satisfies no limit
+    note: str | None = None  # why a value is missing
+
+
+class Candidates(Document):
+    """What an experiment measured of each candidate; the judge selects among them."""
+
+    rows: list[Candidate]
+    per_item: str | None = None  # Parquet file relative to the experiment's folder
+
+    @field_validator("rows")
+    @classmethod
+    def _names_differ(cls, rows: list[Candidate]) -> list[Candidate]:
+        if len({row.name for row in rows}) < len(rows):
+            raise ValueError("two candidates have the same name")
+        return rows
 
 
 class Parent(Document):
@@ -107,6 +131,7 @@ class Parent(Document):
     decision: str  # digest of the decision document
     evidence: str  # digest of the measurement it judged
     verdict: Literal["GO", "NO-GO"]
+    selected: dict[str, str | None] = {}  # selection -> candidate, of the selections that were read
 
 
 class Measurement(Document):
@@ -116,6 +141,7 @@ class Measurement(Document):
     experiment: str
     run: str
     metrics: list[Metric]
+    candidates: dict[str, Candidates] = {}
     digests: dict[str, str]  # data, code, config, criteria, weights
     upstream: dict[str, Parent] = {}
     environment: dict[str, Any]  # packages, host, device, git commit and dirty flag
@@ -214,33 +240,47 @@ class PowerAssumption(Document):
         return self
 
 
-class Criterion(Document):
-    """One Go criterion. `claim` is in the plan's own words."""
+class Bound(Document):
+    """A bound on a number, with its reason; other scales may have another threshold."""
 
-    id: str
-    claim: str
-    metric: str
     op: Op
     threshold: Threshold
-    unit: str
-    decide_on: DecideOn
-    min_n: int = Field(ge=1)
-    severity: Literal["required", "advisory"] = "required"
     rationale: str = Field(min_length=20)
     scaled: dict[str, Scaled] = {}  # by scale; `full` is the plan itself
-    power: PowerAssumption | None = None  # changes no verdict and no digest of the criteria
 
     def threshold_at(self, scale: str | None) -> Threshold:
         """The threshold that decides a run at `scale`."""
         scaled = self.scaled.get(scale or "")
         return self.threshold if scaled is None else scaled.threshold
 
+    def scaled_at(self, scale: str | None) -> dict[str, Any] | None:
+        """`Judged.scaled`: the plan's threshold and the reason, where `scale` has another."""
+        scaled = self.scaled.get(scale or "")
+        return None if scaled is None else {"plan": self.threshold, "reason": scaled.reason}
+
     @model_validator(mode="after")
-    def _decidable(self) -> Criterion:
-        """Refuse a criterion whose parts contradict each other or lean to the lenient side."""
+    def _thresholds_fit_the_op(self) -> Self:
         for threshold in (self.threshold, *(s.threshold for s in self.scaled.values())):
             if isinstance(threshold, tuple) != (self.op == "between"):
                 raise ValueError("op: between goes with a range [low, high], others with a number")
+        return self
+
+
+class Criterion(Bound):
+    """One Go criterion. `claim` is in the plan's own words."""
+
+    id: str
+    claim: str
+    metric: str
+    unit: str
+    decide_on: DecideOn
+    min_n: int = Field(ge=1)
+    severity: Literal["required", "advisory"] = "required"
+    power: PowerAssumption | None = None  # changes no verdict and no digest of the criteria
+
+    @model_validator(mode="after")
+    def _decidable(self) -> Criterion:
+        """Refuse a criterion whose fields contradict each other or that is lenient."""
         allowed = {">=": "ci_low", ">": "ci_low", "<=": "ci_high", "<": "ci_high"}.get(self.op)
         if self.decide_on.startswith("ci_") and self.decide_on != allowed:
             raise ValueError(
@@ -256,6 +296,45 @@ class Criterion(Document):
         return self
 
 
+class Limit(Bound):
+    """A bound on one value of a candidate; a candidate without that value does not satisfy it."""
+
+    value: str
+
+
+class Preference(Document):
+    """Which of the candidates that are left to keep: those with the least or the most of a value.
+
+    With `within`, a candidate is kept if its value is no worse than the best candidate's value of
+    that name, such as the end of an interval: the data cannot tell the two apart.
+    """
+
+    value: str
+    take: Literal["least", "most"]
+    within: str | None = None
+
+
+class Selection(Document):
+    """A rule that selects one of the candidates that an experiment measured.
+
+    A criterion whose metric has this name is judged on how many candidates satisfy all limits
+    (`unit: count`) or on their share (`unit: fraction`); 0 if the selected one is not confirmed.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    candidates: str  # table of the measurement
+    rationale: str = Field(min_length=20)
+    limits: list[Limit] = Field(min_length=1)
+    prefer: list[Preference] = []  # applied in order; empty: candidates are counted, none selected
+    confirm: list[Limit] = []  # what the selected candidate must satisfy as well
+
+    @model_validator(mode="after")
+    def _confirms_what_it_selects(self) -> Selection:
+        if self.confirm and not self.prefer:
+            raise ValueError("confirm needs prefer: without it nothing is selected")
+        return self
+
+
 class CriteriaFile(Document):
     """`criteria/NN_name.yaml`: what one experiment must show before others may run."""
 
@@ -266,6 +345,7 @@ class CriteriaFile(Document):
     optional: bool = False
     launch_items: list[str] = []  # the launch checklist items this experiment supports
     criteria: list[Criterion] = Field(min_length=1)
+    selections: list[Selection] = []
 
 
 class Judged(Document):
@@ -292,6 +372,29 @@ class Judged(Document):
     waiver: dict[str, Any] | None = None
 
 
+class JudgedLimit(Document):
+    """A limit of a selection, and how many candidates satisfy it."""
+
+    value: str
+    op: Op
+    threshold: Threshold  # the one that decided
+    scaled: dict[str, Any] | None  # as in `Judged`
+    rationale: str
+    satisfied: int
+    confirms: bool = False  # it applies to the selected candidate, not to all
+
+
+class Selected(Document):
+    """What a selection came to."""
+
+    selected: str | None
+    within: list[str]  # candidates that satisfy all limits, in the order of the measurement
+    candidates: int
+    limits: list[JudgedLimit]
+    rationale: str
+    reason: str  # one sentence: why this candidate, or why none
+
+
 class Decision(Document):
     """What a measurement means under the criteria as they stand."""
 
@@ -300,6 +403,7 @@ class Decision(Document):
     run: str
     verdict: Literal["GO", "NO-GO"]
     criteria: list[Judged]
+    selections: dict[str, Selected] = {}
     upstream: dict[str, Parent]
     digests: dict[str, str]  # evidence (measurement), criteria, waivers; digest of this document
     environment: dict[str, Any]

@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from safe.errors import SafeError
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_all, load_each
@@ -44,6 +46,7 @@ class StatusRow(Document):
     next: str | None  # the command to run next
     decision: str | None = None  # digests
     evidence: str | None = None
+    selected: dict[str, str | None] = Field(default_factory=dict)  # selection -> candidate
 
 
 def decision_parent(run_folder: Path, experiment: str) -> Parent:
@@ -60,13 +63,16 @@ def decision_parent(run_folder: Path, experiment: str) -> Parent:
     )
 
 
-def _command(run_folder: Path, experiment: str, *, force: bool = False) -> str:
+def _command(run_folder: Path, experiment: str, *, force: bool = False, jobs: bool = False) -> str:
+    """The command that makes an experiment GO; `force` measures again, `jobs` trains again too."""
     target = run_folder / experiment
     config = run_folder / "config.json"
     words = ["snakemake", *(["--configfile", f"{config}"] if config.is_file() else [])]
     words.append(f"{target / 'GO'}")
     if force:
         words += ["--forcerun", f"{target / 'measurement.json'}"]
+    if jobs:
+        words += [f"{path}" for path in sorted(target.glob("jobs/*/result.json"))]
     return shlex.join(words)
 
 
@@ -129,8 +135,18 @@ def _what_differs(kept: Decision, again: Decision) -> str:
     return f"it is not what its measurement says when it is judged again{named}"
 
 
+def _other_selection(decision: Decision, rows: dict[str, StatusRow]) -> str | None:
+    """Which upstream experiment selects another candidate than the one used; None if none does."""
+    for need, parent in decision.upstream.items():
+        for name, candidate in parent.selected.items():
+            now = rows[need].selected.get(name) if need in rows else None
+            if now != candidate:
+                return f"{need} now selects {now or 'no candidate'}; this used {candidate}"
+    return None
+
+
 def _upstream(criteria: CriteriaFile, decision: Decision, rows: dict[str, StatusRow]) -> str | None:
-    """Why a decision no longer rests on its upstream; None where it does."""
+    """Why a decision is not valid for its upstream experiments any more; None if it is."""
     for need in criteria.needs:
         parent = decision.upstream.get(need)
         if parent is None:
@@ -156,10 +172,10 @@ def _row(
         else:
             reason = f"waits for {barred[0]}, which is NO-GO: {cause.reason}"
     elif decision is not None and status in ("go", "waived", "no-go"):
-        lost = _upstream(criteria, decision, rows)
-        if lost is not None:
-            status, reason = "stale", lost
-            command = _command(run.folder, name, force=True)
+        lost, other = _upstream(criteria, decision, rows), _other_selection(decision, rows)
+        if lost or other:
+            status, reason = "stale", lost or other or ""
+            command = _command(run.folder, name, force=True, jobs=other is not None)
     elif status == "not-run" and command is not None and decision is None:
         waiting = [n for n in criteria.needs if rows[n].status not in OPEN]
         if waiting:
@@ -176,6 +192,9 @@ def _row(
         next=command,
         decision=None if decision is None else decision.digests["decision"],
         evidence=None if decision is None else decision.digests["evidence"],
+        selected=(
+            {} if decision is None else {n: s.selected for n, s in decision.selections.items()}
+        ),
     )
 
 

@@ -25,6 +25,7 @@ class Settings(BaseModel):
 
     section: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}  # former key -> its name today
+    moved: ClassVar[Mapping[str, str]] = {}  # former key -> where its value is set today
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True
     )

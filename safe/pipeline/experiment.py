@@ -10,6 +10,7 @@ from typing import Any, Literal
 from safe.pipeline.config import Settings
 
 MetricTable = Mapping[str, Mapping[str, Any]]  # of `METRICS`: name -> unit, low, high
+CandidateTable = Mapping[str, tuple[str, ...]]  # of `CANDIDATES`: table -> values of a candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,13 +121,17 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
         experiment=experiment,
         run=config.run,
         metrics=metrics,
+        candidates=context.candidates,
         digests={
             "code": digest_code(name),
             "config": experiment_digest(config, experiment),
             "criteria": criteria_digest(criteria),
             **context.digests,
         },
-        upstream=upstream,
+        upstream={
+            name: parent.model_copy(update={"selected": context.upstream_selected.get(name, {})})
+            for name, parent in upstream.items()
+        },
         environment=environment(context.extra.get("device", "cpu")),
         seeds={"run": config.seed, **context.extra.get("seeds", {})},
         started=started.isoformat(timespec="seconds"),
@@ -175,7 +179,8 @@ def run_jobs(config: RunSettings, experiment: str, jobs: Sequence[str]) -> list[
     for job in jobs:
         own = folder / "jobs" / job
         own.mkdir(parents=True, exist_ok=True)
-        result = module.run(pipeline.context(config=seen, folder=own), job, shared)
+        context = pipeline.context(config=seen, folder=own, experiment=experiment)
+        result = module.run(context, job, shared)
         written.append(own / "result.json")
         write_json(written[-1], result)
     for path in written:

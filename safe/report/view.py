@@ -12,7 +12,7 @@ from safe.errors import SafeError
 from safe.gates.criteria import load_each
 from safe.gates.documents import read_decision, read_json, read_measurement
 from safe.gates.explain import downstream
-from safe.gates.formatting import statement
+from safe.gates.formatting import bound, statement
 from safe.gates.pipeline import HeaderField
 from safe.gates.run import GateRun
 from safe.gates.schema import CriteriaFile, Criterion, Decision, Judged, Measurement, Metric
@@ -105,6 +105,34 @@ def _judged_view(
     }
 
 
+def _selections(decision: Decision) -> list[dict[str, Any]]:
+    """What each selection of the criteria came to, with its limits beside the plan's."""
+    return [
+        {
+            "name": name,
+            "selected": found.selected,
+            "candidates": found.candidates,
+            "rationale": found.rationale,
+            "reason": found.reason,
+            "limits": [
+                {
+                    "value": limit.value,
+                    "bound": f"{limit.op} {bound(limit.threshold)}",
+                    "plan": None if limit.scaled is None else {
+                        "bound": f"{limit.op} {bound(limit.scaled['plan'])}",
+                        "reason": limit.scaled["reason"],
+                    },
+                    "satisfied": limit.satisfied,
+                    "confirms": limit.confirms,
+                    "rationale": limit.rationale,
+                }
+                for limit in found.limits
+            ],
+        }
+        for name, found in decision.selections.items()
+    ]  # fmt: skip
+
+
 def _signed(margin: float | None, unit: str) -> str:
     return ("+" if margin is not None and margin > 0 else "") + fmt.show(margin, unit)
 
@@ -157,6 +185,7 @@ def _experiment_view(
         "problems": [p for p in problems if p != row.reason],
         "changed": decision is not None and decision.criteria_changed_after_measuring,
         "judged": [_judged_view(j, metrics.get(j.metric), run_folder, name) for j in judged],
+        "selections": [] if decision is None else _selections(decision),
         "planned": [_planned_view(c, metrics.get(c.metric), scale) for c in planned],
         "passed": sum(j.verdict in ("pass", "waived") for j in judged if j.severity == "required"),
         "required": sum(c.severity == "required" for c in (judged or planned)),

@@ -18,7 +18,7 @@ from safe.hearing.models.checkpoint import RECORD, load_adapter
 from safe.hearing.models.policy import VIEWS, load_policy
 from safe.hearing.training.frozen_models import open_base
 from safe.pipeline.runner import run_job
-from tests.judging import decide, put_right_again, run, verdicts
+from tests.judging import decide, put_right_again, run, verdicts, with_limits
 from tests.tiny_gating import VL
 from tests.tiny_policy import EXPERIMENT, changed
 
@@ -48,7 +48,7 @@ def table(config, name):
 
 def test_what_needs_no_sound_is_skipped_and_little_is_lost(config, measured, metrics):
     assert set(metrics) == set(METRICS)
-    found = verdicts(decide(config, EXPERIMENT, measured[1]))
+    found = verdicts(decide(config, EXPERIMENT, measured[1], measured[0]))
     assert found["12.skips"] == found["12.vl_constraint"] == "pass", metrics
     rows = table(config, "gated.parquet")
     assert metrics["skips"].value == sum(not r["consulted"] for r in rows) / len(rows)
@@ -144,12 +144,12 @@ def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
     context = Context(config=config, folder=jobs.parent)
     folder, actions, detail = serving(context, jobs)
     assert folder == jobs / "nested" / "adapter"
-    assert detail["one_adapter_serves_both"]
+    assert detail["adapter"] == "nested"
     assert actions == (0, *lengths(config))
-    strict = changed(config, margin=0.0)
+    strict = with_limits(config, adapter={"behind_high": 0.0})
     folder, actions, detail = serving(Context(config=strict, folder=jobs.parent), jobs)
     worse = [b["high"] > 0 for b in detail["nested_behind"].values() if "high" in b]
-    assert detail["one_adapter_serves_both"] == (not any(worse))
+    assert (detail["adapter"] == "nested") == (not any(worse))
     if any(worse):
         assert actions == (0, max(lengths(config)))
         assert folder.parent.name == "distilled"
@@ -179,7 +179,7 @@ def test_what_was_not_done_is_named(config, tmp_path):
     with pytest.raises(ConfigError, match="no job 'never'"):
         run_job(config, EXPERIMENT, "never")
     with pytest.raises(EvidenceError, match="'outcomes' was not run"):
-        read_outcomes(Context(config=config, folder=tmp_path))
+        read_outcomes(Context(config=config, folder=tmp_path, experiment=EXPERIMENT))
 
 
 def test_settings_that_make_no_sense_are_refused(config):

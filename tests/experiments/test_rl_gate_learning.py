@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from safe.gates.criteria import load_criteria
 from safe.gates.schema import Interval
+from safe.gates.selection import select
 from safe.gates.statistics import wilson
 from safe.hearing.config import PolicyConfig, load_run_config
 from safe.hearing.experiments.rl_gate.learning import (
@@ -14,7 +16,7 @@ from safe.hearing.experiments.rl_gate.learning import (
     DistilledPolicy,
     TeacherPolicy,
     Trained,
-    choose,
+    as_candidates,
     in_full,
     prices_per_second,
     split_outcomes,
@@ -24,7 +26,11 @@ from safe.hearing.training.bandit import Evaluation, Outcomes, PolicyNet
 from tests.paths import ROOT
 
 ROWS = 800
-LIMIT = 0.02
+RULE = next(
+    rule
+    for rule in load_criteria(ROOT / "config/hearing/criteria/12_rl_gate.yaml").selections
+    if rule.name == "policy"
+)
 
 
 def trained(price, skipped, drop, share, vl_drop=0.0):
@@ -42,27 +48,34 @@ def trained(price, skipped, drop, share, vl_drop=0.0):
     )
 
 
+def choose(policies):
+    """The policy that the criteria select at miniature scale."""
+    named = {str(number): policy for number, policy in enumerate(policies)}
+    found = select(RULE, as_candidates(named), "miniature").selected
+    return None if found is None else named[found]
+
+
 def test_what_seems_to_gain_by_listening_less_is_not_taken_for_it():
     gains = trained(20, 330, (-0.0175, -0.002), 0.02)
     like = trained(40, 330, (0.0, 0.0), 0.0)
-    assert choose([gains, like], LIMIT) is like
-    assert choose([like, gains], LIMIT) is like
+    assert choose([gains, like]) is like
+    assert choose([like, gains]) is like
 
 
 def test_it_skips_as_much_as_validation_can_tell():
     most = trained(60, 330, (0.0, 0.01), 0.02)
     as_much = trained(40, 325, (0.0, 0.005), 0.01)
     fewer = trained(20, 250, (0.0, 0.0), 0.0)
-    assert choose([fewer, as_much, most], LIMIT) is as_much
-    assert choose([fewer, most], LIMIT) is most
-    assert choose([fewer], LIMIT) is fewer
+    assert choose([fewer, as_much, most]) is as_much
+    assert choose([fewer, most]) is most
+    assert choose([fewer]) is fewer
 
 
 def test_of_equals_it_takes_what_skips_more_and_then_the_higher_price():
     first, second = (trained(price, 330, (0.0, 0.005), 0.01) for price in (20, 40))
     more = trained(10, 335, (0.0, 0.005), 0.01)
-    assert choose([first, second], LIMIT) is second
-    assert choose([first, more, second], LIMIT) is more
+    assert choose([first, second]) is second
+    assert choose([first, more, second]) is more
 
 
 def test_what_costs_too_much_breaks_the_floor_or_cannot_tell_is_not_taken():
@@ -70,15 +83,15 @@ def test_what_costs_too_much_breaks_the_floor_or_cannot_tell_is_not_taken():
     blind = trained(60, 700, (0.0, 0.0), 0.0, vl_drop=2 * FLOOR)
     untold = replace(trained(60, 700, (0.0, 0.0), 0.0), cost=None)
     good = trained(20, 250, (0.0, 0.01), 0.02)
-    assert choose([dear, blind, untold, good], LIMIT) is good
-    assert choose([dear, blind, untold], LIMIT) is None
+    assert choose([dear, blind, untold, good]) is good
+    assert choose([dear, blind, untold]) is None
 
 
 def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
     short = trained(60, 335, (-0.01, 0.01), 0.0)
     full = trained(60, 330, (0.0, 0.0), 0.0)
-    assert choose([short, full], LIMIT) is full
-    assert choose([full, short], LIMIT) is full
+    assert choose([short, full]) is full
+    assert choose([full, short]) is full
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +122,7 @@ def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(split):
     assert full.cost.drop.low == full.cost.drop.high == 0
     assert full.skip_rate == short.skip_rate
     assert full.reward < short.reward
-    assert choose([short, full], LIMIT) is full
+    assert choose([short, full]) is full
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """11 on a tiny run: three seeds of what the sweep took."""
 
-import json
 from statistics import stdev
 
 import pyarrow as pa
@@ -9,7 +8,10 @@ import pytest
 
 from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
+from safe.gates.documents import read_decision
+from safe.gates.schema import decision_digest
 from safe.hearing.config import SeedsConfig
+from safe.hearing.context import Context
 from safe.hearing.experiments.seeds.measure import METRICS
 from safe.hearing.experiments.seeds.plan import chosen, names, seed_of
 from safe.pipeline.runner import run_job
@@ -65,27 +67,34 @@ def test_the_deviation_is_that_of_the_answers(config, measured):
         assert "item noise" in found[name].detail["summary"]
 
 
-def test_it_trains_what_the_sweep_took(config):
-    name, settings = chosen(config)
-    document = json.loads((config.folder / "10_sweep" / "measurement.json").read_text())
-    detail = next(m["detail"] for m in document["metrics"] if m["name"] == "selected")
-    assert name == detail["selected"]
+def context_of(config):
+    return Context(config=config, folder=config.folder / EXPERIMENT)
+
+
+def test_it_trains_what_the_sweep_selects(config):
+    context = context_of(config)
+    name, settings = chosen(context)
+    selected = read_decision(config.folder / "10_sweep" / "decision.json").selections["selected"]
+    assert name == selected.selected
+    assert context.upstream_selected == {"10_sweep": {"selected": name}}
     assert settings.steps == config.stage_a.steps
     assert f"p{settings.projector_lr:g}_l{settings.lora_lr:g}_d{settings.distillation:g}" == name
 
 
-def test_a_sweep_that_took_nothing_is_named(config):
-    path = config.folder / "10_sweep" / "measurement.json"
+def test_a_sweep_that_selects_nothing_is_named(config):
+    path = config.folder / "10_sweep" / "decision.json"
     with put_right_again(path.parent):
-        document = json.loads(path.read_text())
-        for metric in document["metrics"]:
-            metric["detail"] = metric["detail"] | {"selected": None}
-        write_json(path, document)
-        with pytest.raises(EvidenceError, match="took no combination"):
-            chosen(config)
+        decision = read_decision(path)
+        none = decision.selections["selected"].model_copy(update={"selected": None})
+        decision = decision.model_copy(update={"selections": {"selected": none}})
+        digests = decision.digests | {"decision": decision_digest(decision)}
+        decision = decision.model_copy(update={"digests": digests})
+        write_json(path, decision.model_dump(mode="json"))
+        with pytest.raises(EvidenceError, match="no candidate is selected"):
+            chosen(context_of(config))
     other = changed(config, projector_lr=[1e-3, 2e-3])
     with pytest.raises(EvidenceError, match="not in its grid"):
-        chosen(other)
+        chosen(context_of(other))
 
 
 def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from safe.errors import ConfigError, EvidenceError
-from safe.hearing.experiments.stage_a_pilot.ablation import smallest
 from safe.hearing.experiments.stage_a_pilot.jobs import plan
 from safe.pipeline.runner import run_job, run_jobs
 from tests.judging import decide, run, verdicts
@@ -33,7 +32,7 @@ def metrics(measured):
 
 
 def test_it_hears_and_keeps_what_it_saw(config, measured):
-    found = verdicts(decide(config, EXPERIMENT, measured[1]))
+    found = verdicts(decide(config, EXPERIMENT, measured[1], measured[0]))
     for name in ("audio_gain", "audio_over_majority", "audio_needed", "stable", "latency_full"):
         assert found[f"04.{name}"] == "pass", name
     assert found["04.vl_drop"] != "fail"
@@ -86,13 +85,3 @@ def test_no_such_part(config, job):
 def test_a_part_that_was_not_trained_is_named(config, tmp_path):
     with pytest.raises(EvidenceError, match=r"'distilled' was not run.*\n.*safe run-job"):
         run(config, EXPERIMENT, tmp_path / "04")
-
-
-def test_the_smallest_that_meets_the_targets():
-    table = [
-        {"config": "a", "parameters": 10, "meets_targets": False},
-        {"config": "b", "parameters": 30, "meets_targets": True},
-        {"config": "c", "parameters": 20, "meets_targets": True},
-    ]
-    assert smallest(table) == "c"
-    assert smallest(table[:1]) is None

@@ -12,7 +12,7 @@ from safe.hearing.experiments.sweep.measure import METRICS
 from safe.hearing.experiments.sweep.plan import cells, job_name, leg, let_through, rounds
 from safe.hearing.training.stage_a import StageA
 from safe.pipeline.runner import run_job, run_jobs
-from tests.judging import decide, run, verdicts
+from tests.judging import decide, run, verdicts, with_limits
 from tests.tiny_curriculum import teacher_forced
 from tests.tiny_sweep import changed
 
@@ -31,7 +31,7 @@ def measured(swept_run):
 
 
 def test_what_learns_is_selected(config, measured):
-    decision = decide(config, EXPERIMENT, measured[1])
+    decision = decide(config, EXPERIMENT, measured[1], measured[0])
     found = verdicts(decision)
     assert found["10.selected"] == "pass", decision
     assert found["10.stable_curves"] == "pass", decision
@@ -40,16 +40,15 @@ def test_what_learns_is_selected(config, measured):
 
 
 def test_the_metrics_follow_from_the_evidence(config, measured):
-    metrics = {metric.name: metric for metric in measured[1]}
-    assert set(metrics) == set(METRICS)
+    derived = {"selected", "stable_curves"}
+    assert {metric.name for metric in measured[1]} == set(METRICS) - derived
+    selection = decide(config, EXPERIMENT, measured[1], measured[0]).selections["selected"]
     table = pq.read_table(config.folder / EXPERIMENT / "cells.parquet").to_pylist()
     assert [row["cell"] for row in table] == [cell.name for cell in cells(config.sweep)]
-    meeting = [row["cell"] for row in table if row["meets"]]
-    assert metrics["selected"].detail["selected"] == meeting[0]  # the smallest
-    assert metrics["selected"].value == len(meeting)
-    assert metrics["selected"].detail["level_of_each"] == pytest.approx(1 - 0.05 / 27)
+    meeting = selection.within
+    assert selection.selected == meeting[0]  # the table begins with the smallest
     for row in table:
-        assert not row["meets"] or row["gain_low"] >= 0.03
+        assert row["cell"] not in meeting or row["gain_low"] >= 0.03
     items = pq.read_table(
         config.folder / EXPERIMENT / "jobs" / meeting[0] / "items.parquet"
     ).to_pylist()
@@ -97,10 +96,23 @@ def test_halving_for_real_ends_as_the_grid_does(config, tmp_path):
             ours, theirs = (pq.read_table(p / "items.parquet") for p in (mine, jobs / cell.name))
             assert ours == theirs
     assert not list(halved.folder.rglob("*.state"))
-    metrics = {m.name: m for m in run(halved, EXPERIMENT, halved.folder / EXPERIMENT)[1]}
-    assert metrics["selected"].n == 27
-    assert metrics["selected"].detail["selected"] in alive
-    assert metrics["halving"].provenance == "unavailable"
+    context, metrics = run(halved, EXPERIMENT, halved.folder / EXPERIMENT)
+    decision = decide(halved, EXPERIMENT, metrics, context)
+    assert decision.selections["selected"].candidates == 27
+    assert decision.selections["selected"].selected in alive
+    assert verdicts(decision)["10.halving"] == "unavailable"
+
+
+def test_without_a_limit_on_pictures_the_judge_selects_anew(config, measured):
+    """The measurement stays; a metric of the candidate selected before does not count any more."""
+    context, metrics = measured
+    before = decide(config, EXPERIMENT, metrics, context).selections["selected"]
+    highest = max(row.values["gain_low"] or 0 for row in context.candidates["combinations"].rows)
+    strict = with_limits(config, selected={"gain_low": highest, "test_gain_low": -1.0})
+    after = decide(strict, EXPERIMENT, metrics, context)
+    assert after.selections["selected"].selected is not None
+    assert after.selections["selected"].selected != before.selected
+    assert verdicts(after)["10.halving"] == "unavailable"
 
 
 def test_a_cell_that_was_killed_goes_on(config, tmp_path, monkeypatch):

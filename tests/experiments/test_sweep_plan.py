@@ -83,7 +83,7 @@ def test_a_rung_lets_the_best_share_through(looks, count):
     alive = [name for name in names if seen[name] is not None]
     assert len(kept) == min(len(alive), max(1, math.ceil(GRID.keep * count - 1e-9)))
     assert set(kept) <= set(alive)
-    scores = {name: score(seen[name], GRID.max_vl_drop) for name in alive}
+    scores = {name: score(seen[name]) for name in alive}
     dropped = [scores[name] for name in alive if name not in kept]
     assert not dropped or not kept or max(dropped) <= min(scores[name] for name in kept)
     assert kept == [name for name in names if name in kept]

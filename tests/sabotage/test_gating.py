@@ -24,7 +24,8 @@ def config(gated_run):
 
 
 def outcome(config, tmp_path):
-    decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, tmp_path / "05")[1])
+    context, metrics = run(config, EXPERIMENT, tmp_path / "05")
+    decision = decide(config, EXPERIMENT, metrics, context)
     assert decision.verdict == "NO-GO"
     return verdicts(decision)
 

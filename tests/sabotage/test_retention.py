@@ -11,7 +11,7 @@ from safe.hearing.training import losses
 from safe.hearing.training.null_space import NullSpace
 from safe.hearing.training.stage_a import StageA
 from safe.hearing.training.teacher_forcing import ForcedAnswer
-from tests.judging import decide, put_right_again, run, train_again, verdicts
+from tests.judging import decide, put_right_again, run, train_again, verdicts, with_limits
 from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "09_retention"
@@ -26,8 +26,8 @@ def config(retained_run, monkeypatch):
 
 
 def outcome(config):
-    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
-    decision = decide(config, EXPERIMENT, metrics)
+    context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
+    decision = decide(config, EXPERIMENT, metrics, context)
     assert decision.verdict == "NO-GO"
     reasons = {m.name: m.reason for m in metrics}
     return verdicts(decision), reasons
@@ -137,16 +137,10 @@ def test_a_projection_where_nothing_is_left_to_lose(config):
 
 
 def test_no_weight_that_holds(config):
-    values = config.retention.model_copy(update={"max_vl_drop": 0.0})
-    metrics = run(
-        config.model_copy(update={"retention": values}),
-        EXPERIMENT,
-        config.folder / EXPERIMENT,
-    )[1]
-    found = verdicts(decide(config, EXPERIMENT, metrics))
-    assert found["09.lambda_selected"] == "fail"
+    strict = with_limits(config, lambda_selected={"vl_drop_high": -1.0})
+    assert outcome(strict)[0]["09.lambda_selected"] == "fail"
 
 
 def test_the_sound_parts_are_go(config):
-    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
-    assert decide(config, EXPERIMENT, metrics).verdict == "GO"
+    context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
+    assert decide(config, EXPERIMENT, metrics, context).verdict == "GO"

@@ -8,7 +8,7 @@ from safe.hearing.experiments.rl_gate import jobs as rl_gate_jobs
 from safe.hearing.experiments.rl_gate import learning as rl_gate_learning
 from safe.hearing.experiments.rl_gate import measure as rl_gate
 from safe.hearing.models.policy import VIEWS
-from tests.judging import decide, put_right_again, run, verdicts
+from tests.judging import decide, put_right_again, run, verdicts, with_limits
 from tests.tiny_policy import EXPERIMENT
 
 
@@ -17,8 +17,8 @@ def outcome(config, tmp_path):
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
     (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
-    metrics = run(config, EXPERIMENT, folder)[1]
-    decision = decide(config, EXPERIMENT, metrics)
+    context, metrics = run(config, EXPERIMENT, folder)
+    decision = decide(config, EXPERIMENT, metrics, context)
     assert decision.verdict == "NO-GO"
     return verdicts(decision), {metric.name: metric for metric in metrics}
 
@@ -63,11 +63,9 @@ def test_a_reward_without_cost(policy_run, tmp_path, monkeypatch):
 
 
 def test_a_policy_that_never_listens(policy_run, tmp_path, monkeypatch):
-    def deaf(trained, max_audio_drop):
-        return max(trained, key=lambda t: t.teacher_policy.price)
-
-    monkeypatch.setattr(rl_gate, "choose", deaf)
-    assert outcome(policy_run, tmp_path)[0]["12.audio_drop"] == "fail"
+    """Without limits, the policy that skips most is selected."""
+    free = with_limits(policy_run, policy={"audio_drop_high": 1.0, "vl_drop": 1.0})
+    assert outcome(free, tmp_path)[0]["12.audio_drop"] == "fail"
 
 
 def test_a_policy_that_always_listens(policy_run, tmp_path, monkeypatch):

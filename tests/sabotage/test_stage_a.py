@@ -47,7 +47,8 @@ def changed(config, tmp_path, **changes):
 
 def outcome(config, train=JOBS):
     run_jobs(config, EXPERIMENT, train)
-    decision = decide(config, EXPERIMENT, run(config, EXPERIMENT, config.folder / EXPERIMENT)[1])
+    context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
+    decision = decide(config, EXPERIMENT, metrics, context)
     assert decision.verdict == "NO-GO"
     return verdicts(decision)
 

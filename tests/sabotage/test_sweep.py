@@ -26,10 +26,10 @@ def config(swept_run, monkeypatch):
 
 
 def outcome(config):
-    metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)[1]
-    decision = decide(config, EXPERIMENT, metrics)
+    context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
+    decision = decide(config, EXPERIMENT, metrics, context)
     assert decision.verdict == "NO-GO"
-    return verdicts(decision), {m.name: m for m in metrics}
+    return verdicts(decision), {m.name: m for m in metrics}, decision.selections
 
 
 def answered(config, cell, choose):
@@ -53,9 +53,9 @@ def test_the_best_of_noise(config, seed):
             return {"base_right": known, "right": bool(rng.random() < 0.3)}
 
         answered(config, cell, guess)
-    found, metrics = outcome(config)
+    found, _, selections = outcome(config)
     assert found["10.selected"] == "fail"
-    assert metrics["selected"].value == 0
+    assert selections["selected"].selected is None
 
 
 def test_a_choice_that_other_rows_do_not_bear_out(config):
@@ -70,10 +70,11 @@ def test_a_choice_that_other_rows_do_not_bear_out(config):
                 else {}
             ),
         )
-    found, metrics = outcome(config)
+    found, _, selections = outcome(config)
     assert found["10.selected"] == "fail"
-    assert metrics["selected"].detail["chosen_on_validation"] is not None
-    assert metrics["selected"].detail["on_test"]["confirmed"] is False
+    assert selections["selected"].within
+    assert selections["selected"].selected is None
+    assert "not confirmed" in selections["selected"].reason
 
 
 def test_a_choice_that_forgets_pictures(config):
@@ -88,7 +89,7 @@ def test_a_neighbour_that_falls_out(config):
     for cell in cells(config.sweep):
         right = cell != middle
         answered(config, cell, lambda row, r=right: {"right": r} if row["kind"] == "audio" else {})
-    found, metrics = outcome(config)
+    found, metrics, _ = outcome(config)
     assert found["10.consistent"] == "fail"
     assert middle.name in next(iter(metrics["consistent"].detail["widest"]))
 
@@ -100,9 +101,10 @@ def test_learning_rates_that_swing(config):
         result = json.loads(path.read_text())
         result["losses"] = [2 + 0.5 * np.sin(step / 5) for step in range(60)]
         write_json(path, result)
-    found, metrics = outcome(config)
+    found, _, selections = outcome(config)
     assert found["10.stable_curves"] == "fail"
-    assert "upwards" in next(iter(metrics["stable_curves"].detail["unstable"].values()))
+    rising = next(li for li in selections["stable_curves"].limits if li.value == "rising")
+    assert rising.satisfied == 27 - 4
 
 
 def test_batches_without_sound(config, monkeypatch):

@@ -87,6 +87,12 @@ class TinyOverfitConfig(Strict):
 class PilotConfig(Strict):
     """Experiment 04: what is held out, and what the ablation tries."""
 
+    moved = MappingProxyType(
+        {
+            "margin": "the selection `smallest_config` of the criteria, 04_stage_a_pilot.yaml",
+        }
+    )
+
     vl_items: Positive = 1500
     """Held-out VL questions of each dataset, at most."""
 
@@ -95,9 +101,6 @@ class PilotConfig(Strict):
 
     latency_pairs: int = Field(default=60, ge=20)
     """Pairs of timed answers."""
-
-    spike_mads: float = Field(default=12.0, gt=0)
-    """Median absolute deviations off the running median from which a step's loss is a spike."""
 
     audio_tokens: list[Annotated[int, Field(ge=1, le=64)]] = Field(default=[4, 8, 12], min_length=1)
     """Numbers of audio tokens that the ablation tries."""
@@ -108,17 +111,15 @@ class PilotConfig(Strict):
     ablation_steps: Positive = 300
     """Optimizer steps of each cell of the ablation."""
 
-    margin: Fraction = 0.03
-    """Audio accuracy within which a smaller configuration equals the best."""
-
 
 class GatingConfig(Strict):
     """Experiment 05."""
 
-    max_audio_drop: Fraction = 0.002
-    """Upper bound of what a threshold may cost in audio accuracy on validation. Far less than what
-    is allowed on test, as a threshold chosen at the limit fails there half of the time.
-    """
+    moved = MappingProxyType(
+        {
+            "max_audio_drop": "the selection `gate` of the criteria, 05_gating.yaml",
+        }
+    )
 
     points: int = Field(default=25, ge=5)
     """Thresholds tried of each policy."""
@@ -204,6 +205,13 @@ class EvaluationConfig(Strict):
 class RetentionConfig(Strict):
     """Experiment 09: what holds on to pictures, and how strongly."""
 
+    moved = MappingProxyType(
+        {
+            "margin": "the selection `lambda_selected` of the criteria, 09_retention.yaml",
+            "max_vl_drop": "the selection `lambda_selected` of the criteria, 09_retention.yaml",
+        }
+    )
+
     start_steps: Positive = 400
     """Steps of Stage A, on fewer examples: the adapter that all variants continue from."""
 
@@ -235,12 +243,6 @@ class RetentionConfig(Strict):
 
     weights: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 1.0, 2.0], min_length=3)
     """Weights of distillation tried."""
-
-    margin: Fraction = 0.03
-    """Audio accuracy that a weight may cost against the best."""
-
-    max_vl_drop: Fraction = 0.01
-    """VL drop that a weight must stay below, by its bound."""
 
     drift_every: Positive = 40
     """Steps between two measurements of drift."""
@@ -277,6 +279,13 @@ Grid = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2), After
 class SweepConfig(Strict):
     """Experiment 10: learning rates and weight of distillation, by default the plan's."""
 
+    moved = MappingProxyType(
+        {
+            "margin": "the selection `selected` of the criteria, 10_sweep.yaml",
+            "max_vl_drop": "the selection `selected` of the criteria, 10_sweep.yaml",
+        }
+    )
+
     projector_lr: Grid = Field(default=[5e-5, 1e-4, 2e-4])
     """Learning rates of the projector; at least two, rising, so that each has a neighbour."""
 
@@ -304,12 +313,6 @@ class SweepConfig(Strict):
 
     keep: float = Field(default=1 / 3, gt=0, lt=1)
     """Share that a rung lets through."""
-
-    margin: Fraction = 0.03
-    """Audio accuracy within which a combination equals the best."""
-
-    max_vl_drop: Fraction = 0.01
-    """VL drop that a combination must stay below, by its bound."""
 
     audio_items: int = Field(default=500, ge=8)
     """Questions about sound of each of validation and test."""
@@ -346,6 +349,13 @@ class SeedsConfig(Strict):
 class PolicyConfig(Strict):
     """Experiment 12: a gate that learns when to listen, and to how much."""
 
+    moved = MappingProxyType(
+        {
+            "margin": "the selection `adapter` of the criteria, 12_rl_gate.yaml",
+            "max_audio_drop": "the selection `policy` of the criteria, 12_rl_gate.yaml",
+        }
+    )
+
     renamed = MappingProxyType(
         {
             "short": "short_audio_tokens",
@@ -363,9 +373,6 @@ class PolicyConfig(Strict):
     lr_factor: float = Field(default=0.5, gt=0)
     """Factor on the learning rates of `stage_a`."""
 
-    margin: Fraction = 0.03
-    """Accuracy that one adapter for both lengths may cost."""
-
     audio_items: int = Field(default=500, ge=8)
     """Validation questions that decide it."""
 
@@ -381,9 +388,6 @@ class PolicyConfig(Strict):
 
     decisions: Positive = 50_000
     """Actions drawn in training, for each price."""
-
-    max_audio_drop: Fraction = 0.005
-    """Audio accuracy that a policy may cost on validation, by its bound."""
 
     timed_items: Positive = 24
     """Questions answered one at a time."""

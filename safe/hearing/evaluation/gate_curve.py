@@ -222,17 +222,11 @@ def choose_threshold(
 def choose(
     outcomes: Outcomes, gates: Sequence[UncertaintyGate], *, max_drop: float, seed: int
 ) -> list[Choice]:
-    """One choice a policy that has one, the best first: it skips most.
-
-    Of policies that skip equally often the one comes first that consults on fewer VL questions.
-    """
+    """One choice of each policy that has one."""
     by_kind = (
         choose_threshold(
             outcomes, [g for g in gates if g.kind == kind], max_drop=max_drop, seed=seed
         )
         for kind in POLICIES
     )
-    return sorted(
-        (c for c in by_kind if c is not None),
-        key=lambda c: (-c.point.skip_rate, c.point.vl_consulted),
-    )
+    return [c for c in by_kind if c is not None]

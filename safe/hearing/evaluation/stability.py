@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 WINDOW = 25  # steps a value is compared with
+SPIKE_MADS = 12.0  # beyond what the noise of any stable curve of the miniature reached
 SCALE = 1.4826  # of the MAD, so that it estimates a normal standard deviation
 
 
@@ -31,7 +32,9 @@ class Stability:
         return len(self.not_finite) + len(self.spikes) + self.diverged
 
 
-def judge_curve(values: Sequence[float], *, mads: float, window: int = WINDOW) -> Stability:
+def judge_curve(
+    values: Sequence[float], *, mads: float = SPIKE_MADS, window: int = WINDOW
+) -> Stability:
     """Look at one curve of positive values, such as a loss or a gradient norm.
 
     A step is compared, in logarithms so that a falling curve is measured by one scale, with the

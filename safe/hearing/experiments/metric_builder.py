@@ -25,9 +25,14 @@ class MetricBuilder:
         *,
         ci: Interval | None = None,
         per_item: str | None = None,
+        measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
-        """A number that was measured on `n` items."""
+        """A number that was measured on `n` items.
+
+        Args:
+            measured_on: selection -> candidate, where the number is of a selected candidate.
+        """
         return Metric(
             name=name,
             value=value,
@@ -36,6 +41,7 @@ class MetricBuilder:
             provenance="measured",
             ci=ci,
             per_item=per_item,
+            measured_on=dict(measured_on or {}),
             detail=dict(detail or {}),
         )
 
@@ -60,6 +66,7 @@ class MetricBuilder:
         seed: int,
         identical: bool = False,
         per_item: str | None = None,
+        measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
         """mean(ours - theirs) of right answers to the same items, resampled by source.
@@ -81,6 +88,7 @@ class MetricBuilder:
             len(left),
             ci=interval,
             per_item=per_item,
+            measured_on=measured_on,
             detail={**shares, **(detail or {})},
         )
 

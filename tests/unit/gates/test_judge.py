@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from safe.errors import ConfigError, EvidenceError
-from safe.gates.judge import failing, judge, margin_of, satisfies
+from safe.gates.bounds import margin_of, satisfies
+from safe.gates.judge import failing, judge
 from safe.gates.schema import Criterion, Decision, Interval, Metric, Waiver, decision_digest
 from safe.gates.schema import evidence_digest as evidence
 from tests.unit.gates.builders import criteria_of, criterion, measurement, metric

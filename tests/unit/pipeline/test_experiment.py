@@ -28,7 +28,7 @@ def test_every_experiment_declares_sections_that_exist(config: RunConfig) -> Non
 
 
 def test_an_edit_counts_where_the_section_is_read(config: RunConfig) -> None:
-    other = config.model_copy(update={"sweep": config.sweep.model_copy(update={"margin": 0.04})})
+    other = config.model_copy(update={"sweep": config.sweep.model_copy(update={"steps": 401})})
     changed = {
         name
         for name in Run(config, ROOT).experiments

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safe.pipeline.experiment import Experiment, MetricTable
+from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
 METRICS: MetricTable = {
     "skip_rate": {"unit": "fraction", "low": 0, "high": 1},
@@ -14,6 +14,8 @@ METRICS: MetricTable = {
     "skipped_work": {"unit": "count", "low": 0, "high": None},
     "time_saved": {"unit": "ratio", "low": None, "high": None},
 }
+
+CANDIDATES: CandidateTable = {"gates": ("audio_drop_high", "skip_rate", "vl_consulted")}
 
 EXPERIMENT = Experiment(
     reads=("seed", "adapter", "gating", "device"),

@@ -17,17 +17,26 @@ import pyarrow.parquet as pq
 
 from safe.digest import digest_file
 from safe.errors import EvidenceError
-from safe.gates.schema import Metric
+from safe.gates.schema import Candidate, Metric
 from safe.gates.statistics import wilson
 from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.context import Context
-from safe.hearing.evaluation.gate_curve import Choice, Point, choose, curve, frontier, policies
+from safe.hearing.evaluation.gate_curve import (
+    Choice,
+    Outcomes,
+    Point,
+    choose,
+    curve,
+    frontier,
+    policies,
+)
 from safe.hearing.experiments.gating import METRICS, plots
 from safe.hearing.experiments.gating.cost import skipped_work, time_saved
 from safe.hearing.experiments.gating.evaluator import GatingEvaluator, outcomes_of
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.checkpoint import RECORD
 from safe.hearing.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
+from safe.hearing.models.gating import UncertaintyGate
 from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.gating_eval_set import HEARING, met_in
 
@@ -59,24 +68,25 @@ def measure(context: Context) -> list[Metric]:
     write_table(context, ITEMS, [row for table in tables.values() for row in table])
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
     gates = policies(val.scores, config.gating.points)
-    choices = choose(val, gates, max_drop=config.gating.max_audio_drop, seed=config.seed)
-    listed = [{"kind": c.gate.kind, "threshold": c.gate.threshold} for c in choices]
+    choices = _choose(context, val, gates)
+    listed = [{"kind": c.gate.kind, "threshold": c.gate.threshold} for c in choices.values()]
     write_table(context, CHOICES, listed)
-    points = curve(test, dict.fromkeys([*gates, *(c.gate for c in choices)]))
+    points = curve(test, dict.fromkeys([*gates, *(c.gate for c in choices.values())]))
     best = frontier(points)
     write_table(context, CURVE, [{**asdict(p), "on_frontier": p in best} for p in points])
-    plots.tradeoff(context, points, choices[0].gate if choices else None)
+    offer = [_candidate(name, choice) for name, choice in choices.items()]
+    context.offer("gates", offer, per_item=CHOICES)
+    selection = context.select("gate", offer)
+    selected = selection.selected
+    plots.tradeoff(context, points, choices[selected].gate if selected else None)
     left_out = {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()}
     tradeoff = _tradeoff(best, points, {s: len(t) for s, t in tables.items()}, left_out)
-    if not choices:
-        why = (
-            "no threshold's audio drop on validation is shown to stay within "
-            f"gating.max_audio_drop = {config.gating.max_audio_drop}"
-        )
+    if selected is None:
+        why = f"no gate is selected on validation: {selection.reason}"
         return [tradeoff, *(BUILDER.missing(name, why) for name in METRICS if name != "tradeoff")]
 
-    chosen = choices[0].gate
-    _save(context, choices[0], tables, opened.vlm_ref.digest)
+    chosen = choices[selected].gate
+    _save(context, choices[selected], tables, opened.vlm_ref.digest)
     rows = offered[REPORTED_ON].rows
     gated = bench.answer_gated(rows, chosen)
     consults = chosen.consults(test.scores[chosen.kind])
@@ -87,16 +97,33 @@ def measure(context: Context) -> list[Metric]:
     cost = bench.cost(timed, chosen, repeats=config.gating.timing_repeats)
     if bench.model.device.type == "cuda":
         context.device_seconds += sum(float(s.sum()) for s in cost.seconds.values())
-    return [
+    of_the_gate = [
         _skip_rate(table, choices),
         _audio_drop(table, config.seed),
         _vl_unchanged(table),
-        tradeoff,
         _chosen_on_validation(context),
         _as_tabulated(table),
         skipped_work(BUILDER, cost),
         time_saved(context, BUILDER, cost),
     ]
+    measured_on = {"gate": selected}
+    return [tradeoff, *(m.model_copy(update={"measured_on": measured_on}) for m in of_the_gate)]
+
+
+def _choose(context: Context, val: Outcomes, gates: Sequence[UncertaintyGate]) -> dict[str, Choice]:
+    """Name -> a threshold of each policy that has one within the limit of the criteria."""
+    limit = context.limit("gate", "audio_drop_high")
+    found = choose(val, gates, max_drop=limit, seed=context.config.seed)
+    return {f"{c.gate.kind}@{c.gate.threshold:.6g}": c for c in found}
+
+
+def _candidate(name: str, choice: Choice) -> Candidate:
+    values = {
+        "audio_drop_high": choice.drop.high,
+        "skip_rate": choice.point.skip_rate,
+        "vl_consulted": choice.point.vl_consulted,
+    }
+    return Candidate(name=name, values=values)
 
 
 # -- the gate file --------------------------------------------------------------------------------
@@ -165,7 +192,7 @@ def _share(rows: Table, column: str) -> float | None:
     return sum(row[column] for row in rows) / len(rows) if rows else None
 
 
-def _skip_rate(table: Table, choices: Sequence[Choice]) -> Metric:
+def _skip_rate(table: Table, choices: Mapping[str, Choice]) -> Metric:
     skipped = sum(not row["consulted"] for row in table)
     tasks = sorted({row["task"] for row in table})
     return BUILDER.measured(
@@ -178,7 +205,6 @@ def _skip_rate(table: Table, choices: Sequence[Choice]) -> Metric:
             "consulted_by_task": {
                 t: _share([r for r in table if r["task"] == t], "consulted") for t in tasks
             },
-            "selected": choices[0].gate.kind,
             "on_validation": {
                 c.gate.kind: {
                     "threshold": c.gate.threshold,
@@ -186,7 +212,7 @@ def _skip_rate(table: Table, choices: Sequence[Choice]) -> Metric:
                     "vl_consulted": c.point.vl_consulted,
                     "audio_drop": [c.drop.low, c.drop.high],
                 }
-                for c in choices
+                for c in choices.values()
             },
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safe.hearing.experiments.retention.plan import plan_jobs
-from safe.pipeline.experiment import Experiment, MetricTable
+from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
 METRICS: MetricTable = {
     "distillation": {"unit": "fraction", "low": None, "high": 1},
@@ -11,6 +11,8 @@ METRICS: MetricTable = {
     "null_space_distilled": {"unit": "fraction", "low": -1, "high": 1},
     "lambda_selected": {"unit": "count", "low": 0, "high": None},
 }
+
+CANDIDATES: CandidateTable = {"weights": ("weight", "vl_drop_high", "audio_loss_high")}
 
 EXPERIMENT = Experiment(
     reads=("seed", "stage_a", "retention"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from safe.gates.schema import Interval, Metric
+from safe.gates.schema import Candidate, Interval, Metric
 from safe.gates.statistics import paired_difference, ratio_bootstrap
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
@@ -23,10 +23,6 @@ from safe.hearing.training.null_space import what_fits
 from safe.pipeline.job_results import read_job, read_rows
 
 BUILDER = MetricBuilder(METRICS)
-RULE = (
-    "the least weight whose VL drop stays within retention.max_vl_drop and whose audio accuracy "
-    "stays within retention.margin of the best weight's, both by the upper bound"
-)
 LEAST_LEFT = 0.1  # of what the base knows, where something else is to be no worse
 NOTHING = 1e-4  # nats per answer token: what rounding leaves between a model and itself
 Items = Sequence[Mapping[str, Any]]
@@ -70,11 +66,11 @@ def measure(context: Context) -> list[Metric]:
     write_table(context, "variants.parquet", table)
     plots.over_steps(context, {name: job.drift for name, job in found.items()})
     plots.frontier(context, table)
+    _offer_weights(context, found)
     return [
         _distillation(config, found, table),
         _null_space(config, found, "null_space", "none"),
         _null_space(config, found, "null_space_distilled", "distilled"),
-        _lambda_selected(config, found),
     ]
 
 
@@ -222,46 +218,33 @@ def _full_size(config: RunConfig) -> dict[str, Any]:
 # -- the weight of distillation -------------------------------------------------------------------
 
 
-def _lambda_selected(config: RunConfig, found: Mapping[str, Trained]) -> Metric:
-    own, weights = config.retention, lambdas(config)
+def _offer_weights(context: Context, found: Mapping[str, Trained]) -> None:
+    """The distillation weights, for the judge to select the least."""
+    weights = lambdas(context.config)
     usable = {name: found[name] for name in weights if found[name].why_not is None}
-    if not usable:
-        return BUILDER.missing("lambda_selected", "the trainings of every weight diverged")
     accuracy = {n: float(_mean(job.of("audio"), "right") or 0) for n, job in usable.items()}
-    best = max(accuracy, key=lambda name: accuracy[name])
-    rows = {}
-    for name, job in usable.items():
-        vl_examples, audio_examples, ideal = job.of("vl"), job.of("audio"), found[best].of("audio")
-        drop = _loss(config, [r["base_right"] for r in vl_examples], vl_examples)
-        loss = _loss(config, [r["right"] for r in ideal], audio_examples) if name != best else 0.0
-        rows[name] = {
-            "weight": weights[name],
-            "vl_drop_high": drop,
-            "audio_loss_high": loss,
-            "holds": drop <= own.max_vl_drop and loss <= own.margin,
-        }
-    held = [row["weight"] for row in rows.values() if row["holds"]]
-    return BUILDER.measured(
-        "lambda_selected",
-        len(held),
-        len(weights),
-        per_item="variants.parquet",
-        detail={
-            "selected": min(held) if held else None,
-            "rule": RULE,
-            "weights": rows,
-            "diverged": sorted(set(weights) - set(usable)),
-            "audio_accuracy": accuracy,
-        },
-    )
+    best = max(accuracy, key=lambda name: accuracy[name], default="")
+    seed, rows = context.config.seed, []
+    for name, weight in weights.items():
+        values: dict[str, float | None] = {
+            "weight": weight, "vl_drop_high": None, "audio_loss_high": None,
+        }  # fmt: skip
+        if name in usable:
+            vl_examples, audio_examples = found[name].of("vl"), found[name].of("audio")
+            ideal = [row["right"] for row in found[best].of("audio")]
+            base = [row["base_right"] for row in vl_examples]
+            values["vl_drop_high"] = _loss(seed, base, vl_examples)
+            values["audio_loss_high"] = 0.0 if name == best else _loss(seed, ideal, audio_examples)
+        rows.append(Candidate(name=name, values=values, note=found[name].why_not))
+    context.offer("weights", rows, per_item="variants.parquet")
 
 
-def _loss(config: RunConfig, before: Sequence[bool], rows: Items) -> float:
+def _loss(seed: int, before: Sequence[bool], rows: Items) -> float:
     """Upper bound of the accuracy that these rows have lost."""
     interval = paired_difference(
         [float(right) for right in before],
         [float(row["right"]) for row in rows],
-        seed=config.seed,
+        seed=seed,
         clusters=[row["source"] for row in rows],
     )
     return float(interval.high)

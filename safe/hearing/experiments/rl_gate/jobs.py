@@ -1,6 +1,6 @@
 """What experiment 12 prepares: an adapter for both lengths, one for the short, and outcomes.
 
-`rl_gate_plan` names the jobs. The two trainings leave below 12_rl_gate/jobs/NAME: result.json,
+`plan.py` names the jobs. The two trainings leave below 12_rl_gate/jobs/NAME: result.json,
 items.parquet, adapter/; `outcomes` leaves result.json and items.parquet, what every action would
 give for every question that is offered a sound.
 """
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from safe.digest import digest_file
 from safe.errors import ConfigError, EvidenceError
 from safe.files import atomic
+from safe.gates.schema import Candidate
 from safe.gates.statistics import paired_difference
 from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.context import Context
@@ -129,9 +130,9 @@ class LengthTraining(TrainingSetup):
 def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[str, Any]]:
     """The adapter that a policy decides for, its actions, and why.
 
-    One adapter serves both lengths where it is no worse, by the upper bounds, than the pilot's at
-    the long and than one that was trained for the short alone. Otherwise short listening is given
-    up: two adapters would have to be loaded for it.
+    The criteria select it: one adapter serves both lengths if it is no worse, by the upper bounds,
+    than the pilot's at the long one and than one that was trained for the short one alone.
+    Otherwise there is no short listening, which would need two adapters.
 
     Raises:
         EvidenceError: a job was not trained, or from another adapter than the pilot's of today.
@@ -155,7 +156,7 @@ def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[s
             right.setdefault((row["adapter"], row["tokens"]), {})[row["id"]] = row["right"]
             sources[row["id"]] = row["source"]
     behind: dict[str, dict[str, Any]] = {}
-    nested_serves = True
+    highs: list[float | None] = []
     for theirs, tokens in ((SHORT, short), ("pilot", long)):
         ours, other = right[NESTED, tokens], right[theirs, tokens]
         ids = sorted(other)
@@ -169,22 +170,32 @@ def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[s
             )
         except ValueError as error:  # too few questions, or none that the two tell apart
             behind[f"{theirs} at {tokens}"] = {"unknown": str(error)}
-            nested_serves &= ours == other
+            highs.append(0.0 if ours == other else None)
             continue
         behind[f"{theirs} at {tokens}"] = {"low": interval.low, "high": interval.high}
-        nested_serves &= interval.high <= config.policy.margin
+        highs.append(interval.high)
+    known = [high for high in highs if high is not None]
     detail = {
         "accuracy": {
             f"{name} at {k}": sum(answers.values()) / len(answers)
             for (name, k), answers in right.items()
         },
         "nested_behind": behind,
-        "margin": config.policy.margin,
-        "one_adapter_serves_both": nested_serves,
+        "nested_behind_high": max(known) if len(known) == len(highs) else None,
     }
-    if nested_serves:
+    detail["adapter"] = context.select("adapter", adapters_of(detail)).selected
+    if detail["adapter"] == NESTED:
         return jobs / NESTED / "adapter", (0, short, long), detail
     return config.folder / PILOT, (0, long), detail
+
+
+def adapters_of(serving: Mapping[str, Any]) -> list[Candidate]:
+    """The adapters that outcomes can be tabulated for, from the detail of `serving`."""
+    behind = serving["nested_behind_high"]
+    return [
+        Candidate(name=NESTED, values={"behind_high": behind, "lengths": 2}),
+        Candidate(name="pilot", values={"behind_high": 0.0, "lengths": 1}),
+    ]
 
 
 # -- outcomes -------------------------------------------------------------------------------------

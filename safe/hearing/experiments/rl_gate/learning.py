@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from safe.gates.schema import Interval
+from safe.gates.schema import Candidate, Interval
 from safe.gates.statistics import paired_difference, wilson
 from safe.hearing.config import RunConfig
 from safe.hearing.experiments.rl_gate.evaluator import timing_key
@@ -25,7 +25,7 @@ from safe.hearing.training.bandit import (
 )
 from safe.hearing.training.gating_eval_set import HEARING
 
-FLOOR = 0.005  # the plan's: VL accuracy that may be lost against the base
+FLOOR = 0.005  # loss of VL accuracy at which training penalizes a policy; the plan's constraint
 HELD, CHECKED = 0.4, 0.5  # shares: held back of all, and of those, checked and not held by
 
 Table = Sequence[Mapping[str, Any]]
@@ -226,24 +226,20 @@ def _cost(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Cost | None:
     return Cost(drop, float((everything != scores).mean()))
 
 
-def choose(trained: Sequence[Trained], max_audio_drop: float) -> Trained | None:
-    """The policy that skips most of those that are shown to cost little and to hold the floor.
-
-    Of those that skip as much, as far as these rows can tell, it is the one that changes the fewest
-    answers: an answer that it gains here it may lose elsewhere. Of equals, the one whose cost is
-    bounded lowest: where every sound is heard in full, it is 0.
-    """
-    allowed = [
-        (t, t.cost)
-        for t in trained
-        if t.cost is not None and t.cost.drop.high <= max_audio_drop and t.final.vl_drop <= FLOOR
+def as_candidates(trained: Mapping[str, Trained]) -> list[Candidate]:
+    """The policies, for the judge to select one."""
+    return [
+        Candidate(
+            name=name,
+            values={
+                "audio_drop_high": t.cost.drop.high if t.cost else None,
+                "vl_drop": t.final.vl_drop,
+                "skip_rate": t.skip_rate,
+                "skip_rate_low": t.skips.low,
+                "changed": t.cost.changed if t.cost else None,
+                "price": t.teacher_policy.price,
+            },
+            note=None if t.cost else "too few questions, or too alike, to bound the audio drop",
+        )
+        for name, t in trained.items()
     ]
-    if not allowed:
-        return None
-    enough = max((t for t, _ in allowed), key=lambda t: t.skip_rate).skips.low
-    like = [
-        (cost.changed, cost.drop.high, -t.skip_rate, -t.teacher_policy.price, t)
-        for t, cost in allowed
-        if t.skip_rate >= enough
-    ]
-    return min(like, key=lambda found: found[:-1])[-1]

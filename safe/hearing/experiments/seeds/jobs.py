@@ -45,7 +45,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
 def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
     """Train with one seed and ask held-out rows. Returns what result.json holds."""
     config, seed = context.config, seed_of(context.config, job)
-    name, own = chosen(config)
+    name, own = chosen(context)
     model = bench.opened.build(config, seed=seed)
     feeder = bench.feeder(model)
     stage = StageA(feeder, bench.rows, bench.teacher, own, seed)

@@ -17,7 +17,6 @@ from safe.errors import EvidenceError
 from safe.gates.formatting import number
 from safe.gates.schema import Metric
 from safe.gates.statistics import SeedComponents, sd_interval, seed_components
-from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.seeds import METRICS, plots
@@ -86,14 +85,14 @@ def measure(context: Context) -> list[Metric]:
 
 def _read(context: Context, job: str) -> Seeded:
     place, result = read_job(context, job)
-    _check(context.config, job, result, place)
+    _check(context, job, result, place)
     items = [] if result["diverged"] else read_rows(place, ITEMS)
     return Seeded(job, result, items)
 
 
-def _check(config: RunConfig, job: str, result: Mapping[str, Any], place: Path) -> None:
-    name, settings = chosen(config)
-    wanted = {"seed": seed_of(config, job), "settings": settings.model_dump(mode="json")}
+def _check(context: Context, job: str, result: Mapping[str, Any], place: Path) -> None:
+    name, settings = chosen(context)
+    wanted = {"seed": seed_of(context.config, job), "settings": settings.model_dump(mode="json")}
     for key, value in wanted.items():
         if result[key] != value:
             raise EvidenceError(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from safe.errors import ConfigError, EvidenceError
-from safe.gates.documents import read_measurement
 from safe.hearing.config import RunConfig, StageAConfig
+from safe.hearing.context import Context
 from safe.hearing.experiments.sweep.plan import cells, settings
 from safe.pipeline.experiment import JobGroup, pack
 
@@ -38,21 +37,20 @@ def seed_of(config: RunConfig, job: str) -> int:
     return int(found[1])
 
 
-def chosen(config: RunConfig) -> tuple[str, StageAConfig]:
-    """(name, training settings) of the combination that the sweep took.
+def chosen(context: Context) -> tuple[str, StageAConfig]:
+    """(name, training settings) of the combination that the sweep's criteria select.
 
     Raises:
-        EvidenceError: the sweep was not measured, took none, or swept another grid.
+        EvidenceError: the sweep was not judged, selects none, or swept another grid.
     """
-    path: Path = config.folder / SWEEP / "measurement.json"
-    found = {metric.name: metric for metric in read_measurement(path).metrics}
-    detail = found["selected"].detail if "selected" in found else {}
-    name = detail.get("selected")
+    config = context.config
+    name = context.upstream_selection(SWEEP, "selected")
     by_name = {cell.name: cell for cell in cells(config.sweep)}
     if name not in by_name:
-        what = "took no combination" if name is None else f"took {name}, which is not in its grid"
         raise EvidenceError(
-            f"the sweep {what}", where=path, hint="see `safe explain 10`, then measure it again"
+            f"the sweep selects {name}, which is not in its grid",
+            where=config.folder / SWEEP / "decision.json",
+            hint="see `safe explain 10`, then measure it again",
         )
     steps = config.seeds.steps or config.stage_a.steps
     own = settings(config, by_name[name])

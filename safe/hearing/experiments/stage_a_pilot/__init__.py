@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safe.hearing.experiments.stage_a_pilot.plan import plan_jobs
-from safe.pipeline.experiment import Experiment, MetricTable
+from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
 METRICS: MetricTable = {
     "vl_drop": {"unit": "fraction", "low": -1, "high": 1},
@@ -18,6 +18,8 @@ METRICS: MetricTable = {
     "memory_fits": {"unit": "ratio", "low": 0, "high": None},
     "latency_acceptable": {"unit": "ratio", "low": 0, "high": None},
 }
+
+CANDIDATES: CandidateTable = {"configurations": ("parameters", "gain_low", "behind_best_high")}
 
 EXPERIMENT = Experiment(
     reads=("seed", "adapter", "stage_a", "pilot", "profile", "device"),

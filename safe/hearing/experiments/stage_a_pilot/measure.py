@@ -20,7 +20,7 @@ from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.stability import judge_curve
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.stage_a_pilot import METRICS, plots
-from safe.hearing.experiments.stage_a_pilot.ablation import RULE, compare_cells, smallest
+from safe.hearing.experiments.stage_a_pilot.ablation import as_candidates, compare_cells
 from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Job, PilotEvaluator, read_jobs
 from safe.hearing.models.full_size import build_full_size, count_answer
 from safe.hearing.training.frozen_models import open_base, use_threads
@@ -57,8 +57,11 @@ def measure(context: Context) -> list[Metric]:
     times = bench.times(model, config.pilot.latency_pairs)
     cells = compare_cells(config, bench, jobs, base)
     write_table(context, CELLS, cells)
-    chosen = smallest(cells)
-    plots.ablation(context, cells, chosen, config.pilot.margin)
+    candidates = as_candidates(cells)
+    context.offer("configurations", candidates, per_item=CELLS)
+    chosen = context.select("smallest_config", candidates).selected
+    margin = context.limit("smallest_config", "behind_best_high")
+    plots.ablation(context, cells, chosen, margin)
     return [
         _drop_off(config, table),
         on,
@@ -66,7 +69,6 @@ def measure(context: Context) -> list[Metric]:
         _latency(context, "latency", times),
         _latency_full(),
         stable,
-        _smallest(config, cells, chosen),
         *_selected(context, bench, jobs, chosen),
     ]
 
@@ -177,7 +179,12 @@ def _drop_on(
 # -- what it costs --------------------------------------------------------------------------------
 
 
-def _latency(context: Context, name: str, times: Sequence[Mapping[str, Any]]) -> Metric:
+def _latency(
+    context: Context,
+    name: str,
+    times: Sequence[Mapping[str, Any]],
+    measured_on: Mapping[str, str] | None = None,
+) -> Metric:
     """The slower of cached and uncached audio over no audio, each question at its fastest.
 
     Whatever else a machine does only adds to a time, so that of one question's repeats the fastest
@@ -195,6 +202,7 @@ def _latency(context: Context, name: str, times: Sequence[Mapping[str, Any]]) ->
         len(times),
         ci=interval,
         per_item=f"{name}.parquet",
+        measured_on=measured_on,
         detail={
             "of": "one question at a time, from decoded picture and sound to the answer",
             "slower": slower,
@@ -223,10 +231,7 @@ def _stable(config: RunConfig, pilot: Job) -> Metric:
     if pilot.why_not is not None:
         return BUILDER.measured("stable", 1, config.stage_a.steps, detail={"broke": pilot.why_not})
     steps = pilot.steps()
-    found = {
-        name: judge_curve(steps[name], mads=config.pilot.spike_mads)
-        for name in ("loss", "gradient_norm")
-    }
+    found = {name: judge_curve(steps[name]) for name in ("loss", "gradient_norm")}
     return BUILDER.measured(
         "stable",
         sum(curve.total for curve in found.values()),
@@ -238,27 +243,12 @@ def _stable(config: RunConfig, pilot: Job) -> Metric:
 # -- how small it may be --------------------------------------------------------------------------
 
 
-def _smallest(config: RunConfig, cells: Sequence[Mapping[str, Any]], chosen: str | None) -> Metric:
-    return BUILDER.measured(
-        "smallest_config",
-        sum(cell["meets_targets"] for cell in cells),
-        len(cells),
-        per_item=CELLS,
-        detail={
-            "selected": chosen,
-            "margin": config.pilot.margin,
-            "rule": RULE,
-            "accuracy": {cell["config"]: cell.get("accuracy") for cell in cells},
-        },
-    )
-
-
 def _selected(
     context: Context, bench: PilotEvaluator, jobs: Mapping[str, Job], chosen: str | None
 ) -> list[Metric]:
     """Memory and latency of the configuration that the rule takes."""
     if chosen is None:
-        why = "no configuration meets the targets, so none is selected"
+        why = "no configuration is selected"
         return [BUILDER.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
     budget, peak = bench.memory(), jobs[chosen].result["peak_memory_bytes"]
     times = bench.times(bench.open(jobs[chosen]), context.config.pilot.latency_pairs)
@@ -267,12 +257,12 @@ def _selected(
             "memory_fits",
             peak / budget,
             1,
+            measured_on={"smallest_config": chosen},
             detail={
                 "of": "peak of its training over the memory of the device",
-                "selected": chosen,
                 "peak_bytes": peak,
                 "budget_bytes": budget,
             },
         ),
-        _latency(context, "latency_acceptable", times),
+        _latency(context, "latency_acceptable", times, {"smallest_config": chosen}),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safe.hearing.experiments.sweep.plan import plan_jobs
-from safe.pipeline.experiment import Experiment, MetricTable
+from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
 METRICS: MetricTable = {
     "selected": {"unit": "count", "low": 0, "high": None},
@@ -12,8 +12,16 @@ METRICS: MetricTable = {
     "halving": {"unit": "fraction", "low": -1, "high": 1},
 }
 
+CANDIDATES: CandidateTable = {
+    "combinations": (
+        "rate_product", "distillation", "projector_lr", "faults", "rising",
+        "gain_low", "vl_drop_high", "behind_best_high",
+        "test_gain_low", "test_vl_drop_high", "test_behind_best_high",
+    ),
+}  # fmt: skip
+
 EXPERIMENT = Experiment(
-    reads=("seed", "stage_a", "pilot", "sweep"),
+    reads=("seed", "stage_a", "sweep"),
     job_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
     inputs=("features",),
     jobs=plan_jobs,

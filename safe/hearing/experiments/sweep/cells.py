@@ -1,4 +1,4 @@
-"""A cell of experiment 10: what it said, and whether it meets the criteria of Stage A."""
+"""A cell of experiment 10: its results, and the numbers by which the judge selects."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from safe.errors import EvidenceError
+from safe.gates.schema import Candidate
 from safe.gates.statistics import paired_difference
-from safe.hearing.config import RunConfig, SweepConfig
+from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.evaluation.stability import judge_curve, rising_share
+from safe.hearing.experiments.sweep import CANDIDATES
 from safe.hearing.experiments.sweep.plan import (
     AXES,
     CHOSEN_ON,
     CONFIRMED_ON,
     ITEMS,
+    SIZE,
     Cell,
     cells,
     job_name,
     settings,
     stops,
 )
-from safe.hearing.experiments.targets import TARGET_GAIN
 from safe.pipeline.job_results import read_job, read_rows
 
 LEVEL = 0.95
-MAX_RISING = 0.25  # of a curve's way: beyond it the curve swings more than it falls
+BOUNDS = ("gain_low", "vl_drop_high", "behind_best_high")
 Items = Sequence[Mapping[str, Any]]
 
 
@@ -82,42 +84,45 @@ def read_cell(context: Context, cell: Cell) -> Swept:
 def row_of(config: RunConfig, swept: Swept, best: Swept | None) -> dict[str, Any]:
     """A cell in one line."""
     cell, result = swept.cell, swept.result
-    why = _why_unstable(config, result)
     row: dict[str, Any] = {
         "cell": cell.name,
         **{axis: getattr(cell, axis) for axis in AXES},
+        **dict(zip(SIZE, cell.size, strict=True)),
         "steps": len(result["losses"]),
         "dropped": bool(result["dropped"]),
-        "stable": not why,
-        "why_unstable": why,
+        "diverged": result["diverged"],
+        **_curve(result),
         "final_loss": result["losses"][-1] if result["losses"] else None,
         "accuracy": swept.accuracy() if swept.items else None,
         "vl_accuracy": _share(swept.of("vl"), "right"),
         "base_vl_accuracy": _share(swept.of("vl"), "base_right"),
-        "gain_low": None,
-        "vl_drop_high": None,
-        "behind_best_high": None,
-        "meets": False,
+        **dict.fromkeys((*BOUNDS, *(f"test_{name}" for name in BOUNDS))),
     }
     if swept.whole and best is not None:
         count = len(cells(config.sweep))
         row |= _bounds(config, swept, best, CHOSEN_ON, 1 - (1 - LEVEL) / count)
-        row["meets"] = row["stable"] and _within(config.sweep, row)
+        confirmed = _bounds(config, swept, best, CONFIRMED_ON, LEVEL)
+        row |= {f"test_{name}": value for name, value in confirmed.items()}
     return row
 
 
-def _why_unstable(config: RunConfig, result: Mapping[str, Any]) -> str:
-    """What is wrong with the loss curve; empty where nothing is."""
-    if result["diverged"]:
-        return str(result["diverged"])
-    curve = judge_curve(result["losses"], mads=config.pilot.spike_mads)
-    rising = rising_share(result["losses"])
-    found = [
-        f"spikes at steps {', '.join(map(str, curve.spikes[:5]))}" if curve.spikes else "",
-        "the end lies above the beginning" if curve.diverged else "",
-        f"{rising:.0%} of its way leads upwards" if rising > MAX_RISING else "",
+def as_candidates(table: Items) -> list[Candidate]:
+    """The cells, for the judge to select the smallest."""
+    values = CANDIDATES["combinations"]
+    return [
+        Candidate(
+            name=row["cell"], values={v: row[v] for v in values}, note=row["diverged"] or None
+        )
+        for row in table
     ]
-    return "; ".join(text for text in found if text)
+
+
+def _curve(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """What is wrong with the loss curve; None of a cell that diverged."""
+    if result["diverged"] or len(result["losses"]) < 2:
+        return {"faults": None, "rising": None}
+    curve = judge_curve(result["losses"])
+    return {"faults": curve.total, "rising": rising_share(result["losses"])}
 
 
 def _share(rows: Items, column: str) -> float | None:
@@ -145,21 +150,9 @@ def _bounds(
         return float(getattr(interval, side))
 
     same = best.cell == swept.cell
-    return {
-        "gain_low": bound(heard, "right", heard, "base_right", "low"),
-        "vl_drop_high": bound(seen, "base_right", seen, "right", "high"),
-        "behind_best_high": 0.0 if same else bound(ideal, "right", heard, "right", "high"),
-    }
-
-
-def _within(own: SweepConfig, bounds: Mapping[str, Any]) -> bool:
-    gain, drop, behind = (bounds[n] for n in ("gain_low", "vl_drop_high", "behind_best_high"))
-    if gain is None or drop is None or behind is None:
-        return False
-    return bool(gain >= TARGET_GAIN and drop <= own.max_vl_drop and behind <= own.margin)
-
-
-def confirm(config: RunConfig, selected: Swept, best: Swept) -> dict[str, Any]:
-    """The chosen cell on rows that the choice has not seen."""
-    bounds = _bounds(config, selected, best, CONFIRMED_ON, LEVEL)
-    return {**bounds, "confirmed": _within(config.sweep, bounds)}
+    found = (
+        bound(heard, "right", heard, "base_right", "low"),
+        bound(seen, "base_right", seen, "right", "high"),
+        0.0 if same else bound(ideal, "right", heard, "right", "high"),
+    )
+    return dict(zip(BOUNDS, found, strict=True))

@@ -1,22 +1,21 @@
 """10 Sweep: where is training stable, and what is the smallest combination that will do?
 
-Each training is a job (`jobs.py`). With 27 combinations the best of noise looks
-like a find; so a combination is held to the criteria by bounds at the level that the number of
-combinations asks for (Bonferroni), and the one that is taken must hold them once more on rows that
-the choice has not seen.
+Each training is a job (`jobs.py`). Among 27 combinations one can look good by chance. The bounds
+on validation are therefore at the level that this number of comparisons needs (Bonferroni), and
+the selected combination must satisfy the limits again on test, which the selection has not used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safe.gates.schema import Metric
-from safe.hearing.config import RunConfig, SweepConfig
+from safe.gates.schema import Candidate, Metric
+from safe.hearing.config import SweepConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.sweep import METRICS, plots
-from safe.hearing.experiments.sweep.cells import LEVEL, Items, Swept, confirm, read_cell, row_of
+from safe.hearing.experiments.sweep.cells import Swept, as_candidates, read_cell, row_of
 from safe.hearing.experiments.sweep.plan import (
     CHOSEN_ON,
     CONFIRMED_ON,
@@ -24,15 +23,8 @@ from safe.hearing.experiments.sweep.plan import (
     let_through,
     neighbours,
 )
-from safe.hearing.experiments.targets import TARGET_GAIN
 
 BUILDER = MetricBuilder(METRICS)
-RULE = (
-    "the smallest product of learning rates, then the smallest weight, among the combinations with "
-    "a stable curve whose gain over the base, VL drop and distance to the best accuracy are within "
-    "their limits, each by a bound at the level of all combinations together on validation; and it "
-    "must be within them again on test, by 95 % bounds"
-)
 
 
 def measure(context: Context) -> list[Metric]:
@@ -43,51 +35,18 @@ def measure(context: Context) -> list[Metric]:
     best = max(whole, key=lambda name: whole[name].accuracy(CHOSEN_ON), default="")
     table = [row_of(config, cell, whole.get(best)) for cell in found.values()]
     write_table(context, "cells.parquet", table)
-    plots.grid(context, table)
-    meeting = [row["cell"] for row in table if row["meets"]]
-    selected = meeting[0] if meeting else None  # the table begins with the smallest
-    confirmed = confirm(config, found[selected], found[best]) if selected else None
-    return [
-        _selected(config, table, selected, confirmed),
-        BUILDER.measured(
-            "stable_curves",
-            sum(row["stable"] for row in table) / len(table),
-            len(table),
-            per_item="cells.parquet",
-            detail={
-                "unstable": {row["cell"]: row["why_unstable"] for row in table if not row["stable"]}
-            },
-        ),
-        _consistent(config.sweep, found, len(table)),
-        _halving(config, found, table, selected),
-    ]
-
-
-def _selected(
-    config: RunConfig, table: Items, selected: str | None, confirmed: Mapping[str, Any] | None
-) -> Metric:
-    """How many combinations meet the criteria; none where the chosen one is not confirmed."""
-    meeting = [row["cell"] for row in table if row["meets"]]
-    holds = bool(confirmed and confirmed["confirmed"])
-    return BUILDER.measured(
-        "selected",
-        len(meeting) if holds else 0,
-        len(table),
-        per_item="cells.parquet",
-        detail={
-            "selected": selected if holds else None,
-            "rule": RULE,
-            "limits": {
-                "gain": TARGET_GAIN,
-                "vl_drop": config.sweep.max_vl_drop,
-                "behind_best": config.sweep.margin,
-            },
-            "level_of_each": 1 - (1 - LEVEL) / len(table),
-            "meeting": meeting,
-            "chosen_on_validation": selected,
-            "on_test": dict(confirmed or {}),
-        },
+    candidates = as_candidates(table)
+    context.offer("combinations", candidates, per_item="cells.parquet")
+    plots.grid(
+        context,
+        table,
+        within=context.select("selected", candidates).within,
+        stable=context.select("stable_curves", candidates).within,
     )
+    return [
+        _consistent(config.sweep, found, len(table)),
+        _halving(context, found, candidates),
+    ]
 
 
 # -- neighbours, and what successive halving would do ---------------------------------------------
@@ -121,14 +80,15 @@ def _consistent(own: SweepConfig, found: Mapping[str, Swept], count: int) -> Met
 
 
 def _halving(
-    config: RunConfig, found: Mapping[str, Swept], table: Items, selected: str | None
+    context: Context, found: Mapping[str, Swept], candidates: Sequence[Candidate]
 ) -> Metric:
     """What successive halving loses against the grid, replayed on the grid's own looks."""
-    own = config.sweep
+    own = context.config.sweep
+    selected = context.select("selected", candidates).selected
     if own.mode == "halving":
-        return BUILDER.missing("halving", "the run halves: no whole grid to hold it against")
+        return BUILDER.missing("halving", "the run halves: there is no grid to compare with")
     if selected is None:
-        return BUILDER.missing("halving", "no combination meets the criteria")
+        return BUILDER.missing("halving", "no combination is selected")
     alive, steps, done = list(found), 0, 0
     for rung in own.rungs:
         looks = {n: _look_at(found[n], rung) for n in alive}
@@ -137,26 +97,28 @@ def _halving(
         if not alive:
             return BUILDER.missing("halving", f"every combination diverged before step {rung}")
     steps += (own.steps - done) * len(alive)
-    picked = next((row["cell"] for row in table if row["cell"] in alive and row["meets"]), None)
+    left = context.select("selected", [c for c in candidates if c.name in alive])
+    picked = left.selected
     detail: dict[str, Any] = {
-        "of": "accuracy on test of the combination that the grid takes, less that of the one that "
-        "successive halving takes",
+        "of": "accuracy on test of the combination selected from the grid, less that of the one "
+        "selected from those that successive halving leaves",
         "left_at_the_end": alive,
         "picked": picked,
         "selected_by_grid": selected,
         "share_of_steps_saved": 1 - steps / (own.steps * len(found)),
     }
     if picked is None:
-        return BUILDER.missing("halving", "none of those that halving leaves meets the criteria")
+        return BUILDER.missing("halving", f"of those that halving leaves, {left.reason}")
     ours, theirs = (found[n].of("audio", CONFIRMED_ON) for n in (selected, picked))
     return BUILDER.difference(
         "halving",
         [row["right"] for row in ours],
         [row["right"] for row in theirs],
         [row["source"] for row in ours],
-        seed=config.seed,
+        seed=context.config.seed,
         identical=picked == selected,
         per_item="cells.parquet",
+        measured_on={"selected": selected},
         detail=detail,
     )
 

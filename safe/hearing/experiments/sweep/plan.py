@@ -20,6 +20,7 @@ from safe.pipeline.experiment import JobGroup, pack
 ITEMS = "items.parquet"
 CHOSEN_ON, CONFIRMED_ON = "val", "test"  # a cell is chosen on one split and held to it on the other
 AXES = ("projector_lr", "lora_lr", "distillation")
+SIZE = ("rate_product", "distillation", "projector_lr")  # what makes a cell small, in this order
 JOB = re.compile(r"(?P<cell>.+?)(?:\.r(?P<rung>\d+))?")
 
 
@@ -42,7 +43,7 @@ class Cell:
 
     @property
     def size(self) -> tuple[float, float, float]:
-        """What `smallest` means: product of the rates, then the weight, then the projector's."""
+        """The values of `SIZE`."""
         return (self.projector_lr * self.lora_lr, self.distillation, self.projector_lr)
 
 
@@ -137,9 +138,9 @@ def settings(config: RunConfig, cell: Cell) -> StageAConfig:
     )
 
 
-def score(look: Mapping[str, float], max_vl_drop: float) -> float:
-    """What a rung ranks by: audio accuracy, less what is lost of pictures beyond the allowed."""
-    return look["audio_accuracy"] - max(0.0, look["vl_drop"] - max_vl_drop)
+def score(look: Mapping[str, float]) -> float:
+    """What a rung ranks by: audio accuracy, less the loss of VL accuracy."""
+    return look["audio_accuracy"] - max(0.0, look["vl_drop"])
 
 
 def let_through(config: SweepConfig, looks: Mapping[str, Mapping[str, float] | None]) -> list[str]:
@@ -151,6 +152,6 @@ def let_through(config: SweepConfig, looks: Mapping[str, Mapping[str, float] | N
     alive = [cell.name for cell in cells(config) if looks.get(cell.name) is not None]
     wanted = max(1, math.ceil(config.keep * len(looks) - 1e-9))
     # Of equals the smaller goes on: the sort keeps their order.
-    ranked = sorted(alive, key=lambda n: -score(looks[n] or {}, config.max_vl_drop))
+    ranked = sorted(alive, key=lambda n: -score(looks[n] or {}))
     chosen = set(ranked[:wanted])
     return [name for name in alive if name in chosen]
