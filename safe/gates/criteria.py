@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from safe.digest import digest_json
 from safe.errors import ConfigError
-from safe.gates.schema import CriteriaFile
+from safe.gates.schema import CriteriaFile, without_empty
 from safe.reading import explain_validation, read_yaml
 
 
@@ -20,7 +20,7 @@ def criteria_digest(criteria: CriteriaFile) -> str:
     Comments and layout do not count, nor does `power`: an assumption about a run decides nothing.
     """
     values = criteria.model_dump(mode="json", exclude={"criteria": {"__all__": {"power"}}})
-    return digest_json(values)
+    return digest_json(without_empty(values))
 
 
 def line_of(path: Path, location: tuple[int | str, ...]) -> int | None:

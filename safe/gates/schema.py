@@ -154,6 +154,8 @@ class Measurement(Document):
     evidence: list[str] = []
 
 
+# Fields of a later version; left out of digests where empty, so that older records stay valid.
+LATER_FIELDS = ("candidates", "measured_on", "selected", "selections")
 EVIDENCE_EXCLUDES = {"started", "duration_s", "device_s", "peak_memory_bytes", "environment"}
 
 
@@ -165,7 +167,20 @@ def evidence_digest(measurement: Measurement) -> str:
     """
     document = measurement.model_dump(mode="json", exclude=EVIDENCE_EXCLUDES)
     document["upstream"] = {name: p.evidence for name, p in sorted(measurement.upstream.items())}
-    return digest_json(document)
+    return digest_json(without_empty(document))
+
+
+def without_empty(document: Any) -> Any:
+    """The document without `LATER_FIELDS` that are empty, at any depth."""
+    if isinstance(document, list):
+        return [without_empty(value) for value in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        key: without_empty(value)
+        for key, value in document.items()
+        if value not in ({}, []) or key not in LATER_FIELDS
+    }
 
 
 class Scaled(Document):
@@ -414,7 +429,7 @@ def decision_digest(decision: Decision) -> str:
     """Digest of the document without its own entry `digests.decision`."""
     document = decision.model_dump(mode="json")
     document["digests"].pop("decision", None)
-    return digest_json(document)
+    return digest_json(without_empty(document))
 
 
 class Waiver(Document):

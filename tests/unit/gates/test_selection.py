@@ -1,0 +1,190 @@
+"""Selecting a candidate by the rule of the criteria."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from safe.errors import ConfigError
+from safe.gates.criteria_check import read_candidates
+from safe.gates.judge import judge
+from safe.gates.schema import Candidate, Candidates, CriteriaFile, Decision, Metric, Selection
+from safe.gates.selection import select
+from tests.unit.gates.builders import criterion, measurement, metric
+
+WHY = "A rule made for the tests only."
+
+
+def rule(**changes: Any) -> Selection:
+    """The cheapest with a gain of at least 0.5, 0.1 in small runs."""
+    small = {"small": {"threshold": 0.1, "reason": "Few items tell less than half."}}
+    values = {
+        "name": "best",
+        "candidates": "cells",
+        "rationale": WHY,
+        "limits": [
+            {"value": "gain", "op": ">=", "threshold": 0.5, "rationale": WHY, "scaled": small}
+        ],
+        "prefer": [{"value": "cost", "take": "least"}],
+    }
+    return Selection.model_validate(values | changes)
+
+
+def cell(name: str, **values: float | None) -> Candidate:
+    return Candidate(name=name, values=values)
+
+
+CELLS = [cell("a", gain=0.9, cost=3), cell("b", gain=0.6, cost=2), cell("c", gain=0.2, cost=1)]
+
+
+def test_the_preferred_candidate_within_the_limits_is_selected() -> None:
+    found = select(rule(), CELLS, "full")
+    assert (found.selected, found.within, found.candidates) == ("b", ["a", "b"], 3)
+    assert found.limits[0].satisfied == 2
+    assert found.limits[0].scaled is None
+
+
+def test_another_scale_has_its_own_limit_and_shows_the_plans() -> None:
+    found = select(rule(), CELLS, "small")
+    assert found.selected == "c"
+    assert found.limits[0].threshold == 0.1
+    assert found.limits[0].scaled is not None
+    assert found.limits[0].scaled["plan"] == 0.5
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_value_that_is_not_a_number_satisfies_no_limit(value: float | None) -> None:
+    assert select(rule(), [cell("a", gain=value, cost=1)], "full").selected is None
+    assert select(rule(), [cell("a", cost=1)], "full").selected is None
+
+
+def test_a_missing_preferred_value_loses() -> None:
+    found = select(rule(), [cell("a", gain=1, cost=None), cell("b", gain=1, cost=9)], "full")
+    assert found.selected == "b"
+
+
+def test_no_candidate_selects_none() -> None:
+    found = select(rule(), [], "full")
+    assert (found.selected, found.candidates) == (None, 0)
+
+
+def test_candidates_that_the_data_cannot_tell_apart_are_kept() -> None:
+    """`b` skips less than `a`, but no less than `a` may skip by its interval."""
+    prefer = [
+        {"value": "skips", "take": "most", "within": "skips_low"},
+        {"value": "cost", "take": "least"},
+    ]
+    table = [
+        cell("a", gain=1, skips=0.50, skips_low=0.40, cost=3),
+        cell("b", gain=1, skips=0.45, skips_low=0.35, cost=2),
+        cell("c", gain=1, skips=0.38, skips_low=0.30, cost=1),
+    ]
+    assert select(rule(prefer=prefer), table, "full").selected == "b"
+
+
+def test_a_selected_candidate_that_is_not_confirmed_is_not_selected() -> None:
+    confirm = [{"value": "again", "op": ">=", "threshold": 0.5, "rationale": WHY}]
+    table = [cell("a", gain=0.9, cost=1, again=0.4), cell("b", gain=0.9, cost=2, again=0.9)]
+    found = select(rule(confirm=confirm), table, "full")
+    assert found.selected is None  # and not the next best, which would be chosen on these data
+    assert "not confirmed" in found.reason
+    assert [limit.confirms for limit in found.limits] == [False, True]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), max_size=8),
+    st.floats(0, 1),
+)
+def test_selecting_agrees_with_sorting(rows: list[tuple[float, int]], least: float) -> None:
+    table = [cell(str(n), gain=gain, cost=cost) for n, (gain, cost) in enumerate(rows)]
+    limit = {"value": "gain", "op": ">=", "threshold": least, "rationale": WHY}
+    found = select(rule(limits=[limit]), table, "full")
+    ranked = sorted((cost, n) for n, (gain, cost) in enumerate(rows) if gain >= least)
+    assert found.selected == (str(ranked[0][1]) if ranked else None)
+
+
+def test_two_candidates_of_one_name_are_refused() -> None:
+    with pytest.raises(ValidationError, match="same name"):
+        Candidates(rows=[cell("a"), cell("a")])
+
+
+def test_a_confirmation_without_a_preference_is_refused() -> None:
+    confirm = [{"value": "again", "op": ">=", "threshold": 0.5, "rationale": WHY}]
+    with pytest.raises(ValidationError, match="confirm needs prefer"):
+        rule(confirm=confirm, prefer=[])
+
+
+# -- in the judge ---------------------------------------------------------------------------------
+
+
+def decide(*metrics: Metric, table: list[Candidate] | None = CELLS, **changes: Any) -> Decision:
+    """Judge a count of candidates and the metrics."""
+    counted = criterion(
+        id="01.best", metric="best", op=">=", threshold=1, unit="count", decide_on="exact", min_n=3
+    )
+    other = criterion(id="01.share")
+    criteria = CriteriaFile.model_validate(
+        {
+            "experiment": "01_made_up",
+            "title": "Made up",
+            "objective": "Try the judge",
+            "needs": [],
+            "criteria": [counted.model_dump(), other.model_dump()],
+            "selections": [rule(**changes).model_dump()],
+        }
+    )
+    seen = measurement(*metrics, criteria=criteria)
+    if table is not None:
+        seen = seen.model_copy(update={"candidates": {"cells": Candidates(rows=table)}})
+    return judge(seen, criteria)
+
+
+def test_a_criterion_is_judged_on_the_number_within_the_limits() -> None:
+    decision = decide(metric())
+    assert decision.verdict == "GO"
+    assert (decision.criteria[0].value, decision.criteria[0].n) == (2, 3)
+    assert decision.selections["best"].selected == "b"
+
+
+def test_no_candidate_within_the_limits_is_no_go() -> None:
+    limit = {"value": "gain", "op": ">=", "threshold": 0.95, "rationale": WHY}
+    decision = decide(metric(), limits=[limit])
+    assert decision.criteria[0].verdict == "fail"
+    assert decision.verdict == "NO-GO"
+
+
+def test_too_few_candidates_are_inconclusive() -> None:
+    assert decide(metric(), table=CELLS[:2]).criteria[0].verdict == "inconclusive"
+
+
+def test_a_metric_in_place_of_the_candidates_is_no_pass() -> None:
+    """A measurement without candidates, or with a count of its own beside them."""
+    count = metric(5, name="best", unit="count", n=3)
+    assert decide(metric(), table=None).criteria[0].verdict == "error"
+    assert decide(metric(), count).criteria[0].verdict == "error"
+
+
+def test_a_number_of_another_candidate_is_unavailable() -> None:
+    of_b = metric(measured_on={"best": "b"})
+    assert decide(of_b).criteria[1].verdict == "pass"
+    for other in (metric(measured_on={"best": "a"}), metric(measured_on={"unknown": "b"})):
+        assert decide(other).criteria[1].verdict == "unavailable"
+    limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": WHY}
+    judged = decide(of_b, limits=[limit]).criteria[1]
+    assert judged.verdict == "unavailable"
+    assert "measure the experiment again" in judged.reason
+
+
+def test_candidates_are_declared_as_a_literal(tmp_path: Any) -> None:
+    module = tmp_path / "__init__.py"
+    module.write_text('CANDIDATES: dict = {"cells": ("gain", "cost")}\n')
+    assert read_candidates(module) == {"cells": ("gain", "cost")}
+    module.write_text("METRICS = {}\n")
+    assert read_candidates(module) == {}
+    module.write_text("CANDIDATES = make()\n")
+    with pytest.raises(ConfigError, match="CANDIDATES"):
+        read_candidates(module)
