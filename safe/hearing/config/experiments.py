@@ -89,6 +89,7 @@ class PilotConfig(Strict):
 
     moved = MappingProxyType(
         {
+            "spike_mads": "safe/hearing/evaluation/stability.py, for all runs alike",
             "margin": "the selection `smallest_config` of the criteria, 04_stage_a_pilot.yaml",
         }
     )
@@ -168,6 +169,10 @@ class ProfileConfig(Strict):
 class EvaluationConfig(Strict):
     """Experiment 07."""
 
+    moved = MappingProxyType(
+        {"min_drop": "safe/hearing/experiments/evaluation_harness/lomo.py, for all runs alike"}
+    )
+
     references: Path = Path("config/references.yaml")
     """Table of figures to reproduce, each with source and tolerance."""
 
@@ -179,9 +184,6 @@ class EvaluationConfig(Strict):
 
     vl_items: Positive = 2500
     """Questions about a picture alone, at most; resolving 0.5 points needs many."""
-
-    min_drop: float = Field(default=0.1, gt=0)
-    """Nats of the right answer lost that count as a drop when the sound is muted."""
 
     repeated_items: Positive = 192
     """Questions asked again, in another order and in other batches."""

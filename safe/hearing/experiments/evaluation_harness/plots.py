@@ -15,7 +15,7 @@ from safe.hearing.experiments.metric_builder import save_figure
 HEARS, SEES = "#1f4e8c", "#d08020"
 
 
-def drops(context: Context, table: Sequence[Mapping[str, Any]]) -> None:
+def drops(context: Context, table: Sequence[Mapping[str, Any]], min_drop: float) -> None:
     """How much of the right answer's log-probability goes when the sound does, by question type."""
     by_kind: dict[tuple[bool, str], list[float]] = {}
     for row in table:
@@ -32,7 +32,7 @@ def drops(context: Context, table: Sequence[Mapping[str, Any]]) -> None:
                              showfliers=False, patch_artist=True)  # fmt: skip
         drawn["boxes"][0].set(facecolor=SEES if picture else HEARS, alpha=0.6)
         drawn["medians"][0].set(color="black")
-    axis.axvline(context.config.evaluation.min_drop, color="grey", lw=0.8, ls="--")
+    axis.axvline(min_drop, color="grey", lw=0.8, ls="--")
     axis.set_yticks(range(len(kinds)), [kind for _, kind in kinds], fontsize=8)
     axis.invert_yaxis()
     for colour, label in ((HEARS, "needs its sound"), (SEES, "about the picture alone")):
