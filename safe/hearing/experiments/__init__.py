@@ -1,1 +1,1 @@
-"""One module per experiment: `METRICS` and `measure(context) -> list[Metric]`."""
+"""One package per experiment: `METRICS`, `EXPERIMENT`, `measure(context) -> list[Metric]`."""

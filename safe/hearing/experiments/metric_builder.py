@@ -1,4 +1,4 @@
-"""What experiments share in stating what they saw: metrics, tables, plots."""
+"""Helpers shared by experiments for metrics, tables and plots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safe.hearing.context import Context
 
 
 class MetricBuilder:
-    """Makes the metrics that a module declares in its METRICS."""
+    """Builds the metrics that an experiment declares in its METRICS."""
 
     def __init__(self, declared: Mapping[str, Mapping[str, Any]]) -> None:
         self.declared = declared
@@ -28,7 +28,7 @@ class MetricBuilder:
         measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
-        """A number that was measured on `n` items.
+        """Return a metric that was measured on `n` items.
 
         Args:
             measured_on: selection -> candidate, where the number is of a selected candidate.
@@ -46,7 +46,7 @@ class MetricBuilder:
         )
 
     def missing(self, name: str, why: str, n: int = 0) -> Metric:
-        """A number that could not be measured, and why."""
+        """Return a metric that could not be measured, with the reason."""
         return Metric(
             name=name,
             value=None,
@@ -69,10 +69,10 @@ class MetricBuilder:
         measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
-        """mean(ours - theirs) of right answers to the same items, resampled by source.
+        """Return mean(ours - theirs) of correct answers to the same items, resampled by source.
 
         Args:
-            identical: the outputs themselves were compared and are equal bit for bit.
+            identical: the outputs were compared and are bitwise equal.
         """
         left, right = [float(o) for o in ours], [float(t) for t in theirs]
         try:
@@ -94,7 +94,7 @@ class MetricBuilder:
 
 
 def worst(found: Mapping[str, Metric]) -> Metric:
-    """The metric whose interval reaches highest, with all of them in its detail."""
+    """Return the metric with the highest upper bound, with all upper bounds in its detail."""
     for metric in found.values():
         if metric.provenance != "measured":
             return metric
@@ -106,7 +106,7 @@ def worst(found: Mapping[str, Metric]) -> Metric:
 
 
 def write_table(context: Context, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a Parquet table into the experiment's folder, as evidence."""
+    """Write a Parquet table to the experiment's folder and list it as evidence."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -116,7 +116,7 @@ def write_table(context: Context, name: str, rows: Sequence[Mapping[str, Any]]) 
 
 
 def figure(width: float, height: float, columns: int = 1) -> Any:
-    """(figure, axes) of matplotlib, without a display."""
+    """Return (figure, axes) of matplotlib, using a backend without a display."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -126,7 +126,7 @@ def figure(width: float, height: float, columns: int = 1) -> Any:
 
 
 def save_figure(context: Context, drawn: Any, name: str) -> None:
-    """Write plots/NAME.png into the experiment's folder, and let go of the figure."""
+    """Write plots/NAME.png to the experiment's folder and close the figure."""
     from matplotlib import pyplot
 
     path = f"plots/{name}.png"

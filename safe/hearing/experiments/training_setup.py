@@ -1,4 +1,4 @@
-"""What trainings on the same rows share: frozen models, their cached outputs, teacher and rows."""
+"""Objects shared by trainings: frozen models, cached features, teacher and examples."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from safe.hearing.training.trainer import StepRecord
 
 
 class TrainingSetup:
-    """Opened once for all jobs of a job.
+    """Created once for all jobs that share a process.
 
     Args:
-        rows: of Stage A, at most; None: as many as the config says.
+        rows: maximum number of Stage A examples; None uses the config's value.
     """
 
     def __init__(self, context: Context, *, rows: int | None = None) -> None:
@@ -38,16 +38,16 @@ class TrainingSetup:
         )
 
     def feeder(self, model: SafeModel) -> Feeder:
-        """Rows into batches for `model`."""
+        """Return a feeder that batches examples for `model`."""
         return Feeder(model, self.features, self.encoder)
 
 
 class Looks:
-    """Looks at a model while it is trained, as it answers; a checkpoint keeps what was seen.
+    """Evaluates a model in eval mode during training; checkpoints include the results.
 
     Args:
-        at: after how many steps.
-        look: number of steps taken -> what is noted.
+        at: numbers of steps after which to evaluate.
+        look: number of steps taken -> result to record.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class Looks:
             self.model.train()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"seen": self.seen}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore `state`."""
         self.seen = [dict(row) for row in state["seen"]]

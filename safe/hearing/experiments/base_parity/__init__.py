@@ -1,4 +1,4 @@
-"""02 Base parity: only projector and LoRA train, and SAFE with its gate OFF is the base."""
+"""02 Base parity: only projector and LoRA train; SAFE with the gate OFF equals the base."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""02 Base parity: only projector and LoRA train, and SAFE with its gate OFF is the base.
+"""02 Base parity: only projector and LoRA train; SAFE with the gate OFF equals the base.
 
-The adapter first takes real training steps, so that its LoRA is not at zero: an adapter that is
-active where it should not be would then show.
+The adapter is first trained for a few steps, so that its LoRA weights are not zero. Otherwise an
+adapter that is active with the gate OFF would go unnoticed.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from safe.hearing.training.frozen_models import OpenedBase, open_base, open_plai
 from safe.hearing.training.losses import answer_cross_entropy
 
 BUILDER = MetricBuilder(METRICS)
-STEPS, STEP_RATE, STEP_ROWS = 3, 1e-2, 8  # of the training steps before comparing
-SOUNDS, CLIPS = 16, 500  # clips offered to OFF rows, drawn from the first ones of each task
+STEPS, STEP_RATE, STEP_ROWS = 3, 1e-2, 8  # training before the comparison
+SOUNDS, CLIPS = 16, 500  # SOUNDS: clips paired with gate-OFF examples
 TABLE, ITEMS, PAIRS = "parameters.csv", "items.parquet", "timing.parquet"
 
 
@@ -55,7 +55,7 @@ def measure(context: Context) -> list[Metric]:
     config = context.config
     use_threads(config)
     opened = open_base(config)
-    plain_base = open_plain_vlm(config)  # SAFE must not be compared with itself
+    plain_base = open_plain_vlm(config)  # a separate copy to compare SAFE with
     model = opened.build(config, seed=config.seed)
     context.digests |= opened.digests | {"manifest": digest_file(context.manifest)}
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
@@ -123,7 +123,7 @@ def measure(context: Context) -> list[Metric]:
 def _sounds(
     context: Context, opened: OpenedBase, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], str]:
-    """A few clips of the run, or tones where it has none, and which of the two they are."""
+    """Return a few of the run's clips, with tones if there are too few, and their description."""
     candidates = [s for s in load_samples(context.manifest, split="train") if s.audio is not None]
     waves: list[np.ndarray] = []
     for index in rng.permutation(len(candidates)):
@@ -149,7 +149,7 @@ def _sounds(
 
 
 class _Batches:
-    """VL samples as the processor makes them, held-out splits first, until there are enough."""
+    """Preprocessed VL samples, held-out splits first, until there are enough."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class _Batches:
 def _train(
     model: SafeModel, opened: OpenedBase, context: Context, sounds: list[np.ndarray]
 ) -> None:
-    """A few steps of AdamW over everything that asks for a gradient, on real rows."""
+    """Train all trainable parameters for a few AdamW steps on real examples."""
     encoder = TextEncoder(opened.vlm, opened.processor)
     samples = [
         s
@@ -239,7 +239,7 @@ def _train(
     heard = [sounds[i % len(sounds)] for i in range(len(kept))]
     optimizer = torch.optim.AdamW(model.trainable().values(), lr=STEP_RATE)
     model.train()
-    for _ in range(STEPS):  # LoRA's A moves only once B has left zero
+    for _ in range(STEPS):  # several: LoRA's A has no gradient while B is zero
         scores = model.score(**inputs, gate=True, audio=heard)
         loss = answer_cross_entropy(scores, inputs["answer_mask"])
         optimizer.zero_grad(set_to_none=True)
@@ -321,7 +321,7 @@ def _wall_clock(
     try:
         interval = quantile_interval(ratios, 0.5)
     except ValueError:
-        interval = None  # too few repeats for one; the criterion is on the point
+        interval = None  # too few repeats; the criterion uses the point estimate
     return Metric(
         name="wall_clock_ratio",
         value=median(ratios),

@@ -1,11 +1,12 @@
-"""The runs of experiment 08, each as a process of its own does it.
+"""The jobs of experiment 08.
 
-`normal` goes through the stages an epoch each; `extension` meets a stage that must be extended
-once and one that no extension helps, where it must stop; `resumed` has `killed`, which is `normal`
-once more in a process of its own, killed at random moments and started again until it ends. Each
-leaves below 08_curriculum/jobs/NAME: result.json, log.jsonl.
+`normal` runs every stage for one epoch. `extension` has a stage that must be extended once and a
+stage that never meets its criteria, where the run must stop. `resumed` starts `killed`, a copy of
+`normal` in a separate process, kills it at random moments and restarts it until it finishes. Each
+job writes to 08_curriculum/jobs/NAME: result.json, log.jsonl.
 
-Torch is imported where a run is trained (`curriculum_rehearsal`): whoever kills one needs none.
+Only the training code (`rehearsal.py`) imports torch: the process that kills a run does not need
+it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from safe.hearing.config import load_run_config
 from safe.pipeline.runner import run_job
 run_job(load_run_config(Path(sys.argv[1])), "08_curriculum", "killed")
 """
-LOOK_EVERY_S = 0.005  # at the log of the run that is to be killed
+LOOK_EVERY_S = 0.005  # polling interval of the log of the run to be killed
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> None:
-    """Nothing is shared: each job is to begin as a process of its own does.
+    """Check the job names. Jobs share nothing, so that each starts like a new process.
 
     Raises:
         ConfigError: there is no such job.
@@ -48,7 +49,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> None:
 
 
 def run(context: Context, job: str, bench: None = None) -> dict[str, Any]:
-    """Go through one job. Returns what result.json holds."""
+    """Run one job. Returns the content of result.json."""
     if job == "resumed":
         return _killed_and_resumed(context)
     from safe.hearing.experiments.curriculum.rehearsal import rehearse
@@ -56,21 +57,21 @@ def run(context: Context, job: str, bench: None = None) -> dict[str, Any]:
     try:
         return rehearse(context, job)
     except ConfigError:
-        raise  # nothing was trained: the settings are to be mended
-    except Exception as error:  # whatever it is, it is what this experiment looks for
+        raise  # nothing was trained; the settings must be fixed
+    except Exception as error:  # any crash is a finding of this experiment
         text = traceback.format_exc()
         (context.folder / "crash.txt").write_text(text, encoding="utf-8")
         return {"job": job, "crashed": f"{type(error).__name__}: {error}"}
 
 
 def _killed_and_resumed(context: Context) -> dict[str, Any]:
-    """Have `killed` run, kill it, start it again; it ends when it is no longer killed."""
+    """Run `killed`, kill and restart it the configured number of times, then let it finish."""
     config = context.config
     folder = context.folder.parent / "killed"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = random.Random(config.seed)
-    # Not `safe run-job`: whether this experiment may run has been asked.
+    # Not `safe run-job`: it was already checked that this experiment may run.
     command = [sys.executable, "-P", "-c", CHILD, str(config.folder / "config.json")]
     kills: list[int] = []
     while True:
@@ -101,7 +102,7 @@ def _killed_and_resumed(context: Context) -> dict[str, Any]:
 def _wait_for(
     folder: Path, kills: Sequence[int], rng: random.Random, child: subprocess.Popen[bytes]
 ) -> int | None:
-    """Lines of the log when a random moment of what is left has come; None: it ended before."""
+    """Wait for a random later log line. Returns the line count, or None if the run has ended."""
     plan, log, target = folder / PLAN, folder / LOG, None
     while child.poll() is None:
         if target is None and plan.exists():

@@ -1,7 +1,7 @@
 """08 Curriculum rehearsal: does the curriculum do what its configuration says?
 
-Each run is a job (`jobs.py`); here their logs are held against what they
-must say (`curriculum_script`), and the run that was killed against the one that was not.
+Each run is a job (`jobs.py`). This module compares their logs with the expected content
+(`script.py`), and the run that was killed with the one that was not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHOWN = 20
 
 
 def measure(context: Context) -> list[Metric]:
-    """Read the runs' results and logs."""
+    """Evaluate the results and logs of all runs."""
     results = {job: read_job(context, job)[1] for job in JOBS}
     crashed = {job: found["crashed"] for job, found in results.items() if found["crashed"]}
     no_crash = BUILDER.measured(
@@ -57,7 +57,7 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _log(folder: Path, job: str) -> Path:
-    """`resumed` is the log of the run that it killed."""
+    """Path of the log of a job; `resumed` uses the log of `killed`."""
     return folder / "jobs" / ("killed" if job == "resumed" else job) / LOG
 
 

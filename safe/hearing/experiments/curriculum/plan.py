@@ -1,4 +1,4 @@
-"""The jobs of experiment 08, the dearest first."""
+"""The jobs of experiment 08, most expensive first."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ JOBS = ("resumed", "normal", "extension")
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
-    """Two jobs share a process."""
+    """Group the jobs, two per process."""
     return pack(JOBS, 2)

@@ -12,8 +12,8 @@ COLOURS = {"advance": "tab:green", "finish": "tab:green", "extend": "tab:orange"
 
 
 def epochs(context: Context, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Audio accuracy and VL drop after every epoch, with what followed; one panel a run."""
-    shown = [job for job in lines if job != "resumed"]  # it is `normal` once more
+    """Audio accuracy, VL drop and the action taken after every epoch; one panel per run."""
+    shown = [job for job in lines if job != "resumed"]  # the same as `normal`
     drawn, axes = figure(4.5 * len(shown), 3.4, columns=len(shown))
     for axis, job in zip(axes, shown, strict=True):
         found = [line for line in lines[job] if line["kind"] == "epoch"]

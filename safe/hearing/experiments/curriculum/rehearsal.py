@@ -1,4 +1,4 @@
-"""The training of a run of experiment 08: few rows, every stage, held-out rows after each."""
+"""The training of experiment 08: all stages on few examples, evaluated after each epoch."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ GATING = "05_gating"
 
 
 def scenario(config: CurriculumConfig, job: str, epoch_rows: Sequence[int]) -> CurriculumConfig:
-    """The stages that a job goes through, an epoch each; of few rows, no minimum is asked for.
+    """Stages of a job, one epoch each, without the minimum number of samples.
 
     Args:
-        epoch_rows: rows of an epoch of each stage.
+        epoch_rows: examples per epoch, for each stage.
     """
     stages = [_update(stage, epochs=1, min_samples=0) for stage in config.stages]
     if job == "extension":
-        # Rows are what alone is known beforehand: two epochs satisfy the first stage, and none
-        # the second, whatever is learned.
+        # Only the number of examples is known in advance. Two epochs satisfy the first stage and
+        # no number of epochs the second, regardless of what is learned.
         stages[0] = _update(stages[0], min_samples=epoch_rows[0] + 1)
         if len(stages) > 1:
             stages[1] = _update(stages[1], min_samples=100 * epoch_rows[1])
@@ -58,11 +58,11 @@ def _update(stage: StageConfig, **values: Any) -> StageConfig:
 
 
 def rehearse(context: Context, job: str) -> dict[str, Any]:
-    """Go through the stages of a job. Returns what result.json holds."""
+    """Train through the stages of a job. Returns the content of result.json."""
     config, folder = context.config, context.folder
     use_threads(config)
     opened = open_base(config)
-    # Dropout draws on a random state, which a resumed run must have kept.
+    # Dropout uses the random state, which a resumed run must restore.
     dropout = config.curriculum.rehearsal.dropout
     model = warm_start(config.folder / ADAPTER, opened, seed=config.seed, dropout=dropout)
     features = Features(opened, config.cache, model.projector.input_kind)
@@ -90,7 +90,7 @@ def rehearse(context: Context, job: str) -> dict[str, Any]:
         seed=config.seed,
     )
     steps = [len(training.drawing.make(n)) for n in range(len(stages.stages))]
-    write_json(folder / PLAN, steps)  # whole or not there: who kills this run reads it
+    write_json(folder / PLAN, steps)  # atomic: read by the process that kills this run
     trainer = training.run(config, checkpoint=folder / CHECKPOINT, name=f"08 {job}")
     return {
         "job": job,
@@ -105,7 +105,7 @@ def rehearse(context: Context, job: str) -> dict[str, Any]:
 
 
 def epoch_rows(config: CurriculumConfig, samples: Sequence[Sample], seed: int) -> list[int]:
-    """Rows of an epoch of each stage."""
+    """Number of examples per epoch, for each stage."""
     drawing = StageBatches(samples, Curriculum(config), seed)
     samplers = [drawing.make(number) for number in range(len(config.stages))]
     return [len(sampler) * sampler.batch_size for sampler in samplers]
@@ -114,7 +114,7 @@ def epoch_rows(config: CurriculumConfig, samples: Sequence[Sample], seed: int) -
 def held_out(
     config: RunConfig, manifest: Path, feeder: Feeder, teacher: Teacher, base: str
 ) -> HeldOut:
-    """Held-out rows of validation, and the skip rate of the gate of 05 there."""
+    """Held-out validation examples, and the skip rate of the gate of 05 on validation."""
     features, encoder = feeder.features, feeder.encoder
     wanted = config.curriculum.rehearsal.held_out
     audio_examples = subsample_evenly(
@@ -139,7 +139,7 @@ def held_out(
 def _noisy(
     config: RunConfig, stages: CurriculumConfig, rows: StageARows, features: Features
 ) -> Noisy:
-    """Sounds in noise, where a stage wants them: of the widest range that any stage names."""
+    """Noisy sounds, if any stage uses them, over the widest SNR range of all stages."""
     wanting = [s.augmentation for s in stages.stages if s.augmentation.noise > 0]
     if not wanting:
         return {}

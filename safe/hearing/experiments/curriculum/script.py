@@ -1,7 +1,7 @@
-"""What a curriculum's log must say: which transitions, which lines, which rows in every batch.
+"""Expected content of a curriculum's log: transitions, lines, and the examples of every batch.
 
-Written from the description of the curriculum and not with its state machine or its sampler, so
-that the two can differ. Needs no torch.
+This is an independent implementation of the curriculum's description. It does not use the state
+machine or the sampler, so that their errors are detected. Needs no torch.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from safe.hearing.config import CurriculumConfig, StageConfig
 
-ROUNDING = 1e-9  # 0.3 * 50 is 15, whatever binary fractions say
-LOG, PLAN = "log.jsonl", "plan.json"  # what a run writes while it goes on
-LEAST = 0.1  # share of either kind of row that adapting leaves
+ROUNDING = 1e-9  # tolerance: 0.3 * 50 must equal 15
+LOG, PLAN = "log.jsonl", "plan.json"  # written during the run
+LEAST = 0.1  # minimum share of audio and of VL examples after adaptation
 
 
 def script(job: str, config: CurriculumConfig) -> list[tuple[str, str]]:
-    """(stage, action) at the end of every epoch of a job of experiment 08."""
+    """Expected (stage, action) at the end of every epoch of a job of experiment 08."""
     names = [stage.name for stage in config.stages]
     if job != "extension":
         return [*((name, "advance") for name in names[:-1]), (names[-1], "finish")]
@@ -28,7 +28,7 @@ def script(job: str, config: CurriculumConfig) -> list[tuple[str, str]]:
 
 
 def holds(stage: StageConfig, line: Mapping[str, Any], samples: int) -> bool:
-    """Whether every criterion of a stage holds at the end of an epoch."""
+    """Whether all criteria of a stage are met at the end of an epoch."""
     return bool(
         line["audio_accuracy"] >= stage.min_audio_accuracy
         and line["vl_drop"] <= stage.max_vl_drop
@@ -38,7 +38,7 @@ def holds(stage: StageConfig, line: Mapping[str, Any], samples: int) -> bool:
 
 
 def replay(config: CurriculumConfig, epochs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What does not follow from the numbers in the log, for stages of one epoch each."""
+    """Actions and ratios that contradict the numbers in the log, for one-epoch stages."""
     stages = {stage.name: stage for stage in config.stages}
     wrong, samples, extended, ratio = [], 0, 0, None
     for place, line in enumerate(epochs):
@@ -71,7 +71,7 @@ def replay(config: CurriculumConfig, epochs: Sequence[Mapping[str, Any]]) -> lis
 def missing_lines(
     config: CurriculumConfig, lines: Sequence[Mapping[str, Any]], epoch_steps: Sequence[int]
 ) -> list[str]:
-    """Steps and epochs that the log lacks, has twice, or has in another order."""
+    """Steps and epochs that are missing, duplicated or out of order in the log."""
     length = dict(zip((s.name for s in config.stages), epoch_steps, strict=True))
     wrong, step, in_epoch = [], 0, 0
     for line in lines:
@@ -90,7 +90,7 @@ def missing_lines(
 
 
 def misdrawn(config: CurriculumConfig, lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Steps whose batch is not what its stage says: size, difficulties, share of audio rows."""
+    """Steps with a wrong batch for their stage: size, difficulties, share of audio examples."""
     stages = {stage.name: stage for stage in config.stages}
     ratios = {
         (line["stage"], line["epoch"]): line["audio_ratio"]

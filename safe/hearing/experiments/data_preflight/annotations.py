@@ -1,4 +1,4 @@
-"""`safe audit`: what can be said of a dataset from its annotation files alone."""
+"""`safe audit`: checks of a dataset that need only its annotation files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|dev|test)(?:dev|std|\d{4})?(?=[^a-z
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was read, found and decided."""
+    """Result of an audit: counts, problems, metrics and the decision."""
 
     rows: int
     counts: list[dict[str, Any]]
@@ -40,7 +40,7 @@ class Audit:
     decision: Decision
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as JSON values."""
+        """Return the audit as JSON values."""
         return {
             "verdict": self.decision.verdict,
             "rows": self.rows,
@@ -53,10 +53,10 @@ class Audit:
 
 
 def guess_split(path: Path) -> str:
-    """`avqa-val.json` -> `val`.
+    """Return the split that a file name contains: `avqa-val.json` -> `val`.
 
     Raises:
-        DataError: the name tells no split, or two.
+        DataError: the name contains no split, or more than one.
     """
     found = set(_SPLIT.findall(path.name.lower()))
     if len(found) != 1:
@@ -70,7 +70,7 @@ def guess_split(path: Path) -> str:
 
 
 def _annotations(layout: str, paths: Sequence[Path]) -> dict[str, Path]:
-    """Annotation files by the key that the layout's reader asks for."""
+    """Annotation files by the key that the layout's reader expects."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -121,7 +121,7 @@ def _dataset(
 
 
 def _config(dataset: DatasetConfig, folder: Path, criteria: Path) -> RunConfig:
-    """A run around the dataset; nothing of it but the dataset and the defaults of 01 is used."""
+    """Minimal run config; only the dataset and the defaults of 01 are used."""
     stage = StageConfig(
         name="none",
         epochs=1,
@@ -151,17 +151,17 @@ def audit_annotations(
     split_unit: str = "media",
     reason: str | None = None,
 ) -> Audit:
-    """Read annotation files and hold what can be measured against the criteria of 01.
+    """Read annotation files and compare the measurable metrics with the criteria of 01.
 
     Args:
         layout: one of `public_layouts()`.
-        paths: annotation files, or folders that hold them; their names tell the split.
+        paths: annotation files, or folders of them; the file names contain the split.
         criteria: folder of criteria files.
         split_unit: `question` where the publisher split by question, with the `reason` why that
             is acceptable.
 
     Raises:
-        DataError: a file that cannot be read as the layout says.
+        DataError: a file cannot be read in this layout.
     """
     if layout not in public_layouts():
         known = ", ".join(public_layouts())
@@ -197,7 +197,7 @@ def audit_annotations(
 
 
 def as_text(audit: Audit) -> str:
-    """The audit as a person reads it."""
+    """Format the audit as text."""
     lines = [f"{audit.rows:,} samples"]
     by_split: dict[str, int] = {}
     for row in audit.counts:

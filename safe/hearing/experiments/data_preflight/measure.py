@@ -1,6 +1,6 @@
 """Experiment 01: is the data fit to train and to compare models on?
 
-Works on what `safe prepare-data` wrote. Where media are absent, what needs them is `unavailable`.
+Reads the output of `safe prepare-data`. Without media, metrics that need them are `unavailable`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import duckdb
 
 SHEET_PAIRS = 32
-POOLED_UNDER = 100  # media of a dataset: smaller ones are judged together
+POOLED_UNDER = 100  # datasets with fewer media files are pooled
 
 
 def unavailable(name: str, reason: str) -> Metric:
-    """The metric `name`, not measured, with the reason."""
+    """Return metric `name` as unavailable, with the reason."""
     unit = str(METRICS[name]["unit"])
     return Metric(name=name, value=None, unit=unit, n=0, provenance="unavailable", reason=reason)
 
@@ -34,7 +34,7 @@ def _measured(name: str, value: float, n: int, **more: Any) -> Metric:
 
 
 def measure(context: Context) -> list[Metric]:
-    """All nine metrics of experiment 01, with plots, contact sheets and the spot-check sheet."""
+    """Compute all nine metrics of experiment 01; write plots, contact and spot-check sheets."""
     config = context.config
     data = read_data_json(config)
     context.digests["data"] = data["digest"]
@@ -49,14 +49,14 @@ def measure(context: Context) -> list[Metric]:
 def audit_metrics(
     base: duckdb.DuckDBPyConnection, context: Context, *, with_media: bool
 ) -> list[Metric]:
-    """The six metrics of the data themselves; `safe audit` asks for them without media."""
+    """Compute the six metrics of the data; `safe audit` calls this without media."""
     metrics = [_no_leakage(base, context), _class_balance(base, context)]
     names = ("files_load", "cross_split_duplicates", "alignment", "mismatch")
     has = base.execute("SELECT count(*) FROM media").fetchall()[0][0] if with_media else 0
     if not has:
         reason = "the media are absent: only annotation files were read"
         missing = {name: unavailable(name, reason) for name in names}
-        name = "cross_split_duplicates"  # what the texts alone show is shown
+        name = "cross_split_duplicates"  # similar texts are found without media
         missing[name] = missing[name].model_copy(update={"detail": _text_detail(base, context)})
         return metrics + list(missing.values())
     absent = [d.name for d in context.config.datasets if not d.media]
@@ -124,7 +124,7 @@ def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
     small = [(good, n) for _, good, n in rows if n < POOLED_UNDER]
     if small:
         groups["small datasets together"] = (sum(g for g, _ in small), sum(n for _, n in small))
-    # The worst dataset decides: a broken small one must not hide behind a large sound one.
+    # The worst dataset decides, so that a large intact dataset cannot hide a small broken one.
     intervals = {name: wilson(good, n) for name, (good, n) in groups.items()}
     worst = min(groups, key=lambda name: (intervals[name].low, name))
     good, n = groups[worst]
@@ -199,7 +199,7 @@ def _alignment(base: duckdb.DuckDBPyConnection, context: Context) -> list[Metric
     if settings.verdict_file is not None:
         signed, verdicts = read_verdicts(settings.verdict_file)
         known = {key: value for key, value in verdicts.items() if key in {p.id for p in pairs}}
-        wrong |= known  # a person's word stands over the detector's
+        wrong |= known  # human verdicts override the detector
         detail["spot_check"] = {
             "signed_by": signed,
             "pairs": len(known),
@@ -227,7 +227,7 @@ def _write_pairs(pairs: list[Any], path: Path) -> str:
 
 
 def curriculum_metrics(context: Context) -> list[Metric]:
-    """Batches drawn by the training sampler, and scripted stage transitions."""
+    """Check batches of the training sampler and scripted stage transitions."""
     from safe.hearing.data.audit.composition import draw_stages
     from safe.hearing.data.manifest import load_samples
     from safe.hearing.training.transition_traces import rehearse
@@ -244,7 +244,7 @@ def curriculum_metrics(context: Context) -> list[Metric]:
     rows = sum(stage.rows for stage in stages)
     worst = max(stage.worst for stage in stages)
     return [
-        # A share is a ratio of small whole numbers: 12 digits keep it free of rounding dust.
+        # Shares are ratios of small integers: rounding to 12 digits removes floating-point error.
         _measured("batch_composition", round(worst, 12), batches, detail=detail),
         _measured("difficulty_filter", sum(s.outside for s in stages), rows, detail=detail),
         _measured(

@@ -1,4 +1,4 @@
-"""06 Efficiency: what training and answering cost in time and memory, and does it fit?"""
+"""06 Efficiency: time and memory of training and inference, compared with the budget."""
 
 from __future__ import annotations
 

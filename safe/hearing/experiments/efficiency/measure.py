@@ -1,7 +1,7 @@
-"""06 Efficiency: what training and answering cost in time and memory, and does it fit?
+"""06 Efficiency: time and memory of training and inference, compared with the budget.
 
-Everything is measured on the run's own device with the pilot's adapter. Without audio means the
-gate OFF: the base as it is.
+All measurements use the run's device and the pilot's adapter. "Without audio" means the gate OFF,
+that is, the unchanged base.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from safe.hearing.training.teacher import Teacher
 BUILDER = MetricBuilder(METRICS)
 ADAPTER = Path(PILOT_ADAPTER)
 POINTS, LATENCY, RECOMMENDED = "points.parquet", "latency.parquet", "recommended.json"
-ANSWERING = 2  # repeats of answering a batch; training steps take profile.repeats
-KEPT = 0.95  # of the best throughput that a recommended batch must reach
-BUDGET = 0.9  # of the memory that it may take
+ANSWERING = 2  # repeats per inference batch; training steps use profile.repeats
+KEPT = 0.95  # share of the best throughput that a recommended batch must reach
+BUDGET = 0.9  # share of the memory that it may use
 
 
 def measure(context: Context) -> list[Metric]:
-    """Profile training, answering and latency."""
+    """Profile training, inference and latency."""
     config = context.config
     use_threads(config)
     adapter = config.folder / ADAPTER
@@ -110,7 +110,7 @@ def _point(
 
 
 def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
-    """Optimizer steps of Stage A from cached features, smallest batch first."""
+    """Profile Stage A optimizer steps from cached features, smallest batch first."""
     config = context.config
     rows = select_stage_a(config, context.manifest, bench.features, bench.encoder)
     teacher = Teacher(bench.features, bench.encoder, config.cache)
@@ -137,7 +137,7 @@ def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list
 
 
 def _answering(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
-    """Batches of held-out questions answered: gate OFF, ON with cached, and with fresh audio."""
+    """Profile inference on held-out questions: gate OFF, ON with cached and with raw audio."""
     points = []
     rate = bench.opened.audio_encoder.sampling_rate
     for size in sorted(config.profile.batch_sizes):
@@ -164,7 +164,7 @@ def _answer(
 
 
 def _latency(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
-    """Single questions; the pilot's adapter at its own k, fresh ones of the same kind at others."""
+    """Time single questions: the pilot's adapter at its own k, untrained adapters at others."""
     found = []
     for k in sorted({*config.profile.audio_tokens, model.config.audio_tokens}):
         own = k == model.config.audio_tokens
@@ -179,9 +179,9 @@ def _latency(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list
 
 
 def recommend(training: Sequence[Mapping[str, Any]], budget: int) -> dict[str, Any]:
-    """The smallest batch within the memory that is nearly as fast as the fastest one there.
+    """Return the smallest batch within the memory budget with nearly the best throughput.
 
-    Larger batches only cost memory then. `batch` is None where none fits.
+    Larger batches would only use more memory. `batch` is None if none fits.
     """
     fitting = [p for p in training if p["peak_bytes"] <= BUDGET * budget]
     best = max((p["samples_per_s"] for p in fitting), default=0.0)

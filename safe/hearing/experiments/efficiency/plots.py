@@ -15,7 +15,7 @@ MB = 2**20
 
 
 def throughput(context: Context, points: Sequence[Mapping[str, Any]]) -> None:
-    """Rows per second against the batch."""
+    """Throughput against batch size."""
     drawn, axis = figure(7, 4)
     kinds = list(dict.fromkeys(point["kind"] for point in points))
     for kind, colour in zip(kinds, COLOURS, strict=False):
@@ -31,7 +31,7 @@ def throughput(context: Context, points: Sequence[Mapping[str, Any]]) -> None:
 def memory(
     context: Context, training: Sequence[Mapping[str, Any]], line: tuple[float, float], budget: int
 ) -> None:
-    """Peak memory of training against the batch, with the straight line through it."""
+    """Peak training memory against batch size, with a linear fit."""
     drawn, axis = figure(7, 4)
     sizes = np.array([point["batch"] for point in training])
     axis.plot(sizes, [p["peak_bytes"] / MB for p in training], "o", color=COLOURS[0], label="peak")
@@ -45,7 +45,7 @@ def memory(
 
 
 def latency(context: Context, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Milliseconds of a question against the number of audio tokens."""
+    """Latency per question against the number of audio tokens."""
     drawn, axis = figure(7, 4)
     sizes = sorted({row["audio_tokens"] for row in rows})
     names = {"off": "gate OFF", "cached": "cached audio", "uncached": "audio on the fly"}

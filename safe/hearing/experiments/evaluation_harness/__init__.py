@@ -1,4 +1,4 @@
-"""07 Evaluation harness: can the numbers be trusted, and do they show what depends on sound?"""
+"""07 Evaluation harness: are the metrics reliable, and do they show what depends on sound?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""07: who listens in vain, who is confused by it, and does the gate depend on sound quality?"""
+"""07: effect of irrelevant sounds on gate and answers, and of sound quality on the gate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def irrelevance(
     base: Sequence[Given],
     given: Mapping[str, Sequence[Given]],
 ) -> list[Metric]:
-    """Args: `given` has the answers beside another row's `sound` and beside `near_silence`."""
+    """Measure the effect of irrelevant sounds on picture questions.
+
+    Args:
+        given: answers with another example's `sound` and with `near_silence`.
+    """
     seed, noise = context.config.seed, Condition("", "", None, noise_alone)
     distractors = {
         "another row's sound": given["sound"],
@@ -82,9 +86,10 @@ def _false_consultation(
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
 ) -> Metric:
-    """The worst over policies and distractors; of the selected gate, what it did is counted.
+    """Highest consultation rate over policies and distractors.
 
-    On the test split alone, as thresholds were chosen on validation.
+    For the selected gate, actual consultations are counted; for the others, they follow from the
+    scores. Uses only the test split because thresholds were chosen on validation.
     """
     by_name = {name: [r for r in rows if r["split"] == "test"] for name, rows in by_name.items()}
     counts = {

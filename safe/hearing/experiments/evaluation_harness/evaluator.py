@@ -1,4 +1,4 @@
-"""The bench of experiment 07: questions asked without their answers, of sounds good and bad."""
+"""Evaluator of experiment 07: generates answers with clean and degraded sounds."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Sounds = Callable[[Sequence[Example]], Audio]
 
 @dataclass(frozen=True)
 class Given:
-    """An answer.
+    """A generated answer.
 
     Attributes:
         text, tokens: as generated, without padding.
-        consulted: whether the sound was heard.
-        scores: policy kind -> the uncertainty that the gate looked at.
+        consulted: whether the audio was used.
+        scores: policy kind -> uncertainty score of the base.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Given:
 
 
 class Watched:
-    """Decides as the gate given, and notes every policy's scores."""
+    """Wraps a gate and records every policy's scores."""
 
     def __init__(self, gate: GateLike) -> None:
         self.gate: Gate = as_gate(gate)
@@ -62,13 +62,13 @@ class Watched:
 
 
 def unanswered(row: Example) -> Example:
-    """The row without anything that tells its answer: what a generator is given."""
+    """Return the example without its answer and labels, as used for generation."""
     sample = dataclasses.replace(row.sample, answer="", answers=(), labels={}, events=())
     return dataclasses.replace(row, sample=sample, answer=())
 
 
 class HarnessEvaluator:
-    """The trained adapter, and questions of the test split with a sound on offer."""
+    """The trained adapter, and test questions that are paired with a sound."""
 
     def __init__(
         self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
@@ -79,14 +79,14 @@ class HarnessEvaluator:
         self.features, self.encoder = self.gated.features, self.gated.encoder
         self.rate = opened.audio_encoder.sampling_rate
         self.layouts = {dataset.name: dataset.layout for dataset in config.datasets}
-        self._faint = near_silence(config.cache, config.seed + 2)  # of no other experiment
+        self._faint = near_silence(config.cache, config.seed + 2)  # seed unique to this experiment
         self._waves: dict[str, np.ndarray] = {}
 
     def rows(self) -> tuple[list[Example], list[Example]]:
-        """Questions that need their sound, and those about a picture beside another row's sound.
+        """Audio questions, and picture questions paired with another example's sound.
 
-        Where the test split has too few about pictures, validation's follow: half a point is told
-        by thousands, and nothing was trained or chosen by their answers.
+        If the test split has too few picture questions, validation questions are added: resolving
+        0.5 points needs thousands. No training or selection used their answers.
         """
         offered = self.gated.offered("test").rows
         self.features.ensure([], self._faint)
@@ -99,7 +99,7 @@ class HarnessEvaluator:
         return audio_examples, vl_examples[: limits.vl_items]
 
     def validation_rows(self) -> list[Example]:
-        """Questions about pictures of datasets that have no test split with answers, from val."""
+        """Validation picture questions of datasets without a test split with answers."""
         tested = {d.name for d in self.config.datasets if "test" in d.splits}
         found: dict[str, list[Sample]] = {}
         for sample in load_samples(self.gated.manifest, split="val", task="vl"):
@@ -115,7 +115,7 @@ class HarnessEvaluator:
         return [self.encoder.row(s, s) for s in self.features.usable(chosen)]
 
     def score(self, sample: Sample, answer: str) -> float:
-        """An answer's score in [0, 1] by the rule of the sample's dataset."""
+        """Score an answer in [0, 1] by the metric of the sample's dataset."""
         if self.layouts[sample.dataset] == "vqav2":
             return vqa.item_accuracy(answer, sample.answers)
         return exact_match.item_accuracy(answer, sample.answers)
@@ -123,16 +123,16 @@ class HarnessEvaluator:
     # -- sounds --------------------------------------------------------------------------------
 
     def faint(self, rows: Sequence[Example]) -> list[Example]:
-        """The same questions, each hearing near-silence."""
+        """Return the same questions, each paired with near-silence."""
         faint = self.features.usable(self._faint)
         return [dataclasses.replace(row, heard=faint[i % len(faint)]) for i, row in enumerate(rows)]
 
     def cached(self, rows: Sequence[Example]) -> Tensor:
-        """The audio encoder's features of what the rows hear."""
+        """Audio-encoder features of the examples' sounds."""
         return self.features.audio([r.heard for r in rows]).to(self.model.device)
 
     def through(self, condition: Condition) -> Sounds:
-        """What the rows hear, as waveforms in this condition."""
+        """Return a function that gives the examples' waveforms, degraded by `condition`."""
 
         def sounds(rows: Sequence[Example]) -> list[np.ndarray | None]:
             return [
@@ -152,7 +152,7 @@ class HarnessEvaluator:
 
     @torch.no_grad()
     def base(self, rows: Sequence[Example]) -> list[Given]:
-        """What a base opened on its own answers to picture and question."""
+        """Answers of the separately loaded base to picture and question."""
         found = []
         for batch in self._asked(rows, EVALUATE, "the base"):
             inputs = self.feeder.plain(batch)
@@ -171,7 +171,7 @@ class HarnessEvaluator:
         batch: int = EVALUATE,
         said: str = "answers",
     ) -> list[Given]:
-        """SAFE's greedy answers under a gate, in the rows' order; sounds from the cache if none."""
+        """SAFE's greedy answers under a gate, in input order; cached features if no `sounds`."""
         found = []
         for asked in self._asked(rows, batch, said):
             watched = Watched(gate)
@@ -195,7 +195,7 @@ class HarnessEvaluator:
     def log_probabilities(
         self, rows: Sequence[Example], gate: GateLike, *, batch: int = EVALUATE
     ) -> list[float]:
-        """Nats of each right answer under a gate, summed over its tokens."""
+        """Log-probability in nats of each correct answer under a gate, summed over its tokens."""
         found: list[float] = []
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]
@@ -224,5 +224,5 @@ class HarnessEvaluator:
 
 
 def _number(row: Example) -> list[int]:
-    """A seed of the row's own, so that noise does not depend on the order of rows."""
+    """Seed from the example id, so that noise does not depend on the order of examples."""
     return list(row.sample.id.encode())

@@ -1,9 +1,9 @@
-"""07: leave one modality out. What goes when the sound goes?
+"""07: leave one modality out: how do answers change when the sound is removed?
 
-Asked of SAFE as it is used, under the gate that 05 selected; what an adapter does to pictures when
-it always listens is 04's to judge. A muted sound is not consulted, as SAFE does with silence. What
-that cannot show, that answers follow the very sound and nothing else in the prompt, is asked with
-another row's sound.
+SAFE is evaluated as deployed, under the gate that 05 selected. Experiment 04 measures how an
+always-on adapter affects picture questions. A muted sound is not consulted, which is how SAFE
+treats silence. Muting cannot show that answers depend on the specific sound and on nothing else in
+the prompt; this is tested with another example's sound.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ def lomo(
     audio_examples: Sequence[Example],
     vl_examples: Sequence[Example],
 ) -> tuple[list[Metric], dict[str, list[Given]]]:
-    """The metrics; and by way of hearing what was answered to the questions about pictures."""
+    """Return the metrics, and for each sound condition the answers to picture questions."""
     rows, first_picture = [*audio_examples, *vl_examples], len(audio_examples)
     ways: dict[str, tuple[Sequence[Example], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
         "near_silence": (bench.faint(rows), gate),
-        "swapped": (swap_sounds(audio_examples), gate),  # pictures are beside another row's already
+        # Picture questions already have another example's sound.
+        "swapped": (swap_sounds(audio_examples), gate),
     }
     nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
     answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}
@@ -111,7 +112,7 @@ def _drop(meters: MetricBuilder, needs: Table) -> Metric:
 
 
 def _vl(meters: MetricBuilder, pictures: Table, seed: int) -> Metric:
-    """The largest of the losses that the ways to take the sound away bring."""
+    """Largest loss of VL accuracy over the ways to remove the sound."""
     found = {
         way: meters.difference(
             "lomo_vl",

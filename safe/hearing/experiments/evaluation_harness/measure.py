@@ -1,7 +1,6 @@
-"""07 Evaluation harness: can the numbers be trusted, and do they show what depends on sound?
+"""07 Evaluation harness: are the metrics reliable, and do they show what depends on sound?
 
-The generator is given questions without their answers, for as long as `evaluation.max_new_tokens`
-says.
+Generation gets questions without their answers, and at most `evaluation.max_new_tokens` tokens.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ GATING = "05_gating"
 
 
 def measure(context: Context) -> list[Metric]:
-    """Check the metrics, then ask every question with its sound, muted, and beside distractors."""
+    """Check the metrics, then evaluate with the sound, muted, and with distractors."""
     config = context.config
     use_threads(config)
     references = load_references(config.evaluation.references)
@@ -70,7 +69,7 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _policies(config: RunConfig, gate: UncertaintyGate) -> list[UncertaintyGate]:
-    """The heuristic gates that experiment 05 chose a threshold for, the selected one first."""
+    """Heuristic gates with a threshold from experiment 05, the selected one first."""
     table = pq.read_table(config.folder / GATING / CHOICES).to_pylist()
     listed = [POLICIES[row["kind"]](threshold=row["threshold"]) for row in table]  # type: ignore[call-arg]
     return [gate, *(other for other in listed if other.kind != gate.kind)]

@@ -1,4 +1,4 @@
-"""07: are the numbers right, as published or recorded, and the same when asked again?"""
+"""07: are the metrics correct, equal to reference values, and repeatable?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from safe.hearing.training.batching import EVALUATE
 from safe.hearing.training.collate import Example
 
 BASELINE, CHECKS, REPEATED = "baseline.parquet", "checks.parquet", "repeated.parquet"
-OTHER_BATCH = 17  # of no common size, so that every batch is another one
+OTHER_BATCH = 17  # unusual size, so that the batches differ
 
 
 def metrics_correct(meters: MetricBuilder, context: Context) -> Metric:
@@ -97,7 +97,7 @@ def baseline_matches(
 
 
 def _write_results(context: Context, layout: str, table: Table) -> None:
-    """The base's answers in the layout's official results format, for `safe score`."""
+    """Write the base's answers in the layout's official results format, for `safe score`."""
     native = [row["id"].rsplit("/", 1)[1] for row in table]
     texts = [row["answer"] for row in table]
     if layout == "gqa":
@@ -184,7 +184,7 @@ def metrics_stable(
 def _metrics_of(
     rows: Sequence[Example], table: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, float]:
-    """Scores by dataset and task, summed in one order whatever the order of asking."""
+    """Mean score by dataset, task and question type, summed in a fixed order."""
     groups: dict[str, list[float]] = {}
     for row in rows:
         for group in (row.sample.dataset, row.sample.task, row.sample.question_type):

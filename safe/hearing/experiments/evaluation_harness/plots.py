@@ -16,7 +16,7 @@ HEARS, SEES = "#1f4e8c", "#d08020"
 
 
 def drops(context: Context, table: Sequence[Mapping[str, Any]], min_drop: float) -> None:
-    """How much of the right answer's log-probability goes when the sound does, by question type."""
+    """Drop in the correct answer's log-probability without the sound, by question type."""
     by_kind: dict[tuple[bool, str], list[float]] = {}
     for row in table:
         by_kind.setdefault((not row["needs_sound"], row["question_type"]), []).append(row["drop"])
@@ -47,7 +47,7 @@ def quality(
     conditions: Sequence[Condition],
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> None:
-    """Consultation and audio accuracy, condition by condition."""
+    """Consultation rate and audio accuracy by condition."""
     figure, axis = figure_of(8.5, 4.2)
     names = [c.name for c in conditions]
     lines = {
@@ -59,7 +59,7 @@ def quality(
              dict.fromkeys(c.kind for c in conditions)]  # fmt: skip
     for (label, values), style in zip(lines.items(), ("o-", "s-", "^--"), strict=True):
         colour = None
-        for places in kinds:  # levels of one kind are joined, kinds are not
+        for places in kinds:  # connect only levels of the same kind
             (drawn,) = axis.plot(places, [values[i] for i in places], style, ms=4, color=colour,
                                  label=label if colour is None else None)  # fmt: skip
             colour = drawn.get_color()

@@ -1,4 +1,4 @@
-"""05 Gating: can the base's own uncertainty decide when to listen?"""
+"""05 Gating: can the base's uncertainty decide when to use the audio?"""
 
 from __future__ import annotations
 

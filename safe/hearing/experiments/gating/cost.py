@@ -1,4 +1,4 @@
-"""What experiment 05's gate saves and what it costs: work and time of single questions."""
+"""Compute and latency of experiment 05's gate, for single questions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMES = "timing.parquet"
 
 
 def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
-    """Work of skipped questions that hearing alone has use for."""
+    """Audio-only work on skipped questions: operations and calls of audio modules."""
     skipped = [i for i, question in enumerate(cost.counted) if cost.skipped[question]]
     if not skipped:
         return meters.missing("skipped_work", "the gate skipped none of the counted questions")
@@ -37,7 +37,7 @@ def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
 
 
 def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
-    """Share of hearing's time that was saved, over the share of questions that was skipped."""
+    """Share of the audio latency that was saved, divided by the share of skipped questions."""
     columns = {way: way.replace(" ", "_") for way in WAYS}
     table = [
         {"id": name, "skipped": cost.skipped[i]}
@@ -48,7 +48,7 @@ def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
     skip_rate = sum(cost.skipped) / len(cost.skipped)
     if skip_rate == 0:
         return meters.missing("time_saved", "the gate skipped none of the timed questions")
-    saved, could = (  # each repeat is a pair of calls close in time; the median drops outliers
+    saved, could = (  # calls of a repeat are close in time; the median drops outliers
         np.median(cost.seconds["all consult"] - cost.seconds[way], axis=1)
         for way in ("gated", "none consult")
     )
@@ -59,7 +59,7 @@ def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
         "by_repeat": _by_repeat(cost, skip_rate),
         **_costs(cost, skip_rate),
     }
-    if could.sum() <= 0:  # there is no time to be saved, and so none was
+    if could.sum() <= 0:  # audio adds no latency, so none was saved
         detail["note"] = "answering without the sound takes as long as with it"
         return meters.measured("time_saved", 0.0, len(could), per_item=TIMES, detail=detail)
     return meters.measured(
@@ -68,7 +68,7 @@ def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
 
 
 def _by_repeat(cost: Cost, skip_rate: float) -> list[float | None]:
-    """The same from each repeat alone: how steady the clock was."""
+    """`time_saved` from each repeat separately, to show timing noise."""
     total = {way: values.sum(axis=0) for way, values in cost.seconds.items()}
     saved = total["all consult"] - total["gated"]
     could = (total["all consult"] - total["none consult"]) * skip_rate
@@ -76,7 +76,7 @@ def _by_repeat(cost: Cost, skip_rate: float) -> list[float | None]:
 
 
 def _costs(cost: Cost, skip_rate: float) -> dict[str, Any]:
-    """What gating gains or loses against always-on once its own look at the base is paid for."""
+    """Cost of gating versus always-on, including the gate's own base forward pass."""
     milliseconds = {
         way: 1000 * float(np.median(values, axis=1).mean()) for way, values in cost.seconds.items()
     }
@@ -89,7 +89,7 @@ def _costs(cost: Cost, skip_rate: float) -> dict[str, Any]:
 
 
 def _per_question(cost: Cost, values: list[int]) -> float:
-    """Mean over the timed questions, of which more skipped than consulting ones were counted."""
+    """Mean over the timed questions, reweighted because skipped ones are counted more often."""
     kinds = [cost.skipped[i] for i in cost.counted]
     share = [cost.skipped.count(kind) / kinds.count(kind) for kind in kinds]
     return float(np.average(values, weights=share))
@@ -101,7 +101,7 @@ def _full_size_work() -> dict[str, int]:
 
 
 def _full_size(skip_rate: float) -> dict[str, float]:
-    """Operations of the first answer token by BLIP-2 OPT-2.7B with CLAP HTSAT, k = 8, r = 8."""
+    """FLOPs of the first answer token of BLIP-2 OPT-2.7B with CLAP HTSAT, k = 8, r = 8."""
     work = _full_size_work()
     look = work["vision"] + work["language"]
     hear = work["audio_encoder"] + work["projector"] + work["language_on"]

@@ -1,4 +1,4 @@
-"""The bench of experiment 05: questions with a sound on offer, answered, gated and timed."""
+"""Evaluator of experiment 05: answers, gates and times questions paired with a sound."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from safe.hearing.training.gating_eval_set import (
 )
 
 WAYS = ("gated", "all consult", "none consult", "always off", "always on")
-COUNTED = {True: 8, False: 4}  # skipped or not -> timed questions whose work is counted too
+COUNTED = {True: 8, False: 4}  # skipped or not -> number of timed questions with FLOPs counted
 
 
 class Looking:
-    """Notes every policy's scores and lets nobody consult."""
+    """Gate that records every policy's scores and always skips."""
 
     def __init__(self) -> None:
         self.scores: dict[str, Tensor] = {}
@@ -49,7 +49,7 @@ class Looking:
 
 @dataclass(frozen=True)
 class Overruled:
-    """Asks the gate, which costs what it costs, and then decides alike for every row."""
+    """Runs the gate for its cost, then makes a fixed decision for every example."""
 
     gate: Gate
     consult: bool
@@ -60,15 +60,15 @@ class Overruled:
 
 @dataclass(frozen=True)
 class Cost:
-    """What single questions cost, one at a time.
+    """Cost of single questions, run one at a time.
 
     Attributes:
-        ids, skipped: of the questions; whether the gate skips each.
-        seconds: way -> (questions, repeats).
-        counted: which of the questions had their work counted.
-        flops: way -> floating-point operations of each of those.
-        heard: for each of those, the calls of audio encoder, projector or LoRA made by the gated
-            answer.
+        ids, skipped: question ids; whether the gate skips each question.
+        seconds: name in `WAYS` -> (questions, repeats).
+        counted: indices of the questions whose FLOPs were counted.
+        flops: name in `WAYS` -> floating-point operations of each counted question.
+        heard: for each counted question, the calls of audio encoder, projector or LoRA made by the
+            gated answer.
     """
 
     ids: list[str]
@@ -80,7 +80,7 @@ class Cost:
 
 
 def outcomes_of(table: Sequence[Mapping[str, Any]]) -> Outcomes:
-    """The table's columns as arrays."""
+    """Convert the columns of the table to arrays."""
 
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for row in table])
@@ -97,7 +97,7 @@ def outcomes_of(table: Sequence[Mapping[str, Any]]) -> Outcomes:
 
 
 class GatingEvaluator:
-    """The trained adapter on its base, and the plain base beside it."""
+    """The trained adapter on its base, and a separately loaded plain base."""
 
     def __init__(
         self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
@@ -105,14 +105,14 @@ class GatingEvaluator:
         self.config, self.manifest, self.opened = config, manifest, opened
         refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
         self.model = load_adapter(adapter, opened.vlm, opened.audio_encoder, digests=refs)
-        self.plain = open_plain_vlm(config)  # SAFE must not be compared with itself
+        self.plain = open_plain_vlm(config)  # a separate copy to compare SAFE with
         self.features = Features(opened, config.cache, self.model.projector.input_kind)
         self.encoder = TextEncoder(opened.vlm, opened.processor)
         self.feeder = Feeder(self.model, self.features, self.encoder)
         self._test_sources = split_sources(manifest, "test")
 
     def offered(self, split: str) -> GatingEvalSet:
-        """The split's questions; of another split than test, those that share nothing with it."""
+        """Questions of a split; for splits other than test, without sources that test uses."""
         return gating_eval_set(
             self.config,
             self.manifest,
@@ -126,12 +126,12 @@ class GatingEvaluator:
         return {"max_new_tokens": max(len(r.answer) for r in rows), "do_sample": False}
 
     def _batch(self, rows: Sequence[Example]) -> tuple[dict[str, Tensor], Tensor]:
-        """What a plain call takes: the pictures themselves, and the audio encoder's features."""
+        """Inputs of a plain call from the pictures, and the audio encoder's features."""
         sounds = self.features.audio([r.heard for r in rows])
         return self.feeder.plain(rows), sounds.to(self.model.device)
 
     def _answers(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
-        """Texts, and new tokens without the padding behind them."""
+        """Return texts, and new tokens without trailing padding."""
         tokens = sequences[:, prompt:].tolist()
         for row in tokens:
             while row and row[-1] == self.encoder.pad:
@@ -139,7 +139,7 @@ class GatingEvaluator:
         return self.encoder.decode(sequences, prompt), tokens
 
     def tabulate(self, rows: Sequence[Example]) -> list[dict[str, Any]]:
-        """Each question's scores, and its answers with the gate OFF and ON."""
+        """Table of each question's scores and its answers with the gate OFF and ON."""
         options, table = self._options(rows), []
         for batch in tqdm(list(batches(rows)), "both answers", unit="batch"):
             inputs, sounds = self._batch(batch)
@@ -169,7 +169,7 @@ class GatingEvaluator:
         return table
 
     def waves(self, rows: Sequence[Example]) -> list[np.ndarray]:
-        """The sounds on offer, decoded."""
+        """Decoded waveforms of the sounds."""
         found = []
         for row in rows:
             assert row.heard.audio is not None
@@ -179,10 +179,10 @@ class GatingEvaluator:
     def answer_gated(
         self, rows: Sequence[Example], gate: Gate, *, glances: bool = False
     ) -> list[dict[str, Any]]:
-        """The gate at work on mixed batches; rows it skips beside a plain call of the base.
+        """Run the gate on mixed batches; compare skipped examples with a plain call of the base.
 
         Args:
-            glances: the gate looks at waveforms, so that these are given and not cached features.
+            glances: the gate needs waveforms, so these are passed instead of cached features.
         """
         options, table = self._options(rows), []
         for batch in tqdm(list(batches(rows)), "gated answers", unit="batch"):
@@ -217,10 +217,10 @@ class GatingEvaluator:
 
     @torch.no_grad()
     def cost(self, rows: Sequence[Example], gate: Gate, *, repeats: int) -> Cost:
-        """Single questions in turn: gated; the gate asked and overruled; and without a gate.
+        """Time single questions: gated, with the gate's decision overridden, and without a gate.
 
-        Sounds are decoded beforehand and heard from the waveform. Where nobody is to consult no
-        sound is at hand, so that hearing one all the same would show.
+        Sounds are decoded beforehand and passed as waveforms. "none consult" gets no sound, so that
+        any use of audio would be noticed.
         """
         seconds: dict[str, list[list[float]]] = {way: [] for way in WAYS}
         flops: dict[str, list[int]] = {way: [] for way in WAYS}
@@ -244,7 +244,7 @@ class GatingEvaluator:
         return Cost([r.sample.id for r in rows], skipped, arrays, counted, flops, heard)
 
     def _trace(self, call: Callable[[], Any]) -> Trace:
-        """Modules outside the base are named with a leading `+`."""
+        """Trace a call; names of modules outside the base start with `+`."""
         return trace(call, self.model.base, wrapper=self.model, tensor_ops=False)
 
     def _calls(self, row: Example, gate: Gate) -> dict[str, Callable[[], Any]]:

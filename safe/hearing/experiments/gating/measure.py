@@ -1,8 +1,8 @@
-"""05 Gating: can the base's own uncertainty decide when to listen?
+"""05 Gating: can the base's uncertainty decide when to use the audio?
 
-Thresholds are chosen on the validation split alone and reported on test. A gate decides row by
-row, so that a table of both answers holds every policy's outcome; the chosen gate is then put to
-work, and must do as the table says.
+Thresholds are chosen on the validation split only and reported on test. A gate decides for each
+example separately, so a table of both answers gives the outcome of every policy. The chosen gate is
+then run on test and must agree with the table.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ Table = Sequence[Mapping[str, Any]]
 
 
 def measure(context: Context) -> list[Metric]:
-    """Tabulate both answers, choose on validation, and run what was chosen on test."""
+    """Tabulate both answers, choose a gate on validation, and run it on test."""
     config = context.config
     use_threads(config)
-    (context.folder / GATE).unlink(missing_ok=True)  # of an earlier measurement
+    (context.folder / GATE).unlink(missing_ok=True)  # left by an earlier measurement
     opened = open_base(config)
     adapter = config.folder / ADAPTER
     bench = GatingEvaluator(config, context.manifest, adapter, opened)
@@ -130,7 +130,7 @@ def _candidate(name: str, choice: Choice) -> Candidate:
 
 
 def _save(context: Context, choice: Choice, tables: Mapping[str, Table], base: str) -> None:
-    """The gate, and beside it the very questions that its threshold was chosen on."""
+    """Save the gate and the questions that its threshold was chosen on."""
     known = {row["id"]: row for table in tables.values() for row in table}
     columns = ("id", "split", "source", "image_source", "heard_source")
     listed = [{name: known[i][name] for name in columns} for i in choice.outcomes.ids]
@@ -149,7 +149,7 @@ def _save(context: Context, choice: Choice, tables: Mapping[str, Table], base: s
 
 
 def _chosen_on_validation(context: Context) -> Metric:
-    """Looks up in the manifest what the gate file says it was chosen on."""
+    """Count questions behind the threshold that share an id, recording or picture with test."""
     path = context.folder / GATE
     said = read_gate(path).chosen_on
     listed = pq.read_table(path.parent / said.table).to_pylist()
@@ -173,7 +173,7 @@ def _chosen_on_validation(context: Context) -> Metric:
 
 
 def _held_against(gated: Table, tabulated: Table, consults: Sequence[bool]) -> list[dict[str, Any]]:
-    """What the gate did beside what the table says it would do."""
+    """Compare the gate's decisions and answers with the table's, one row per question."""
     return [
         {
             **did,

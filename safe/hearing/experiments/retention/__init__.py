@@ -1,4 +1,4 @@
-"""09 Retention: is what was known still known, and what keeps it?"""
+"""09 Retention: which methods preserve VL accuracy during audio training?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The trainings of experiment 09, a job for each way to hold on to pictures, all seeds in it.
+"""The trainings of experiment 09: one job per retention method, with all of its seeds.
 
-`retention_plan` names them. Each leaves below 09_retention/jobs/NAME: result.json, drift.parquet,
+`plan.py` names the jobs. Each writes to 09_retention/jobs/NAME: result.json, drift.parquet,
 items.parquet.
 """
 
@@ -36,7 +36,7 @@ DRIFT, ITEMS = "drift.parquet", "items.parquet"
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> RetentionTraining:
-    """What all jobs share.
+    """Prepare the state shared by all jobs.
 
     Raises:
         ConfigError: there is no such job.
@@ -47,7 +47,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> RetentionTraining:
 
 
 def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
-    """Train a job with every seed. Returns what result.json holds."""
+    """Train a job with every seed. Returns the content of result.json."""
     config = context.config
     settings = plan(config, job)
     if job == START:
@@ -57,7 +57,7 @@ def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
     diverged: dict[str, str] = {}
     fit: dict[str, Any] = {}
     taken_out: dict[str, float | None] = {}
-    penalty: dict[str, float] = {}  # the largest KL of a step, before its weight
+    penalty: dict[str, float] = {}  # largest unweighted KL of a step
     for seed in seeds_of(config, job):
         checkpoint = context.folder / f"seed_{seed}.pt"
         try:
@@ -92,7 +92,7 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 class RetentionTraining(TrainingSetup):
-    """Rows to train on and to ask, the same for every job and seed."""
+    """Training and held-out examples, the same for every job and seed."""
 
     def __init__(self, context: Context) -> None:
         own = context.config.retention
@@ -104,10 +104,11 @@ class RetentionTraining(TrainingSetup):
         audio_examples = audio_rows(config, manifest, "val", self.features, self.encoder)
         self.audio_examples = subsample_evenly(audio_examples, own.audio_items)
         self.teacher.ensure(self.vl_examples)
-        self._first: dict[str, Any] | None = None  # what every variant is before its first step
+        # Evaluation before the first step; the same for every variant.
+        self._first: dict[str, Any] | None = None
 
     def start(self, settings: StageAConfig, folder: Path) -> dict[str, Any]:
-        """Train the adapter that all variants go on from. Returns what result.json holds."""
+        """Train the adapter that all variants continue from. Returns the content of result.json."""
         config = self.config
         model = self.opened.build(config, seed=config.seed)
         feeder = self.feeder(model)
@@ -131,12 +132,12 @@ class RetentionTraining(TrainingSetup):
     def train(
         self, settings: StageAConfig, seed: int, checkpoint: Path, name: str
     ) -> tuple[StageA, list[dict[str, Any]], StageARun]:
-        """The start, trained on; its drift and accuracy before the end; and how it went."""
+        """Continue training from `start`. Returns stage, evaluations before the end, and run."""
         config = self.config
         model = warm_start(config.folder / ADAPTER, self.opened, seed=seed).eval()
         feeder = self.feeder(model)
         stage = StageA(feeder, self.rows, self.teacher, settings, seed)
-        every = config.retention.drift_every  # and at the end, when all held-out rows are asked
+        every = config.retention.drift_every  # and at the end, on all held-out examples
         steps = range(every, settings.steps, every)
         watch = Looks(model, steps, lambda step: self.look(feeder, step))
         if self._first is None:
@@ -146,7 +147,7 @@ class RetentionTraining(TrainingSetup):
         return stage, watch.seen, trained
 
     def ask(self, stage: StageA) -> list[dict[str, Any]]:
-        """Every held-out row at the end: right or not, and how far from the base."""
+        """Evaluate all held-out examples: correctness and drift from the base."""
         feeder = stage.feeder
         kinds: dict[str, tuple[list[Example], list[ForcedAnswer]]] = {
             "vl": (self.vl_examples, teacher_forced(feeder, self.vl_examples, self.teacher)),
@@ -166,14 +167,14 @@ class RetentionTraining(TrainingSetup):
         ]
 
     def look(self, feeder: Feeder, step: int) -> dict[str, Any]:
-        """Drift and audio accuracy on the rows that are asked while a job is trained."""
+        """Drift and audio accuracy on the examples that are evaluated during training."""
         drifts = [answer.drift for answer in teacher_forced(feeder, self.drifting, self.teacher)]
         return _seen(
             step, drifts, [answer.right for answer in teacher_forced(feeder, self.audio_examples)]
         )
 
     def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What `look` would say at `step`, from answers to all held-out rows."""
+        """What `look` returns at `step`, computed from the answers to all held-out examples."""
         ids = {row.sample.id for row in self.drifting}
         drifts = [row["drift"] for row in asked if row["kind"] == "vl" and row["id"] in ids]
         right = [row["right"] for row in asked if row["kind"] == "audio"]

@@ -1,7 +1,7 @@
-"""09 Retention: is what was known still known, and what keeps it?
+"""09 Retention: which methods preserve VL accuracy during audio training?
 
-Each training is a job (`jobs.py`). Drift is KL(base || SAFE) per answer token
-on held-out VL rows, gate ON, beside sounds that have nothing to do with them.
+Each training is a job (`jobs.py`). Drift is KL(base || SAFE) per answer token on held-out VL
+examples with the gate ON and unrelated sounds.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from safe.hearing.training.null_space import what_fits
 from safe.pipeline.job_results import read_job, read_rows
 
 BUILDER = MetricBuilder(METRICS)
-LEAST_LEFT = 0.1  # of what the base knows, where something else is to be no worse
-NOTHING = 1e-4  # nats per answer token: what rounding leaves between a model and itself
+LEAST_LEFT = 0.1  # share of the base's correct answers that a baseline must still have
+NOTHING = 1e-4  # nats per answer token: rounding error of a model compared with itself
 Items = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One job: its result.json, and what its held-out rows said."""
+    """One job: its result.json and its held-out results."""
 
     name: str
     result: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Trained:
 
     @property
     def why_not(self) -> str | None:
-        """Why it cannot be compared, where a seed diverged."""
+        """Reason why the job cannot be compared if a seed diverged, else None."""
         broken = self.result["diverged"]
         return f"{self.name} diverged: {'; '.join(broken.values())}" if broken else None
 
@@ -48,7 +48,7 @@ class Trained:
         return [int(seed) for seed in self.result["seeds"]]
 
     def of(self, kind: str, seed: int | None = None) -> list[Mapping[str, Any]]:
-        """Rows of a kind (`vl`, `audio`), of one seed or of all, in a fixed order."""
+        """Rows of a kind (`vl`, `audio`), for one seed or all, in a fixed order."""
         found = [
             row
             for row in self.items
@@ -58,7 +58,7 @@ class Trained:
 
 
 def measure(context: Context) -> list[Metric]:
-    """Hold the trained jobs against one another."""
+    """Compare the trained jobs."""
     config = context.config
     found = {name: _read(context, name) for name in names(config)}
     context.extra |= {"seeds": {f"training {n}": s for n, s in enumerate(found["none"].seeds)}}
@@ -81,7 +81,7 @@ def _read(context: Context, name: str) -> Trained:
 
 
 def _summary(config: RunConfig, job: Trained) -> dict[str, Any]:
-    """A job in one line: means over its rows and seeds; null where every seed diverged."""
+    """One table row per job: means over rows and seeds; None if every seed diverged."""
     vl_examples, audio_examples = job.of("vl"), job.of("audio")
     settings = job.result["settings"]
     return {
@@ -105,7 +105,7 @@ def _mean(rows: Items, column: str) -> float | None:
 
 
 def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items) -> Metric:
-    """One minus the ratio of the drifts; the seed whose lower bound is lowest decides."""
+    """One minus the ratio of the drifts; the seed with the lowest lower bound decides."""
     without, held = found["none"], found["distilled"]
     why = without.why_not or held.why_not or _vacuous(without, held)
     if why:
@@ -138,7 +138,7 @@ def _distillation(config: RunConfig, found: Mapping[str, Trained], table: Items)
 
 
 def _vacuous(without: Trained, held: Trained) -> str | None:
-    """Why a comparison of these two would say nothing, however it came out."""
+    """Reason why comparing these two jobs is meaningless, or None."""
     for seed in held.seeds:
         if held.result["penalty"][str(seed)] < NOTHING:
             return (
@@ -154,7 +154,7 @@ def _vacuous(without: Trained, held: Trained) -> str | None:
 
 
 def _reduction(held: Items, without: Items, seed: int) -> tuple[float, Interval]:
-    """(1 - ratio of mean drifts, its interval); items paired, resampled by picture."""
+    """Return 1 - ratio of mean drifts, and its interval; paired items, resampled by picture."""
     top, bottom = [r["drift"] for r in held], [r["drift"] for r in without]
     clusters = [row["source"] for row in without]
     ratio = ratio_bootstrap(top, bottom, seed=seed, clusters=clusters)
@@ -166,7 +166,7 @@ def _reduction(held: Items, without: Items, seed: int) -> tuple[float, Interval]
 
 
 def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare: str) -> Metric:
-    """VL accuracy of a variant less that of the same with the projection."""
+    """VL accuracy of variant `bare` minus that of the same variant with the projection."""
     without = found[bare]
     held = found["null_space" if bare == "none" else f"{bare}-null_space"]
     why = without.why_not or held.why_not or _nothing_left(without)
@@ -189,7 +189,7 @@ def _null_space(config: RunConfig, found: Mapping[str, Trained], name: str, bare
 
 
 def _nothing_left(without: Trained) -> str | None:
-    """Why nothing can be worse than this job, where it has forgotten nearly everything."""
+    """Reason why `without` is no usable baseline if it forgot nearly everything, else None."""
     rows = without.of("vl")
     left, known = (sum(bool(row[c]) for row in rows) for c in ("right", "base_right"))
     if left >= LEAST_LEFT * known:
@@ -201,7 +201,7 @@ def _nothing_left(without: Trained) -> str | None:
 
 
 def _full_size(config: RunConfig) -> dict[str, Any]:
-    """What a budget holds of a basis at BLIP-2 OPT-2.7B, k = 8, r = 8."""
+    """Null-space basis that fits the budget at BLIP-2 OPT-2.7B, k = 8, r = 8."""
     model = build_full_size()
     weights = sum(p.numel() for p in model.trainable().values())
     budget = config.stage_a.null_space_gb
@@ -240,7 +240,7 @@ def _offer_weights(context: Context, found: Mapping[str, Trained]) -> None:
 
 
 def _loss(seed: int, before: Sequence[bool], rows: Items) -> float:
-    """Upper bound of the accuracy that these rows have lost."""
+    """Upper bound of the loss of accuracy on these rows."""
     interval = paired_difference(
         [float(right) for right in before],
         [float(row["right"]) for row in rows],

@@ -1,4 +1,4 @@
-"""The jobs of experiment 09, and how each is trained. Needs no torch: the Snakefile asks it.
+"""The jobs of experiment 09 and their settings. Used by the Snakefile; needs no torch.
 
 `start` is a short Stage A. All other jobs continue from its adapter and differ only in their
 retention method: `none`, `distilled`, `null_space`, `fisher` (unless its weight is 0), their
@@ -27,14 +27,14 @@ def _means(config: RunConfig) -> list[str]:
 
 
 def variants(config: RunConfig) -> list[str]:
-    """Every combination of the means, none of them first."""
+    """Every combination of the retention methods, starting with `none`."""
     means = _means(config)
     chosen = (c for size in range(len(means) + 1) for c in combinations(means, size))
     return ["-".join(c) or "none" for c in chosen]
 
 
 def lambdas(config: RunConfig) -> dict[str, float]:
-    """Job -> weight of distillation, in rising order; `distilled` is the weight of stage_a."""
+    """Job -> distillation weight, ascending; `distilled` uses the weight of `stage_a`."""
     weights = sorted({*config.retention.weights, config.stage_a.distillation})
     return {
         "distilled" if w == config.stage_a.distillation else f"lambda_{w:g}": w for w in weights
@@ -42,12 +42,12 @@ def lambdas(config: RunConfig) -> dict[str, float]:
 
 
 def names(config: RunConfig) -> list[str]:
-    """All of the experiment's jobs but `start`."""
+    """All of the experiment's jobs except `start`."""
     return list(dict.fromkeys([*variants(config), *lambdas(config)]))
 
 
 def dearest_first(config: RunConfig) -> list[str]:
-    """The same; a basis and its projection cost most, then gradients and pictures to keep."""
+    """Return `names`, most expensive first; null space counts twice, other methods once."""
 
     def cost(job: str) -> int:
         settings = plan(config, job)
@@ -58,13 +58,13 @@ def dearest_first(config: RunConfig) -> list[str]:
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
-    """The start first: all others continue from it, and fill the cores that 10 leaves idle."""
+    """`start` first: all others continue from it, and use the cores that 10 leaves idle."""
     start = JobGroup(START, (START,), priority=2)
     return [start, *pack(dearest_first(config), 2, after=(START,))]
 
 
 def seeds_of(config: RunConfig, job: str) -> list[int]:
-    """Seeds that a job is trained with; the first is the seed of the run."""
+    """Training seeds of a job; the first is the run's seed."""
     own = config.retention
     count = own.seeds
     if plan(config, job).distillation == 0:

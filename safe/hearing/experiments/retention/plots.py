@@ -13,7 +13,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def over_steps(context: Context, jobs: Mapping[str, Rows]) -> None:
-    """Drift and audio accuracy while a job is trained, means over seeds."""
+    """Drift and audio accuracy during training, averaged over seeds."""
     drawn, axes = figure(10.5, 4.2, columns=2)
     for name, rows in jobs.items():
         style = ":" if name.startswith("lambda") else "-"
@@ -32,7 +32,7 @@ def over_steps(context: Context, jobs: Mapping[str, Rows]) -> None:
 
 
 def frontier(context: Context, table: Rows) -> None:
-    """What was learned against what was kept, one point a job."""
+    """Audio accuracy against drift, one point per job."""
     drawn, axis = figure(6.4, 4.6)
     for row in table:
         if row["drift"] is None:

@@ -1,4 +1,4 @@
-"""12 RL gate: can a gate learn when to listen, and to how much of it?"""
+"""12 RL gate: can a gate learn when to use the audio, and how many audio tokens?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policies of experiment 12, and the gates of 05 beside them, as points of a curve."""
+"""The policies of experiment 12 and the gates of 05, as points of a curve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safe.hearing.training.gating_eval_set import HEARING
 
 
 def point(kind: str, outcomes: Outcomes, trained: Trained) -> ActionPoint:
-    """What a policy gives on these questions, at the times that its view takes."""
+    """Accuracy and latency of a policy on these questions, using its view's timings."""
     return action_point(
         kind,
         trained.teacher_policy.price,
@@ -35,7 +35,7 @@ def heuristics(
     actions: Sequence[int],
     seconds: Mapping[str, float],
 ) -> list[ActionPoint]:
-    """The gates of 05 on the same questions, at thresholds from validation; and none."""
+    """The gates of 05 at thresholds from validation, always-off and always-on."""
     ends = (0, actions[-1])
     scores = np.array([[float(row[f"right_{k}"]) for k in ends] for row in test])
     hears = np.array([row["task"] in HEARING for row in test])

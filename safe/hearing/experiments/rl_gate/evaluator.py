@@ -1,4 +1,4 @@
-"""The bench of experiment 12: every action tried on every question, and what actions cost."""
+"""Evaluator of experiment 12: outcome of every action on every question, and latencies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from safe.hearing.training.collate import Example
 
 
 class Noting:
-    """Notes the state that a learned gate would decide by, and lets nobody consult."""
+    """Gate that records a learned gate's input features and always skips."""
 
     def __init__(self, preview_B4: Tensor) -> None:
         self.preview_B4 = preview_B4
@@ -43,12 +43,12 @@ class Noting:
         return torch.zeros(request.rows, dtype=torch.int64)
 
 
-HEURISTIC = "heuristic"  # looks at the base's uncertainty alone
+HEURISTIC = "heuristic"  # uses only the base's uncertainty
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Lets a gate decide, in the time that takes; the action is given."""
+    """Runs a gate for its latency, then takes a fixed action."""
 
     gate: Gate
     tokens: int
@@ -59,7 +59,7 @@ class Decided:
 
 
 def undecided(view: str, width: int, actions: Sequence[int]) -> LearnedGate:
-    """A learned gate that prefers nothing, for its time; `width` is that of the language model."""
+    """Learned gate with zero weights, for timing; `width` is the language model's width."""
     names = feature_names(width, view)
     none = "0" * 64
     record = PolicyRecord(
@@ -76,17 +76,18 @@ def undecided(view: str, width: int, actions: Sequence[int]) -> LearnedGate:
 
 
 def timing_key(kind: str, tokens: int) -> str:
-    """The name under which an action's seconds stand; `kind` is a view, or `HEURISTIC`."""
+    """Key of an action's latency; `kind` is a view or `HEURISTIC`."""
     return f"{kind} {tokens}"
 
 
 class ActionEvaluator(GatingEvaluator):
-    """An adapter on its base, under every action."""
+    """Evaluates an adapter on its base under every action."""
 
     def outcomes(self, rows: Sequence[Example], actions: Sequence[int]) -> list[dict[str, Any]]:
-        """For each question: the state before listening, and whether each action answers it.
+        """Table of each question's features and the correctness of each action.
 
-        Columns `right_K` are for K audio tokens, 0 to skip; `state` is what `features_of` gives.
+        Column `right_K` is for K audio tokens, 0 for skipping. `state` is the output of
+        `features_of`.
         """
         options, table = self._options(rows), []
         rate = self.opened.audio_encoder.sampling_rate
@@ -125,12 +126,12 @@ class ActionEvaluator(GatingEvaluator):
     ) -> dict[str, float]:
         """Seconds of a single question, from decoded picture and sound to the answer.
 
-        The median over questions, each at its fastest of `repeats` turns: what else a machine does
-        only adds.
+        Median over questions of the minimum of `repeats` runs. Background load only increases
+        latency, so the minimum is used.
 
-        Of every action under a learned gate of each view, whose decision is part of it; of skipping
-        and of hearing everything under a gate that looks at the base's uncertainty alone; and of
-        always ON and always OFF, which look at nothing.
+        Timed are: every action under a learned gate of each view, including the gate's decision;
+        skipping and using all audio tokens under a gate that uses only the base's uncertainty; and
+        always ON and always OFF, which decide nothing.
         """
         found: dict[str, list[float]] = {}
         width = self.model.base.get_input_embeddings().embedding_dim

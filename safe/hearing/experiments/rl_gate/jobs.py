@@ -1,8 +1,8 @@
-"""What experiment 12 prepares: an adapter for both lengths, one for the short, and outcomes.
+"""The jobs of experiment 12: an adapter for both lengths, one for the short length, outcomes.
 
-`plan.py` names the jobs. The two trainings leave below 12_rl_gate/jobs/NAME: result.json,
-items.parquet, adapter/; `outcomes` leaves result.json and items.parquet, what every action would
-give for every question that is offered a sound.
+`plan.py` names the jobs. The two trainings write to 12_rl_gate/jobs/NAME: result.json,
+items.parquet, adapter/. `outcomes` writes result.json and items.parquet, the outcome of every
+action for every question that is paired with a sound.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from safe.pipeline.job_results import RESULT, read_result, read_rows
 
 PILOT = Path(PILOT_ADAPTER)
 ITEMS = "items.parquet"
-SPLITS = ("val", "test")  # a policy is trained on the first and reported on the other
+SPLITS = ("val", "test")  # policies are trained on the first and reported on the second
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> LengthTraining | None:
-    """What the trainings share; nothing where only outcomes are wanted.
+    """Prepare the state shared by the trainings; None if only `outcomes` is wanted.
 
     Raises:
         ConfigError: there is no such job.
@@ -60,7 +60,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> LengthTraining | None:
 
 
 def run(context: Context, job: str, bench: LengthTraining | None) -> dict[str, Any]:
-    """Do a job. Returns what result.json holds."""
+    """Run a job. Returns the content of result.json."""
     if job == OUTCOMES:
         return tabulate(context)
     assert bench is not None
@@ -68,7 +68,7 @@ def run(context: Context, job: str, bench: LengthTraining | None) -> dict[str, A
 
 
 class LengthTraining(TrainingSetup):
-    """Rows to train on, and questions of validation that are asked at each length."""
+    """Training examples, and validation questions that are evaluated at each length."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -77,7 +77,7 @@ class LengthTraining(TrainingSetup):
         self.audio_examples = subsample_evenly(audio_examples, config.policy.audio_items)
 
     def train(self, context: Context, job: str) -> dict[str, Any]:
-        """The pilot's adapter, trained on to be heard at the job's lengths."""
+        """Continue training the pilot's adapter at the job's numbers of audio tokens."""
         config, own = self.config, settings(self.config)
         short, long = lengths(config)
         model = warm_start(config.folder / PILOT, self.opened, seed=config.seed).eval()
@@ -128,14 +128,15 @@ class LengthTraining(TrainingSetup):
 
 
 def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[str, Any]]:
-    """The adapter that a policy decides for, its actions, and why.
+    """Return the adapter that the policy uses, its actions, and the reasons.
 
     The criteria select it: one adapter serves both lengths if it is no worse, by the upper bounds,
     than the pilot's at the long one and than one that was trained for the short one alone.
     Otherwise there is no short listening, which would need two adapters.
 
     Raises:
-        EvidenceError: a job was not trained, or from another adapter than the pilot's of today.
+        EvidenceError: a job was not trained, or was trained with other settings or from another
+            adapter than the pilot's current one.
     """
     config = context.config
     short, long = lengths(config)
@@ -168,7 +169,7 @@ def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[s
                 clusters=[sources[i] for i in ids],
                 identical_outputs=False,
             )
-        except ValueError as error:  # too few questions, or none that the two tell apart
+        except ValueError as error:  # too few questions, or all answered alike
             behind[f"{theirs} at {tokens}"] = {"unknown": str(error)}
             highs.append(0.0 if ours == other else None)
             continue
@@ -202,7 +203,7 @@ def adapters_of(serving: Mapping[str, Any]) -> list[Candidate]:
 
 
 def tabulate(context: Context) -> dict[str, Any]:
-    """Every question on offer, answered under every action; what each costs."""
+    """Answer every question under every action and time the actions."""
     config = context.config
     use_threads(config)
     opened = open_base(config)
@@ -224,10 +225,10 @@ def tabulate(context: Context) -> dict[str, Any]:
 
 
 def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
-    """(adapter, result.json, rows) of the outcomes.
+    """Return (adapter, result.json, rows) of the outcomes.
 
     Raises:
-        EvidenceError: they were not tabulated, or are of another adapter or manifest.
+        EvidenceError: `outcomes` was not run, or used another adapter, manifest or set of actions.
     """
     folder = context.folder / "jobs" / OUTCOMES
     result = read_result(folder)

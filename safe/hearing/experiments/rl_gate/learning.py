@@ -1,4 +1,4 @@
-"""What experiment 12 learns on validation: a policy for each price, and which one is taken."""
+"""Policy learning of experiment 12 on validation: one policy per price, and the selection."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from safe.hearing.training.bandit import (
 from safe.hearing.training.gating_eval_set import HEARING
 
 FLOOR = 0.005  # loss of VL accuracy at which training penalizes a policy; the plan's constraint
-HELD, CHECKED = 0.4, 0.5  # shares: held back of all, and of those, checked and not held by
+HELD, CHECKED = 0.4, 0.5  # share held back; share of that which is used for evaluation
 
 Table = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of questions about sounds, against hearing everything.
+    """Loss on audio questions relative to using all audio tokens.
 
     Attributes:
-        drop: interval of the accuracy that is lost.
-        changed: share that is right in one way and wrong in the other, whichever it is.
+        drop: interval of the drop in accuracy.
+        changed: share of questions whose correctness differs, in either direction.
     """
 
     drop: Interval
@@ -49,8 +49,8 @@ class TeacherPolicy:
     """A bandit's policy at one price.
 
     Attributes:
-        view: what it looks at before it decides, of `safe.hearing.models.policy.VIEWS`.
-        looks: at the policy while it learned.
+        view: its set of input features, one of `safe.hearing.models.policy.VIEWS`.
+        evaluations: of the policy during training.
     """
 
     price: float
@@ -61,31 +61,31 @@ class TeacherPolicy:
 
 @dataclass(frozen=True)
 class DistilledPolicy:
-    """A linear policy over some of the ways to answer.
+    """A linear policy over a subset of the actions.
 
     Attributes:
-        ways: columns of the outcomes, one for each of the policy's actions.
+        actions: columns of the outcomes, one for each of the policy's actions.
     """
 
     policy: PolicyNet
     actions: tuple[int, ...]
 
     def taken(self, outcomes: Outcomes) -> np.ndarray:
-        """(N,) the way in which each question is answered, a column of the outcomes."""
+        """Return (N,) the action for each question, as a column of the outcomes."""
         return np.array(self.actions)[self.policy.actions(outcomes.features)]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out at one price.
+    """Result of training at one price.
 
     Attributes:
-        taught: what the student does as.
-        final: a look at the student.
-        reward: mean over rows that it did not learn from.
-        cost: of listening less than to everything, on rows that it did not learn from; None where
-            these cannot tell.
-        skip_rate, skips: of those rows, and its interval.
+        teacher_policy: the bandit policy that `distilled_policy` imitates.
+        final: evaluation of the distilled policy.
+        reward: mean over held-back examples.
+        cost: of not using all audio tokens, on held-back examples; None if it cannot be estimated
+            from them.
+        skip_rate, skips: share of held-back examples that are skipped, and its interval.
     """
 
     teacher_policy: TeacherPolicy
@@ -100,7 +100,7 @@ class Trained:
 def outcomes_of(
     table: Table, actions: Sequence[int], seconds: Mapping[str, float], view: str
 ) -> Outcomes:
-    """The table's rows as the bandit takes them, in one view of them."""
+    """Convert the table to the bandit's outcomes, with the features of one view."""
     states = np.array([row["state"] for row in table], dtype=np.float64)
     costs = [seconds[timing_key(view, k)] for k in actions]
     return Outcomes(
@@ -113,13 +113,13 @@ def outcomes_of(
 
 
 def width_of(table: Table) -> int:
-    """Of the language model, whose states these rows hold."""
+    """Width of the language model whose states the table contains."""
     return (len(table[0]["state"]) - len(feature_names(0))) // 2
 
 
 @dataclass(frozen=True)
 class LearningSplit:
-    """Validation: rows to learn from, and the rest, which hold the floor or are looked at."""
+    """Validation examples: `learned` for training; `rest` is `held` (VL floor) and `checked`."""
 
     learned: Outcomes
     rest: Outcomes
@@ -128,7 +128,7 @@ class LearningSplit:
 
 
 def split_outcomes(everything: Outcomes, seed: int) -> LearningSplit:
-    """No two of them share a recording or a picture; the same for all prices."""
+    """Split by recording and picture; the split is the same for all prices."""
     apart = hold_back(everything.groups, HELD, seed)
     rest = everything.take(apart)
     check = hold_back(rest.groups, CHECKED, seed + 1)
@@ -136,7 +136,7 @@ def split_outcomes(everything: Outcomes, seed: int) -> LearningSplit:
 
 
 def train(config: RunConfig, split: LearningSplit, price: float, view: str) -> Trained:
-    """A bandit at one price, and the linear policy that does as it does."""
+    """Train a bandit at one price and distill it into a linear policy."""
     settings = BanditSettings(
         price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
     )
@@ -146,13 +146,13 @@ def train(config: RunConfig, split: LearningSplit, price: float, view: str) -> T
 
 
 def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[float] | None:
-    """The prices of the sweep, as reward lost per second of answering.
+    """Return the prices of the sweep, as reward lost per second of latency.
 
     Args:
-        seconds: measured time of an answer, by action.
+        seconds: measured latency of an answer, by action.
 
     Returns:
-        None if the prices are in units of listening and listening takes no measurable time.
+        None if the prices are in units of audio latency and audio adds no measurable latency.
     """
     own = config.policy
     if own.latency_unit == "second":
@@ -164,7 +164,7 @@ def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[f
 def try_views(
     config: RunConfig, splits: Mapping[str, LearningSplit], latency_weights: Sequence[float]
 ) -> list[Trained]:
-    """A policy for each view, at the price in the middle."""
+    """Train a policy for each view at the middle price."""
     return [
         train(config, rows, latency_weights[len(latency_weights) // 2], view)
         for view, rows in splits.items()
@@ -172,10 +172,10 @@ def try_views(
 
 
 def in_full(config: RunConfig, split: LearningSplit, trained: Trained) -> Trained:
-    """The same policy, but what it listens to is heard in full.
+    """Distill the same bandit into a policy that skips or uses all audio tokens.
 
-    How long to listen hangs on what a short listening saves, which may be less than the clock can
-    tell; what is heard in full is answered as by hearing everything.
+    Choosing the number of tokens depends on the time that a short input saves, which may be too
+    small to measure. With all tokens, the answers are those of always-on.
     """
     ends = (0, split.rest.scores.shape[1] - 1)
     return _distilled(config, split, trained.teacher_policy, ends)
@@ -185,7 +185,7 @@ def _distilled(
     config: RunConfig, split: LearningSplit, teacher_policy: TeacherPolicy, actions: tuple[int, ...]
 ) -> Trained:
     rest, checked = split.rest, split.checked
-    # a way that the student has not becomes the next one that listens longer
+    # map an action that the distilled policy lacks to its next longer action
     into = [bisect_left(actions, action) for action in range(rest.scores.shape[1])]
     distilled_policy = DistilledPolicy(
         distil(teacher_policy.policy, split.learned.features, into), actions
@@ -222,7 +222,7 @@ def _cost(outcomes: Outcomes, taken: np.ndarray, seed: int) -> Cost | None:
             identical_outputs=bool((taken[rows] == outcomes.scores.shape[1] - 1).all()),
         )
     except ValueError:
-        return None  # it cannot be shown to cost little
+        return None  # a small cost cannot be shown
     return Cost(drop, float((everything != scores).mean()))
 
 

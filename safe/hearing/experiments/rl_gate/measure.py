@@ -1,11 +1,12 @@
-"""12 RL gate: can a gate learn when to listen, and to how much of it?
+"""12 RL gate: can a gate learn when to use the audio, and how many audio tokens?
 
 A contextual bandit (`safe.hearing.training.bandit`) is trained on outcomes that were tabulated on
-the validation split (`jobs.py`): first at the price in the middle, for each view of what is
-known before listening, and then, in the view that earns most after its own time, at every other
-price (`rl_gate_learning`). Each is distilled into a linear policy, and into one that hears in full
-whatever it listens to. One of all these is chosen on rows of validation that the bandit did not
-learn from; that policy is written to a file, read back, and put to work on the test split.
+the validation split (`jobs.py`). It is first trained at the middle price for each view, that is,
+each set of features available before the audio is encoded. The view with the highest reward,
+including its own latency, is then trained at every other price (`learning.py`). Each bandit policy
+is distilled into a linear policy, and into one that uses all audio tokens whenever it uses audio.
+One of these policies is chosen on validation examples that the bandit was not trained on. It is
+written to a file, read back, and evaluated on the test split.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ LEARNED_ON, REPORTED_ON = SPLITS
 
 
 def measure(context: Context) -> list[Metric]:
-    """Train at every price, choose one, and put it to work on test."""
+    """Train at every price, choose one policy, and evaluate it on test."""
     config = context.config
     use_threads(config)
-    (context.folder / POLICY).unlink(missing_ok=True)  # of an earlier measurement
+    (context.folder / POLICY).unlink(missing_ok=True)  # left by an earlier measurement
     adapter, result, table = read_outcomes(context)
     context.digests |= result["digests"]
     actions: list[int] = result["actions"]
@@ -87,7 +88,7 @@ def measure(context: Context) -> list[Metric]:
         for view in VIEWS
     }
     tried = try_views(config, splits, latency_weights)
-    best = max(tried, key=lambda t: t.reward)  # of equals, the cheapest
+    best = max(tried, key=lambda t: t.reward)  # ties: the cheapest view
     view, at = best.teacher_policy.view, best.teacher_policy.price
     trained = [
         best if price == at else train(config, splits[view], price, view)
@@ -133,7 +134,7 @@ def measure(context: Context) -> list[Metric]:
 def _evaluations(
     teacher_policy: Sequence[Trained], fuller: Sequence[Trained]
 ) -> list[dict[str, Any]]:
-    """Every look that was taken at a policy; the bandits of `fuller` are those of `taught`."""
+    """All evaluations of policies; `fuller` shares its bandits with `teacher_policy`."""
     evaluations = [
         (t.teacher_policy, look)
         for t in teacher_policy
@@ -160,7 +161,7 @@ def _save(
     base: str,
     adapter: Path,
 ) -> LearnedGate:
-    """Write the policy and what it was trained on; returns it as it is read back."""
+    """Write the policy and its training questions. Returns the policy as read back."""
     columns = ("id", "split", "source", "image_source", "heard_source")
     write_table(context, SELECTION, [{name: row[name] for name in columns} for row in table])
     names = feature_names(width_of(table), chosen.teacher_policy.view)
@@ -193,7 +194,7 @@ def _save(
 def _at_work(
     context: Context, gated: Table, tabulated: Table, actions: Sequence[int], chosen: Trained
 ) -> list[Metric]:
-    """The policy from its file, on mixed batches of test, beside hearing everything."""
+    """Compare the saved policy, run on mixed test batches, with using all audio."""
     on = {row["id"]: row for row in tabulated}
     table = [
         {

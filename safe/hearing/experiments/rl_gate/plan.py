@@ -1,4 +1,4 @@
-"""The jobs of experiment 12, and what they train. No torch: the Snakefile asks it."""
+"""The jobs of experiment 12 and their settings. Used by the Snakefile; needs no torch."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ NESTED, SHORT, OUTCOMES = "nested", "short", "outcomes"
 
 
 def trainings(config: RunConfig) -> list[str]:
-    """`nested` learns to be heard short or long, `short` only short; the pilot only long.
+    """`nested` trains with both lengths, `short` only with the short one; the pilot with the long.
 
     Raises:
-        ConfigError: a short listening is none.
+        ConfigError: the short length is not shorter than the long one.
     """
     lengths(config)
     return [NESTED, SHORT]
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
-    """The trainings, and the outcomes of what they trained."""
+    """The trainings, then the outcomes of the trained adapters."""
     names = trainings(config)
     return [*pack(names, 1), JobGroup(OUTCOMES, (OUTCOMES,), after=tuple(names))]
 
 
 def lengths(config: RunConfig) -> tuple[int, int]:
-    """Audio tokens of a short and of a long listening.
+    """Return the short and the long number of audio tokens.
 
     Raises:
-        ConfigError: the short one is no shorter.
+        ConfigError: the short length is not shorter than the long one.
     """
     short, long = config.policy.short_audio_tokens, config.adapter.audio_tokens
     if short >= long:
@@ -42,7 +42,7 @@ def lengths(config: RunConfig) -> tuple[int, int]:
 
 
 def settings(config: RunConfig) -> StageAConfig:
-    """Training settings of both."""
+    """Training settings of both trainings."""
     own, rates = config.policy, config.stage_a
     return rates.model_copy(
         update={

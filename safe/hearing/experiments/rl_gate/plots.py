@@ -17,7 +17,7 @@ def frontier(
     heuristic: Sequence[ActionPoint],
     selected: ActionPoint | None,
 ) -> None:
-    """Accuracy against mean time of an answer, over all questions on offer."""
+    """Accuracy against mean latency, over all questions."""
     figure, axis = figure_of(6.4, 4.2)
     for kind, colour in COLOURS.items():
         line = sorted((p for p in heuristic if p.kind == kind), key=lambda p: p.seconds)

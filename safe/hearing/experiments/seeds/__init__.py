@@ -1,4 +1,4 @@
-"""11 Seeds: does it come out the same again, and does what is frozen come out identical?"""
+"""11 Seeds: variance of results over seeds, and identity of the frozen path."""
 
 from __future__ import annotations
 

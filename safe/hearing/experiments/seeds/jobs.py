@@ -1,6 +1,6 @@
-"""The trainings of experiment 11, a job for each seed.
+"""The trainings of experiment 11, one job per seed.
 
-Each leaves below 11_seeds/jobs/NAME: result.json, items.parquet, adapter/.
+Each writes to 11_seeds/jobs/NAME: result.json, items.parquet, adapter/.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from safe.hearing.training.teacher_forcing import teacher_forced
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
-    """What all jobs share.
+    """Prepare the state shared by all jobs.
 
     Raises:
         ConfigError: there is no such job.
-        EvidenceError: the sweep took no combination.
+        EvidenceError: the sweep selected no combination.
     """
     for job in wanted:
         seed_of(context.config, job)
@@ -43,7 +43,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
 
 
 def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
-    """Train with one seed and ask held-out rows. Returns what result.json holds."""
+    """Train with one seed and evaluate. Returns the content of result.json."""
     config, seed = context.config, seed_of(context.config, job)
     name, own = chosen(context)
     model = bench.opened.build(config, seed=seed)
@@ -65,7 +65,7 @@ def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
             config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"11 {job}"
         )
     except TrainingError as error:
-        return {**result, "diverged": str(error)}  # a finding of this seed
+        return {**result, "diverged": str(error)}  # the seed's result
     model.eval()
     save_adapter(
         model,
@@ -85,7 +85,7 @@ def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
 
 
 class SeedsTraining(TrainingSetup):
-    """Rows to train on and to ask, the same for every seed."""
+    """Training and held-out examples, the same for every seed."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -97,7 +97,7 @@ class SeedsTraining(TrainingSetup):
         self.teacher.ensure(self.vl_examples)
 
     def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
-        """Every held-out row, gate ON: right or not."""
+        """Evaluate all held-out examples with the gate ON."""
         kinds = {
             "audio": (self.audio_examples, teacher_forced(feeder, self.audio_examples)),
             "vl": (self.vl_examples, teacher_forced(feeder, self.vl_examples, self.teacher)),
@@ -117,10 +117,10 @@ class SeedsTraining(TrainingSetup):
 
     @torch.no_grad()
     def frozen(self, model: SafeModel) -> dict[str, str]:
-        """Digests of what the frozen path gives now, computed and not read from the cache.
+        """Digests of the frozen path's outputs, recomputed instead of read from the cache.
 
-        Logits with the gate OFF from pictures, image tokens, and what the audio encoder makes of
-        sounds, of the same rows for every seed.
+        Covers logits with the gate OFF, image tokens and audio-encoder features, for the same
+        examples for every seed.
         """
         wanted = self.config.seeds.frozen_items
         vl_examples, audio_examples = (
@@ -139,7 +139,7 @@ class SeedsTraining(TrainingSetup):
         return {kind: digest_json(digests) for kind, digests in found.items()}
 
     def _encode(self, rows: Sequence[Example]) -> torch.Tensor:
-        """(B, E) or (B, S, C): features of the sounds of rows, from their files."""
+        """(B, E) or (B, S, C): features of the examples' sounds, computed from their files."""
         from safe.hearing.data.decode import load_audio
 
         audio_encoder = self.opened.audio_encoder

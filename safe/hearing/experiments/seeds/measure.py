@@ -1,8 +1,8 @@
-"""11 Seeds: does it come out the same again, and does what is frozen come out identical?
+"""11 Seeds: variance of results over seeds, and identity of the frozen path.
 
-Each training is a job (`jobs.py`). Between them the first weights of the adapter,
-the order of rows and what VL rows hear vary with the seed; base, audio encoder, rows, cache,
-threads and the held-out questions are the same.
+Each training is a job (`jobs.py`). The seed sets the adapter's initial weights, the order of
+examples and the sounds paired with VL examples. Base, audio encoder, examples, cache, threads and
+held-out questions are the same for all seeds.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ VARIED = ("first weights of the adapter", "order of rows", "what VL rows hear")
 
 @dataclass(frozen=True)
 class Seeded:
-    """One training: its result.json, and what its held-out rows said."""
+    """One training: its result.json and its held-out results."""
 
     name: str
     result: Mapping[str, Any]
     items: Sequence[Mapping[str, Any]]
 
     def answers(self, kind: str) -> dict[str, Mapping[str, Any]]:
-        """Id -> row of a kind."""
+        """Return id -> row, for rows of a kind."""
         return {row["id"]: row for row in self.items if row["kind"] == kind}
 
     def share(self, kind: str, column: str = "right") -> float:
@@ -52,7 +52,7 @@ class Seeded:
 
 
 def measure(context: Context) -> list[Metric]:
-    """Hold the trainings of all seeds against one another."""
+    """Compare the trainings of all seeds."""
     config = context.config
     found = [_read(context, job) for job in names(config)]
     context.extra |= {"seeds": {f"training {f.name}": f.result["seed"] for f in found}}
@@ -104,7 +104,7 @@ def _check(context: Context, job: str, result: Mapping[str, Any], place: Path) -
 
 
 def _why_not(diverged: Mapping[str, str], found: Sequence[Seeded]) -> str | None:
-    """Why these trainings say nothing about variance; None where they do."""
+    """Reason why these trainings cannot be used to estimate variance, or None."""
     if diverged:
         return "; ".join(f"{name} diverged: {text}" for name, text in diverged.items())
     for what, key in (("ended with the same weights", "adapter"), ("saw rows alike", "order")):
@@ -123,11 +123,11 @@ def _deviation(
     kind: str,
     detail: Mapping[str, Any],
 ) -> Metric:
-    """The sample standard deviation over seeds, with its interval."""
+    """Sample standard deviation over seeds, with its interval."""
     try:
         interval = sd_interval(values)
     except ValueError:
-        interval = None  # of values that are all alike there is none
+        interval = None  # undefined if all values are equal
     return BUILDER.measured(
         name,
         stdev(values),
@@ -145,7 +145,7 @@ def _deviation(
 
 
 def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
-    """Item noise and spread between seeds, of right answers to the same questions."""
+    """Split the variance of accuracy into item noise and spread between seeds."""
     answers = [seed.answers(kind) for seed in found]
     ids = sorted(answers[0])
     if any(sorted(each) != ids for each in answers):
@@ -163,7 +163,7 @@ def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
 
 
 def _summary(found: SeedComponents) -> str:
-    """One sentence for the page and `safe explain`: what the spread is made of, what reduces it."""
+    """Summary for the page and `safe explain`: components of the spread, and what reduces it."""
     values = found.as_dict()
     sources = f" from {found.clusters:,} sources" if found.clusters < found.items else ""
     parts = (
@@ -181,7 +181,7 @@ def _summary(found: SeedComponents) -> str:
 
 
 def _frozen(found: Sequence[Seeded]) -> Metric:
-    """How many seeds differ from the first in anything that the frozen path gives."""
+    """Number of seeds whose frozen path's outputs differ from the first seed's."""
     first = found[0].result["frozen"]
     differ = {
         f.name: [kind for kind in first if f.result["frozen"].get(kind) != first[kind]]

@@ -1,4 +1,4 @@
-"""The jobs of experiment 11: the combination that 10 took, trained with each seed. No torch."""
+"""The jobs of experiment 11: the combination that 10 selected, per seed. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ITEMS = "items.parquet"
 
 
 def names(config: RunConfig) -> list[str]:
-    """One for each seed, the run's own first."""
+    """Job names, one per seed; the run's seed is first."""
     return [f"seed_{config.seed + number}" for number in range(config.seeds.count)]
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
-    """A process for each seed."""
+    """One process per seed."""
     return pack(names(config), 1)
 
 

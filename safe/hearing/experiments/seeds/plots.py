@@ -10,7 +10,7 @@ from safe.hearing.experiments.metric_builder import figure, save_figure
 
 
 def plot_seeds(context: Context, table: Sequence[Mapping[str, Any]]) -> None:
-    """Accuracy of every seed, with sound and on pictures beside sounds that are not theirs."""
+    """Accuracy of every seed, on audio questions and on pictures with unrelated sounds."""
     drawn, axes = figure(8.4, 3.4, columns=2)
     titles = {"audio_accuracy": "questions that need their sound", "vl_accuracy": "VL questions"}
     for axis, (column, title) in zip(axes, titles.items(), strict=True):

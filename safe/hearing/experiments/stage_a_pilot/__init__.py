@@ -1,4 +1,4 @@
-"""04 Stage-A pilot: does training bring hearing, what does it cost, and how small may it be?"""
+"""04 Stage-A pilot: gain and cost of audio training, and the smallest sufficient adapter."""
 
 from __future__ import annotations
 

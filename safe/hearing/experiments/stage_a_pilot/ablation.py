@@ -11,8 +11,8 @@ from safe.gates.statistics import paired_difference
 from safe.hearing.config import RunConfig
 from safe.hearing.experiments.stage_a_pilot.evaluator import Job, PilotEvaluator
 
-PAIRS = 20  # single questions that each cell is timed on
-Right = Mapping[str, bool]  # sample id -> answered rightly
+PAIRS = 20  # minimum number of timed single questions per cell
+Right = Mapping[str, bool]  # sample id -> answered correctly
 
 
 def compare_cells(
@@ -84,7 +84,7 @@ def _interval(
     seed: int,
     identical: bool = False,
 ) -> Interval | None:
-    """Of mean(ours - theirs), resampled by clip; None where the items are too few or too alike."""
+    """Interval of mean(ours - theirs), resampled by clip; None if it cannot be estimated."""
     try:
         return paired_difference(
             [float(o) for o in ours],

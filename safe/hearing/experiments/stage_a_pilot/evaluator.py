@@ -1,4 +1,4 @@
-"""The bench of experiment 04: the base, the trained jobs, and the rows all are held against."""
+"""Evaluator of experiment 04: the base, the trained jobs and the held-out examples."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from safe.hearing.training.frozen_models import OpenedBase, open_plain_vlm
 from safe.hearing.training.held_out import audio_rows, vl_rows
 from safe.pipeline.job_results import read_result
 
-LATENCY_ROWS = 8  # questions that are timed again and again
+LATENCY_ROWS = 8  # questions used for timing
 WAYS = ("off", "cached", "uncached")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: its result.json and what it answered."""
+    """One training: its result.json and its answers."""
 
     name: str
     folder: Path
@@ -39,12 +39,12 @@ class Job:
 
     @property
     def why_not(self) -> str | None:
-        """Why it answered nothing, where it broke."""
+        """Reason why there are no answers if the training diverged, else None."""
         why: str | None = self.result["diverged"]
         return why
 
     def steps(self) -> dict[str, list[float]]:
-        """Column -> one value a step."""
+        """Return column -> one value per step."""
         found: dict[str, list[float]] = pq.read_table(self.folder / "steps.parquet").to_pydict()
         return found
 
@@ -56,10 +56,10 @@ class Job:
 
 
 def read_jobs(config: RunConfig, folder: Path) -> dict[str, Job]:
-    """Both arms and every cell.
+    """Read both arms and every cell.
 
     Raises:
-        EvidenceError: one was not run, or its result cannot be read.
+        EvidenceError: a job was not run, or its result cannot be read.
     """
     cells = [f"k{k}_r{r}" for k in config.pilot.audio_tokens for r in config.pilot.ranks]
     jobs = {}
@@ -70,11 +70,11 @@ def read_jobs(config: RunConfig, folder: Path) -> dict[str, Job]:
 
 
 class PilotEvaluator:
-    """The base, and the held-out rows that everything is measured on."""
+    """The base, and the held-out examples that all measurements use."""
 
     def __init__(self, config: RunConfig, manifest: Path, opened: OpenedBase) -> None:
         self.config, self.manifest, self.opened = config, manifest, opened
-        self.plain = open_plain_vlm(config)  # SAFE must not be compared with itself
+        self.plain = open_plain_vlm(config)  # a separate copy to compare SAFE with
         blank = opened.build(config, seed=config.seed)
         self.features = Features(opened, config.cache, blank.projector.input_kind)
         self.encoder = TextEncoder(opened.vlm, opened.processor)
@@ -87,7 +87,7 @@ class PilotEvaluator:
         self._majority: dict[str, str] | None = None
 
     def open(self, job: Job) -> SafeModel:
-        """The job's adapter on this base."""
+        """Load the job's adapter on this base."""
         refs = {
             "base": self.opened.vlm_ref.digest,
             "audio_encoder": self.opened.audio_encoder_ref.digest,
@@ -103,7 +103,7 @@ class PilotEvaluator:
         return inputs, done
 
     def base_right(self) -> dict[str, bool]:
-        """Which questions about sound the base answers rightly all the same."""
+        """Return sample id -> whether the base answers the audio question correctly."""
         found = {}
         for rows in self.rows.values():
             for batch in batches(rows):
@@ -114,7 +114,7 @@ class PilotEvaluator:
         return found
 
     def majority(self) -> dict[str, str]:
-        """Question type -> most common answer of the training split."""
+        """Return question type -> most common answer of the training split."""
         if self._majority is None:
             counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
             for task in ("audio", "av"):
@@ -124,7 +124,7 @@ class PilotEvaluator:
         return self._majority
 
     def off_table(self, model: SafeModel) -> list[dict[str, Any]]:
-        """Held-out VL rows: what the base answers, and SAFE with its gate OFF beside a sound."""
+        """Answers to held-out VL questions by the base and by SAFE with the gate OFF."""
         table = []
         for batch in batches(vl_rows(self.config, self.manifest, self.features, self.encoder)):
             inputs, plain = self._plain_tokens(batch)
@@ -155,8 +155,8 @@ class PilotEvaluator:
     def times(self, model: SafeModel, pairs: int) -> list[dict[str, Any]]:
         """Seconds of single questions without audio, with cached, and with uncached audio.
 
-        Every question has its turn before any has its next: a machine that does something else for
-        a second then spoils one turn of many questions, not all turns of one.
+        Questions are interleaved: each is timed once before any is timed again. A short disturbance
+        then affects one repeat of many questions instead of all repeats of one.
         """
         rows = self.rows["test"][:LATENCY_ROWS]
         calls = [call for row in rows for call in self._ways(model, row)]
@@ -168,7 +168,7 @@ class PilotEvaluator:
         ]
 
     def _ways(self, model: SafeModel, row: Example) -> list[Callable[[], Any]]:
-        """A question as `WAYS` name them."""
+        """Calls that answer a question, in the order of `WAYS`."""
         inputs = self.feeder.plain([row])
         assert row.heard.audio is not None
         wave = load_audio(row.heard.audio, self.opened.audio_encoder.sampling_rate)
@@ -181,6 +181,6 @@ class PilotEvaluator:
         return [lambda: model.generate(**inputs, gate=False, **options), on(cached), on([wave])]
 
     def memory(self) -> int:
-        """Bytes of the declared budget, or of the device."""
+        """Memory in bytes: the configured budget, or that of the device."""
         budget = self.config.profile.memory_budget_gb
         return memory_of(self.opened.vlm.device) if budget is None else int(budget * 2**30)

@@ -1,7 +1,7 @@
 """The trainings of experiment 04: the pilot's two arms, and the cells of the ablation.
 
 `distilled` and `undistilled` train the config's adapter with and without the retention loss;
-`k4_r8` and the like train other sizes for fewer steps. Each leaves below
+`k4_r8` and the like train other sizes for fewer steps. Each writes to
 04_stage_a_pilot/jobs/NAME: result.json, steps.parquet, items.parquet, adapter/.
 """
 
@@ -31,11 +31,11 @@ from safe.hearing.training.held_out import audio_rows, swap_sounds, vl_rows
 from safe.hearing.training.peak_memory import peak_memory, reset_peak_memory
 from safe.hearing.training.stage_a import StageA, StageARun
 
-CELL_VL = 300  # held-out VL rows that a cell of the ablation answers with its gate ON
+CELL_VL = 300  # held-out VL examples per ablation cell, gate ON
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> PilotTraining:
-    """What all jobs share.
+    """Prepare the state shared by all jobs.
 
     Raises:
         ConfigError: there is no such job.
@@ -46,7 +46,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> PilotTraining:
 
 
 def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
-    """Train one job and answer held-out rows with it. Returns what result.json holds."""
+    """Train one job and evaluate it. Returns the content of result.json."""
     config, opened, rows = context.config, bench.opened, bench.rows
     adapter, settings = plan(config, job)
     model = opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
@@ -67,11 +67,11 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
         trained = stage.train(
             config,
             checkpoint=checkpoint,
-            folder=context.folder if job in ARMS else None,  # a cell is compared, not watched
+            folder=context.folder if job in ARMS else None,  # only the arms are tracked
             name=f"04 {job}",
         )
     except TrainingError as error:
-        return {**result, "diverged": str(error)}  # a finding of this job, not the end of the DAG
+        return {**result, "diverged": str(error)}  # a result; the DAG continues
     _steps(context.folder / "steps.parquet", trained)
     answered = bench.answer(job, feeder, context.folder / "items.parquet")
     save_adapter(
@@ -94,7 +94,7 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
 
 
 class PilotTraining(TrainingSetup):
-    """Rows to train on and to ask, the same for every job."""
+    """Training and held-out examples, the same for every job."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -102,11 +102,11 @@ class PilotTraining(TrainingSetup):
 
     @cached_property
     def vl_examples(self) -> list[Example]:
-        """VL rows, each beside a sound that is not its own."""
+        """Held-out VL examples, each paired with an unrelated sound."""
         return vl_rows(self.config, self.manifest, self.features, self.encoder)
 
     def heard(self, split: str) -> list[Example]:
-        """Held-out rows of a split that need their sound."""
+        """Held-out examples of a split that need their sound."""
         if split not in self._heard:
             self._heard[split] = audio_rows(
                 self.config, self.manifest, split, self.features, self.encoder
@@ -114,7 +114,7 @@ class PilotTraining(TrainingSetup):
         return self._heard[split]
 
     def answer(self, job: str, feeder: Feeder, path: Path) -> dict[str, Any]:
-        """Held-out rows answered with the gate ON, into `path`; accuracies by kind."""
+        """Answer held-out examples with the gate ON, write them to `path`; [right, n] by kind."""
         arm = job in ARMS
         kinds = {f"audio {split}": self.heard(split) for split in ("val", "test")[: 1 + arm]}
         if arm:
@@ -123,7 +123,7 @@ class PilotTraining(TrainingSetup):
         kinds["vl"] = (
             vl_examples if arm else vl_examples[:: math.ceil(len(vl_examples) / CELL_VL) or 1]
         )
-        # to tell learning from remembering
+        # to distinguish generalization from memorization
         kinds["train"] = self.rows.audio_examples[: len(kinds["audio val"])]
         table: list[dict[str, Any]] = []
         accuracy: dict[str, Any] = {}

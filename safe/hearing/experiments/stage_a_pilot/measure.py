@@ -1,7 +1,7 @@
-"""04 Stage-A pilot: does training bring hearing, what does it cost, and how small may it be?
+"""04 Stage-A pilot: gain and cost of audio training, and the smallest sufficient adapter.
 
-Each training is a job (`jobs.py`); here their answers are held against
-the base's, and against those of a model that knows the most common answers and hears nothing.
+Each training is a job (`jobs.py`). This module compares their answers with those of the base and of
+a majority baseline, which gives the most common answer to each question type.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANSWERS, VL, CELLS = "audio.parquet", "vl.parquet", "cells.parquet"
 
 
 def measure(context: Context) -> list[Metric]:
-    """Hold what was trained against the base, on rows that no training saw."""
+    """Compare the trained models with the base on held-out examples."""
     config = context.config
     use_threads(config)
     jobs = read_jobs(config, context.folder)
@@ -125,7 +125,7 @@ def _gains(
 
 
 def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
-    """Gate OFF: the dataset whose bound is worst decides."""
+    """VL drop with the gate OFF; the dataset with the worst bound decides."""
     drops = {}
     for dataset in sorted({row["dataset"] for row in table}):
         rows = [row for row in table if row["dataset"] == dataset]
@@ -151,7 +151,7 @@ def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
 def _drop_on(
     config: RunConfig, jobs: Mapping[str, Job], table: Sequence[Mapping[str, Any]]
 ) -> tuple[Metric, dict[str, float]]:
-    """Gate ON beside an irrelevant sound, and the accuracies of base and both arms."""
+    """VL drop with the gate ON and an irrelevant sound; accuracies of base and both arms."""
     base = {row["id"]: row["base_correct"] for row in table}
     accuracy = {"base": sum(base.values()) / max(1, len(base))}
     found: dict[str, Metric] = {}
@@ -185,10 +185,10 @@ def _latency(
     times: Sequence[Mapping[str, Any]],
     measured_on: Mapping[str, str] | None = None,
 ) -> Metric:
-    """The slower of cached and uncached audio over no audio, each question at its fastest.
+    """Latency of the slower of cached and uncached audio, divided by that without audio.
 
-    Whatever else a machine does only adds to a time, so that of one question's repeats the fastest
-    says most of the question (as Python's `timeit` has it). Tails are judged in 06.
+    Each question counts with its fastest repeat. Background load only increases latency, so the
+    minimum is used (as in Python's `timeit`). 06 evaluates the tails.
     """
     write_table(context, f"{name}.parquet", times)
     ids = list(dict.fromkeys(row["id"] for row in times))
@@ -246,7 +246,7 @@ def _stable(config: RunConfig, pilot: Job) -> Metric:
 def _selected(
     context: Context, bench: PilotEvaluator, jobs: Mapping[str, Job], chosen: str | None
 ) -> list[Metric]:
-    """Memory and latency of the configuration that the rule takes."""
+    """Memory and latency of the configuration that the rule selects."""
     if chosen is None:
         why = "no configuration is selected"
         return [BUILDER.missing(name, why) for name in ("memory_fits", "latency_acceptable")]

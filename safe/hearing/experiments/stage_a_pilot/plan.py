@@ -1,4 +1,4 @@
-"""The jobs of experiment 04, and how each is trained. Needs no torch: the Snakefile asks it."""
+"""The jobs of experiment 04 and their settings. Used by the Snakefile; needs no torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ARMS = ("distilled", "undistilled")
 
 
 def cells(config: RunConfig) -> list[str]:
-    """The sizes of the ablation."""
+    """Names of the ablation cells."""
     return [f"k{k}_r{rank}" for k in config.pilot.audio_tokens for rank in config.pilot.ranks]
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
-    """The two arms, the longest, start first; then the cells."""
+    """The two arms take longest and start first; then the cells."""
     arms = [JobGroup(arm, (arm,), priority=1) for arm in ARMS]
     return arms + pack(cells(config), 5, prefix="ablation_")
 

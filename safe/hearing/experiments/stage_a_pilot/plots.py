@@ -18,7 +18,7 @@ BLUE, GREY, ORANGE, GREEN = "#1f4e8c", "#b8c4d6", "#d08020", "#2e7d32"
 
 
 def accuracy_by_type(context: Context, items: Sequence[Mapping[str, Any]]) -> None:
-    """SAFE, base and most common answer by question type, held-out test rows."""
+    """Accuracy of SAFE, base and most common answer by question type, on test."""
     groups: dict[str, list[tuple[bool, bool, bool]]] = defaultdict(list)
     for item in items:
         groups[item["question_type"]].append(
@@ -40,7 +40,7 @@ def accuracy_by_type(context: Context, items: Sequence[Mapping[str, Any]]) -> No
 
 
 def training(context: Context, jobs: Mapping[str, Job], accuracy: Mapping[str, float]) -> None:
-    """Loss of both arms, and what each kept of sight with its gate ON."""
+    """Loss of both arms, and their VL accuracy with the gate ON."""
     figure, (left, right) = figure_of(9, 3.6, 2)
     for arm, colour in (("distilled", BLUE), ("undistilled", ORANGE)):
         if jobs[arm].why_not is not None:
@@ -64,7 +64,7 @@ def training(context: Context, jobs: Mapping[str, Job], accuracy: Mapping[str, f
 def ablation(
     context: Context, cells: Sequence[Mapping[str, Any]], chosen: str | None, margin: float
 ) -> None:
-    """Accuracy against parameters; the band is what counts as the equal of the best."""
+    """Accuracy against parameters; the band is the margin below the best."""
     done = [cell for cell in cells if cell.get("accuracy") is not None]
     figure, axis = figure_of(6.5, 4)
     tokens = sorted({cell["audio_tokens"] for cell in done})

@@ -1,4 +1,4 @@
-"""10 Sweep: where is training stable, and what is the smallest combination that will do?"""
+"""10 Sweep: where is training stable, and what is the smallest sufficient combination?"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Items = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Swept:
-    """One cell: the result of its last job, and what its held-out rows said then."""
+    """One cell: the result of its last job and its held-out results."""
 
     cell: Cell
     result: Mapping[str, Any]
@@ -42,11 +42,11 @@ class Swept:
 
     @property
     def whole(self) -> bool:
-        """It was trained to the end."""
+        """Whether the cell was trained to the end."""
         return not self.result["diverged"] and not self.result["dropped"]
 
     def of(self, kind: str, split: str | None = None) -> list[Mapping[str, Any]]:
-        """Rows of a kind (`audio`, `vl`), of one split or of both, in a fixed order."""
+        """Rows of a kind (`audio`, `vl`), for one split or both, in a fixed order."""
         found = [row for row in self.items if row["kind"] == kind and split in (None, row["split"])]
         return sorted(found, key=lambda row: row["id"])
 
@@ -56,10 +56,10 @@ class Swept:
 
 
 def read_cell(context: Context, cell: Cell) -> Swept:
-    """The last job of a cell that was trained.
+    """Read the last job in which a cell was trained.
 
     Raises:
-        EvidenceError: a job was not run, or is of other settings.
+        EvidenceError: a job was not run, or used other settings.
     """
     own = context.config.sweep
     halving = own.mode == "halving"
@@ -82,7 +82,7 @@ def read_cell(context: Context, cell: Cell) -> Swept:
 
 
 def row_of(config: RunConfig, swept: Swept, best: Swept | None) -> dict[str, Any]:
-    """A cell in one line."""
+    """Table row of a cell."""
     cell, result = swept.cell, swept.result
     row: dict[str, Any] = {
         "cell": cell.name,
@@ -132,7 +132,7 @@ def _share(rows: Items, column: str) -> float | None:
 def _bounds(
     config: RunConfig, swept: Swept, best: Swept, split: str, level: float
 ) -> dict[str, float | None]:
-    """The bounds that decide, on one split; None where the rows are too few or too alike."""
+    """The bounds that decide, on one split; None if there are too few or too similar rows."""
     heard, seen, ideal = swept.of("audio", split), swept.of("vl", split), best.of("audio", split)
 
     def bound(ours: Items, mine: str, theirs: Items, other: str, side: str) -> float | None:

@@ -1,6 +1,6 @@
-"""The trainings of experiment 10, a job for each cell of the grid, or for each rung of a cell.
+"""The trainings of experiment 10: one job per cell of the grid, or per rung of a cell.
 
-`sweep_plan` names them. Each leaves below 10_sweep/jobs/NAME: result.json, items.parquet.
+`plan.py` names the jobs. Each writes to 10_sweep/jobs/NAME: result.json, items.parquet.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.tracking import close
 from safe.pipeline.job_results import read_result
 
-STATE = "trained.state"  # a checkpoint that outlives its job, for the next rung
+STATE = "trained.state"  # checkpoint that is kept for the next rung
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
-    """What all jobs share.
+    """Prepare the state shared by all jobs.
 
     Raises:
         ConfigError: there is no such job.
@@ -53,7 +53,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
 
 
 def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
-    """Train a job and ask held-out rows. Returns what result.json holds."""
+    """Train a job and evaluate it. Returns the content of result.json."""
     config = context.config
     mine = leg(config.sweep, job)
     own = settings(config, mine.cell)
@@ -95,7 +95,7 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
         _write(context.folder / ITEMS, asked)
         result["looks"] = [*looks.seen, *([summary(asked, mine.until)] if last else [])]
     except TrainingError as error:
-        result |= {"diverged": str(error), "looks": looks.seen}  # a finding of this cell
+        result |= {"diverged": str(error), "looks": looks.seen}  # the cell's result
     finally:
         close(trainer.accelerator)
     result["losses"] = [record.loss for record in trainer.history]
@@ -105,7 +105,7 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
 
 
 def _state(folder: Path, mine: SweepSegment) -> Path:
-    """The job's checkpoint; of a later rung, the one that the rung before it left."""
+    """Path of the job's checkpoint; later rungs first copy that of the previous rung."""
     state = folder / STATE
     if mine.rung is not None and mine.rung > 1 and not state.exists():
         before = folder.parent / job_name(mine.cell, mine.rung - 1) / STATE
@@ -122,9 +122,9 @@ def _state(folder: Path, mine: SweepSegment) -> Path:
 
 
 def standing(jobs: Path, config: SweepConfig, rung: int) -> dict[str, dict[str, float] | None]:
-    """Cell -> its last look at a rung of successive halving; None where it diverged.
+    """Return cell -> its last evaluation at a rung of successive halving; None if it diverged.
 
-    Cells that were dropped before that rung are not there.
+    Cells that were dropped before that rung are omitted.
 
     Raises:
         EvidenceError: a job of that rung was not run.
@@ -143,7 +143,7 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 class SweepTraining(TrainingSetup):
-    """Rows to train on and to ask, the same for every cell."""
+    """Training and held-out examples, the same for every cell."""
 
     def __init__(self, context: Context) -> None:
         own = context.config.sweep
@@ -166,7 +166,7 @@ class SweepTraining(TrainingSetup):
             self.teacher.ensure(rows)
 
     def ask(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
-        """Every held-out row of `splits`: right or not, and whether the base was."""
+        """Evaluate all held-out examples of `splits`, with the correctness of SAFE and base."""
         kinds = (("audio", self.audio_examples), ("vl", self.vl_examples))
         return [row for kind, by in kinds for s in splits for row in self._ask(feeder, kind, by[s])]
 
@@ -185,7 +185,7 @@ class SweepTraining(TrainingSetup):
 
 
 def summary(asked: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
-    """What rows of validation say at `step`: a rung decides by it."""
+    """Validation results at `step`, which decide a rung."""
     mine = [row for row in asked if row["split"] == CHOSEN_ON]
     heard, seen = ([row for row in mine if row["kind"] == kind] for kind in ("audio", "vl"))
     lost = sum(bool(row["base_right"]) for row in seen) - sum(row["right"] for row in seen)

@@ -1,4 +1,4 @@
-"""10 Sweep: where is training stable, and what is the smallest combination that will do?
+"""10 Sweep: where is training stable, and what is the smallest sufficient combination?
 
 Each training is a job (`jobs.py`). Among 27 combinations one can look good by chance. The bounds
 on validation are therefore at the level that this number of comparisons needs (Bonferroni), and
@@ -28,7 +28,7 @@ BUILDER = MetricBuilder(METRICS)
 
 
 def measure(context: Context) -> list[Metric]:
-    """Hold the cells against the criteria, and against one another."""
+    """Compare the cells with the criteria and with one another."""
     config = context.config
     found = {cell.name: read_cell(context, cell) for cell in cells(config.sweep)}
     whole = {name: cell for name, cell in found.items() if cell.whole}
@@ -53,12 +53,12 @@ def measure(context: Context) -> list[Metric]:
 
 
 def _consistent(own: SweepConfig, found: Mapping[str, Swept], count: int) -> Metric:
-    """The largest difference of accuracy between neighbours, as far as both were trained."""
+    """Largest accuracy gap between neighbours, at the last step that both were evaluated."""
     gaps: dict[str, float] = {}
     for one, other in neighbours(own):
         a, b = found[one.name], found[other.name]
         if a.result["diverged"] or b.result["diverged"]:
-            continue  # `stable_curves` has them
+            continue  # reported by `stable_curves`
         looks = [
             {look["step"]: look["audio_accuracy"] for look in s.result["looks"]} for s in (a, b)
         ]
@@ -82,7 +82,7 @@ def _consistent(own: SweepConfig, found: Mapping[str, Swept], count: int) -> Met
 def _halving(
     context: Context, found: Mapping[str, Swept], candidates: Sequence[Candidate]
 ) -> Metric:
-    """What successive halving loses against the grid, replayed on the grid's own looks."""
+    """Loss of successive halving versus the grid, replayed on the grid's evaluations."""
     own = context.config.sweep
     selected = context.select("selected", candidates).selected
     if own.mode == "halving":
@@ -124,5 +124,5 @@ def _halving(
 
 
 def _look_at(swept: Swept, step: int) -> Mapping[str, float] | None:
-    """What the cell's held-out rows said at a step; None where it had diverged by then."""
+    """The cell's evaluation at a step; None if it had diverged by then."""
     return next((look for look in swept.result["looks"] if look["step"] == step), None)

@@ -1,8 +1,8 @@
-"""The grid of experiment 10: its cells, their order, and which of them a rung lets through.
+"""The grid of experiment 10: its cells, their order, and the cells that pass a rung.
 
-In a grid a job is a cell, trained to the end. In successive halving (Jamieson and Talwalkar 2016,
-arXiv:1502.07943) a job is a cell up to a rung, `NAME.r1`: it goes on from where the job before it
-stopped, or does nothing where the cell was dropped. Needs no torch: the Snakefile asks it.
+In a grid, a job trains a cell to the end. In successive halving (Jamieson and Talwalkar 2016,
+arXiv:1502.07943), a job trains a cell up to a rung, `NAME.r1`: it continues from the previous job,
+or does nothing if the cell was dropped. Used by the Snakefile; needs no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safe.hearing.config import RunConfig, StageAConfig, SweepConfig
 from safe.pipeline.experiment import JobGroup, pack
 
 ITEMS = "items.parquet"
-CHOSEN_ON, CONFIRMED_ON = "val", "test"  # a cell is chosen on one split and held to it on the other
+CHOSEN_ON, CONFIRMED_ON = "val", "test"  # splits for choosing a cell and for confirming it
 AXES = ("projector_lr", "lora_lr", "distillation")
 SIZE = ("rate_product", "distillation", "projector_lr")  # what makes a cell small, in this order
 JOB = re.compile(r"(?P<cell>.+?)(?:\.r(?P<rung>\d+))?")
@@ -26,10 +26,10 @@ JOB = re.compile(r"(?P<cell>.+?)(?:\.r(?P<rung>\d+))?")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A combination.
+    """A combination of hyperparameters.
 
     Attributes:
-        place: of its values on the three axes, in the order of `AXES`.
+        place: indices of its values on the three axes, in the order of `AXES`.
     """
 
     projector_lr: float
@@ -49,10 +49,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SweepSegment:
-    """What a job trains: a cell, from where it stands `until` so many steps are taken.
+    """The training of one job: a cell, from its current step to step `until`.
 
     Attributes:
-        rung: of successive halving, from 1; None in a grid.
+        rung: rung of successive halving, from 1; None in a grid.
     """
 
     cell: Cell
@@ -61,14 +61,14 @@ class SweepSegment:
 
 
 def cells(config: SweepConfig) -> list[Cell]:
-    """Every combination, the smallest first."""
+    """Every combination, smallest first."""
     axes = [list(enumerate(getattr(config, axis))) for axis in AXES]
     found = [Cell(p, lo, d, (i, j, k)) for (i, p), (j, lo), (k, d) in product(*axes)]
     return sorted(found, key=lambda cell: cell.size)
 
 
 def neighbours(config: SweepConfig) -> list[tuple[Cell, Cell]]:
-    """Pairs of cells that differ by one place on one axis."""
+    """Pairs of cells that are adjacent on one axis and equal on the others."""
     return [
         (one, other)
         for one, other in combinations(cells(config), 2)
@@ -77,17 +77,17 @@ def neighbours(config: SweepConfig) -> list[tuple[Cell, Cell]]:
 
 
 def stops(config: SweepConfig) -> list[int]:
-    """Steps at which held-out rows are asked: every rung, and the end."""
+    """Steps at which held-out examples are evaluated: every rung, and the end."""
     return [*config.rungs, config.steps]
 
 
 def job_name(cell: Cell, rung: int | None) -> str:
-    """The name of a job; a grid has no rungs."""
+    """Name of a job; `rung` is None in a grid."""
     return cell.name if rung is None else f"{cell.name}.r{rung}"
 
 
 def rounds(config: SweepConfig) -> list[list[str]]:
-    """Jobs, in the order in which they can be run: all of a round beside one another."""
+    """Jobs by round; the jobs of a round can run in parallel."""
     found = cells(config)
     if config.mode == "grid":
         return [[job_name(cell, None) for cell in found]]
@@ -95,9 +95,10 @@ def rounds(config: SweepConfig) -> list[list[str]]:
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
-    """Seven cells share a process; a round waits for all of the round before it.
+    """Group the jobs, seven per process; each round waits for all of the previous round.
 
-    Only then is it known which cells go on. They start before the jobs of 09, which are shorter.
+    The previous round decides which cells continue. The jobs start before those of 09, which are
+    shorter.
     """
     found: list[JobGroup] = []
     before: tuple[str, ...] = ()
@@ -108,7 +109,7 @@ def plan_jobs(config: RunConfig) -> list[JobGroup]:
 
 
 def leg(config: SweepConfig, job: str) -> SweepSegment:
-    """What a job trains.
+    """Parse the name of a job.
 
     Raises:
         ConfigError: no such job.
@@ -144,14 +145,14 @@ def score(look: Mapping[str, float]) -> float:
 
 
 def let_through(config: SweepConfig, looks: Mapping[str, Mapping[str, float] | None]) -> list[str]:
-    """Names of the cells that go on from a rung, the smallest first.
+    """Return the names of the cells that pass a rung, smallest first.
 
     Args:
-        looks: name -> what held-out rows of validation said there; None where a cell diverged.
+        looks: name -> validation results at the rung; None if the cell diverged.
     """
     alive = [cell.name for cell in cells(config) if looks.get(cell.name) is not None]
     wanted = max(1, math.ceil(config.keep * len(looks) - 1e-9))
-    # Of equals the smaller goes on: the sort keeps their order.
+    # The sort is stable, so the smaller of two equal cells passes.
     ranked = sorted(alive, key=lambda n: -score(looks[n] or {}))
     chosen = set(ranked[:wanted])
     return [name for name in alive if name in chosen]

@@ -1,4 +1,4 @@
-"""03 Tiny overfit: can projector and LoRA learn a few hundred mixed rows by heart?"""
+"""03 Tiny overfit: can projector and LoRA overfit a few hundred mixed examples?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""03 Tiny overfit: can projector and LoRA learn a few hundred mixed rows by heart?
+"""03 Tiny overfit: can projector and LoRA overfit a few hundred mixed examples?
 
-Always-on audio. Afterwards the gate is turned OFF again, and the VL rows must come out as before.
+Training uses always-on audio. With the gate OFF, the outputs for VL examples must be the same after
+training as before.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ OFF_TOKENS = 8
 
 
 def measure(context: Context) -> list[Metric]:
-    """Train on the tiny split and look at what was learned, and at what was not lost."""
+    """Train on the tiny split; measure what was learned and that VL outputs are unchanged."""
     config = context.config
     use_threads(config)
     opened = open_base(config)
@@ -134,19 +135,19 @@ def measure(context: Context) -> list[Metric]:
 def _plain_batches(
     feeder: Feeder, rows: Sequence[Example]
 ) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
-    """The VL rows as a plain call of the base takes them, from their pictures."""
+    """Yield ids and inputs of VL examples as for a plain call of the base."""
     for batch in batches(rows):
         yield [r.sample.id for r in batch], feeder.plain(batch)
 
 
 def _before(path: Path, fingerprint: str, take: Any) -> list[OffAnswer]:
-    """Answers before training; those of the run that is resumed, where there is one."""
+    """Gate-OFF answers before training; read from `path` if a run is resumed."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["fingerprint"] == fingerprint:
             return [OffAnswer(**answer) for answer in kept["answers"]]
     except (OSError, ValueError, KeyError, TypeError):
-        path.unlink(missing_ok=True)  # none yet, or cut off: nothing was trained on it
+        path.unlink(missing_ok=True)  # missing or truncated: training has not started
     answers: list[OffAnswer] = take()
     write_json(
         path, {"fingerprint": fingerprint, "answers": [asdict(answer) for answer in answers]}
