@@ -1,22 +1,26 @@
-# `make run`: the default run. `make test`: `make quick` (lint, types, unit tests) and `make dag`
-# (every experiment at a tiny size, killed, resumed, and with planted faults). `make accept`: the
-# default run and the digits run to GO. `make miniature`: train the released weights from scratch.
-# Each sets up .venv by itself; a second time it starts at once.
+# make run        the default run
+# make test       `make quick` and `make dag`
+# make quick      lint, types, unit tests
+# make dag        every experiment at a tiny size, killed, resumed, and with planted faults
+# make accept     the default run and the digits run to GO
+# make miniature  train the released weights from scratch
+# Each target creates .venv on first use.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
-# Many images of containers set it; a run of some twenty processes would compile torch's, sympy's
-# and transformers' source in each of them.
+# Many container images set this variable. Without bytecode, each of a run's twenty or so processes
+# would compile torch, sympy and transformers.
 export PYTHONDONTWRITEBYTECODE :=
 export TOKENIZERS_PARALLELISM := false
-# Two workers of the tests, or two jobs, share two cores: see Snakefile.
+# Two test workers or two jobs share two cores; see Snakefile.
 export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
-# What stands on one trained run goes to one worker, the longest first (tests/conftest.py). So do the
-# tests of each DAG: by itself it leaves a core idle wherever all waits for one rule.
+# Tests that share a trained run go to one worker, the longest groups first (tests/conftest.py). The
+# same holds for the tests of each DAG, since a single DAG leaves a core idle while it waits for one
+# rule.
 UNIT := pytest -n 2 --no-loadscope-reorder
 DAG := pytest -m dag -n 2 --no-loadscope-reorder
 ACCEPT := pytest -m accept -n 0

@@ -1,11 +1,10 @@
-# The experiments of a run's pipeline, each measured, judged and gated. See README.md.
+# Measures, judges and gates every experiment of a run's pipeline. See README.md.
 import sys
 from pathlib import Path
 
 from safe.pipeline.workflow import open_run
 
-# Only without --configfile: Snakemake would merge the two, and a dataset of one would
-# appear in the other.
+# Load the default only without --configfile: Snakemake would merge both files and their datasets.
 if "datasets" not in config:
 
     configfile: "config/config.yaml"
@@ -15,12 +14,13 @@ RUN = open_run(config, Path(workflow.basedir), ", ".join(map(str, workflow.confi
 RUN_CONFIG = RUN.write_config()
 
 
-# A progress bar that is written to a log as well need not move ten times a second. What a step of
-# a training frees the next one takes again: glibc's malloc keeps it, up to these many bytes, which
-# saves a page fault each (benchmarks/malloc.py). NumPy's BLAS multiplies matrices of one sound:
-# beside another job its threads would mostly wait for one another (benchmarks/blas_threads.py).
-# Python keeps its bytecode, even where the caller's environment says not to, as that of many images
-# of containers does: without it each job compiles some 3,000 modules (benchmarks/imports.py).
+# TQDM_MININTERVAL: progress bars are also written to logs, so update them less often.
+# MALLOC_*: glibc keeps freed memory up to these sizes. The next training step reuses it without
+# page faults (benchmarks/malloc.py).
+# OPENBLAS_NUM_THREADS: NumPy multiplies matrices of single sounds. With parallel jobs, more threads
+# would mostly wait for each other (benchmarks/blas_threads.py).
+# PYTHONDONTWRITEBYTECODE: many container images set it. Without bytecode each job compiles about
+# 3,000 modules (benchmarks/imports.py).
 shell.prefix(
     "set -euo pipefail; export PYTHONDONTWRITEBYTECODE= TQDM_MININTERVAL=2 OPENBLAS_NUM_THREADS=1 "
     "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824; "

@@ -1,4 +1,4 @@
-# Every experiment: its jobs, such as trainings, and its measurement.
+# For every experiment: one rule per group of jobs (such as trainings) and one for the measurement.
 
 for experiment in RUN.experiments:
     for group in RUN.groups(experiment):

@@ -1,5 +1,5 @@
-# measurement.json -> decision.json (always succeeds) -> GO (or a failure that says why).
-# Judging and gating are two rules because Snakemake deletes the output of a rule that fails.
+# measurement.json -> decision.json (always succeeds) -> GO (or a failure with the reason).
+# Two rules, because Snakemake deletes the output of a failed rule.
 
 
 rule judge:

@@ -1,4 +1,4 @@
-# What the experiments of `hearing` share: data, frozen models, and the frozen models' features.
+# Artifacts shared by the experiments of `hearing`: data, frozen models and cached features.
 
 from safe.hearing.prepare import READS, released_weights
 

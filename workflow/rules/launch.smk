@@ -1,5 +1,5 @@
-# The last gate: a token when every required experiment is GO and so is the evidence, judged once
-# more. An optional experiment is decided before, whatever it says.
+# The last gate. It writes LAUNCH when every required experiment is GO and its measurement passes
+# when judged again. Optional experiments are judged first, but do not block the launch.
 
 
 rule launch:

@@ -1,4 +1,4 @@
-# The page is rendered whatever happened: after success, NO-GO or a crash.
+# Render the page after success, NO-GO or a crash.
 
 
 onsuccess:
