@@ -18,6 +18,7 @@ from safe.hearing.config import (
     RunConfig,
     StageConfig,
 )
+from safe.pipeline.definition import config_model
 
 RATE = 8000
 
@@ -111,4 +112,5 @@ def run_config(folder: Path, datasets: list[DatasetConfig], **more: Any) -> RunC
         "preflight": PreflightConfig(recall_copies=4, batches=20),
         "curriculum": CurriculumConfig(batch_size=10, stages=[stage]),
     }
-    return RunConfig(**(values | more))
+    config: RunConfig = config_model("safe.hearing")(**(values | more))
+    return config

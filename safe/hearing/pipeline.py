@@ -7,6 +7,7 @@ from safe.hearing import artifacts, miniature  # noqa: F401  # registers its lay
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.data.layouts import check_layout
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.pipeline.definition import Pipeline
 
 
@@ -38,7 +39,7 @@ PIPELINE = Pipeline(
         "media": artifacts.MEDIA,
         "base": artifacts.BASE,
         "features": artifacts.FEATURES,
-        "references": lambda config: config.evaluation.references,
+        "references": lambda config: EvaluationSettings.of(config).references,
     },
     shared=("world", "datasets", "base", "tracking"),
     planned_sizes=_planned_sizes,

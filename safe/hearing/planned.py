@@ -15,8 +15,18 @@ from pathlib import Path
 from safe.errors import DataError
 from safe.gates.planning import Planned
 from safe.hearing.config import DatasetConfig, RunConfig
+from safe.hearing.experiments.base_parity.config import ParitySettings
+from safe.hearing.experiments.efficiency.config import ProfileSettings
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
+from safe.hearing.experiments.gating.config import GatingSettings
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.plan import seeds_of
+from safe.hearing.experiments.rl_gate.config import PolicySettings
+from safe.hearing.experiments.seeds.config import SeedsSettings
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import cells
+from safe.hearing.experiments.tiny_overfit.config import TinyOverfitSettings
 
 HEARING = ("audio", "av")
 HELD_OUT = ("val", "test")
@@ -89,27 +99,27 @@ def _from_settings(config: RunConfig) -> dict[tuple[str, str], Planned]:
     def setting(n: int, seeds: int | None = None) -> Planned:
         return Planned(n, seeds=seeds, source="settings")
 
-    combinations = setting(len(cells(config.sweep)))
-    profile, seeds = config.profile, config.seeds.count
+    combinations = setting(len(cells(SweepSettings.of(config))))
+    profile, seeds = ProfileSettings.of(config), SeedsSettings.of(config).count
     return {
         ("01_data_preflight", "batch_composition"): setting(
             config.preflight.batches * len(config.curriculum.stages)
         ),
-        ("02_base_parity", "wall_clock_ratio"): setting(config.parity.timing_repeats),
+        ("02_base_parity", "wall_clock_ratio"): setting(ParitySettings.of(config).timing_repeats),
         ("04_stage_a_pilot", "stable"): setting(config.stage_a.steps),
-        ("04_stage_a_pilot", "latency"): setting(config.pilot.latency_pairs),
-        ("04_stage_a_pilot", "latency_acceptable"): setting(config.pilot.latency_pairs),
+        ("04_stage_a_pilot", "latency"): setting(PilotSettings.of(config).latency_pairs),
+        ("04_stage_a_pilot", "latency_acceptable"): setting(PilotSettings.of(config).latency_pairs),
         ("04_stage_a_pilot", "smallest_config"): setting(
-            len(config.pilot.audio_tokens) * len(config.pilot.ranks)
+            len(PilotSettings.of(config).audio_tokens) * len(PilotSettings.of(config).ranks)
         ),
-        ("06_efficiency", "audio_latency"): setting(config.pilot.latency_pairs),
-        ("06_efficiency", "audio_latency_p95"): setting(config.pilot.latency_pairs),
+        ("06_efficiency", "audio_latency"): setting(PilotSettings.of(config).latency_pairs),
+        ("06_efficiency", "audio_latency_p95"): setting(PilotSettings.of(config).latency_pairs),
         ("06_efficiency", "memory_scaling"): setting(
             len({*profile.batch_sizes, profile.target_batch})
         ),
         ("06_efficiency", "throughput"): setting(profile.repeats),
         ("09_retention", "lambda_selected"): setting(
-            len({*config.retention.weights, config.stage_a.distillation})
+            len({*RetentionSettings.of(config).weights, config.stage_a.distillation})
         ),
         ("10_sweep", "selected"): combinations,
         ("10_sweep", "stable_curves"): combinations,
@@ -117,7 +127,7 @@ def _from_settings(config: RunConfig) -> dict[tuple[str, str], Planned]:
         ("11_seeds", "audio_sd"): setting(seeds, seeds),
         ("11_seeds", "vl_sd"): setting(seeds, seeds),
         ("11_seeds", "frozen_checksums"): setting(seeds, seeds),
-        ("12_rl_gate", "pareto"): setting(len(config.policy.latency_weights)),
+        ("12_rl_gate", "pareto"): setting(len(PolicySettings.of(config).latency_weights)),
     }
 
 
@@ -128,12 +138,12 @@ def _from_questions(config: RunConfig, found: Questions) -> dict[tuple[str, str]
     def planned(n: int, seeds: int | None = None) -> Planned:
         return Planned(n, seeds=seeds, source=found.source)
 
-    pilot, own = config.pilot, config.evaluation
-    hearing = min(found.total("asked", ["test"], HEARING), pilot.audio_items)
-    seeing = sum(min(n, pilot.vl_items) for n in found.vl_by_dataset().values())
+    held_out, own = config.held_out, EvaluationSettings.of(config)
+    hearing = min(found.total("asked", ["test"], HEARING), held_out.audio_items)
+    seeing = sum(min(n, held_out.vl_items) for n in found.vl_by_dataset().values())
     every_vl = found.total("seen", ("train", *HELD_OUT), ["vl"])
 
-    limit = config.gating.items  # of each task
+    limit = GatingSettings.of(config).items  # of each task
     offered = {
         split: {
             task: min(n, n if limit is None else limit)
@@ -149,15 +159,15 @@ def _from_questions(config: RunConfig, found: Questions) -> dict[tuple[str, str]
     asked_hearing = min(need_sound, own.audio_items)
     asked_seeing = min(offered["test"]["vl"] + offered["val"]["vl"], own.vl_items)
 
-    tiny = config.tiny_overfit
+    tiny = TinyOverfitSettings.of(config)
     tiny_hearing = min(
         found.total("asked", ["train"], HEARING), round(tiny.rows * tiny.audio_fraction)
     )
     tiny_seeing = min(found.total("seen", ["train"], ["vl"]), tiny.rows - tiny_hearing)
-    retained = min(seeing, config.retention.vl_items)
+    retained = min(seeing, RetentionSettings.of(config).vl_items)
     sizes = {
-        ("02_base_parity", "logits_equal"): min(every_vl, config.parity.samples),
-        ("02_base_parity", "vqa_identical"): min(every_vl, config.parity.samples),
+        ("02_base_parity", "logits_equal"): min(every_vl, ParitySettings.of(config).samples),
+        ("02_base_parity", "vqa_identical"): min(every_vl, ParitySettings.of(config).samples),
         ("03_tiny_overfit", "loss"): tiny_hearing + tiny_seeing,
         ("03_tiny_overfit", "audio_accuracy"): tiny_hearing,
         ("03_tiny_overfit", "audio_needed"): tiny_hearing,
@@ -180,7 +190,7 @@ def _from_questions(config: RunConfig, found: Questions) -> dict[tuple[str, str]
         ("07_evaluation_harness", "gate_robust"): min(asked_hearing, own.sweep_items // 2)
         + min(asked_seeing, own.sweep_items - own.sweep_items // 2),
         ("09_retention", "distillation"): retained,
-        ("10_sweep", "halving"): min(hearing, config.sweep.audio_items),
+        ("10_sweep", "halving"): min(hearing, SweepSettings.of(config).audio_items),
         ("12_rl_gate", "skips"): on_offer,
         ("12_rl_gate", "audio_drop"): need_sound,
     }
@@ -194,11 +204,14 @@ def _from_questions(config: RunConfig, found: Questions) -> dict[tuple[str, str]
     }
     result |= {
         ("11_seeds", name): Planned(
-            config.seeds.count, items=items, seeds=config.seeds.count, source=found.source
+            SeedsSettings.of(config).count,
+            items=items,
+            seeds=SeedsSettings.of(config).count,
+            source=found.source,
         )
         for name, items in (
-            ("audio_sd", min(hearing, config.seeds.audio_items)),
-            ("vl_sd", min(seeing, config.seeds.vl_items)),
+            ("audio_sd", min(hearing, SeedsSettings.of(config).audio_items)),
+            ("vl_sd", min(seeing, SeedsSettings.of(config).vl_items)),
         )
     }
     if found.files:

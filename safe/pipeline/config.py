@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,8 +30,11 @@ class Settings(BaseModel):
         extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True
     )
 
-
-S = TypeVar("S", bound=Settings)
+    @classmethod
+    def of(cls, config: RunSettings) -> Self:
+        """The section of a run config that an experiment declares as its `settings`."""
+        found: Self = getattr(config, cls.section)
+        return found
 
 
 class RunSettings(Settings):
@@ -90,11 +93,6 @@ class RunSettings(Settings):
     def folder(self) -> Path:
         """results/RUN."""
         return self.results / self.run
-
-    def settings_of(self, model: type[S]) -> S:
-        """The section that an experiment declares as its `settings`."""
-        found: S = getattr(self, model.section)
-        return found
 
 
 C = TypeVar("C", bound=RunSettings)

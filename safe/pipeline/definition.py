@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from safe.errors import ConfigError
 from safe.gates.criteria_check import experiments_folder
@@ -105,7 +106,10 @@ def config_model(package: str) -> type[RunSettings]:
                 hint='give the settings a name of their own: section: ClassVar[str] = "..."',
             )
         sections[settings.section] = settings
-    fields: dict[str, Any] = {s: (model, model()) for s, model in sections.items()}
+    fields: dict[str, Any] = {
+        name: (model, Field(default=model(), description=inspect.getdoc(model)))
+        for name, model in sections.items()
+    }
     return create_model(base.__name__, __base__=base, **fields) if fields else base
 
 

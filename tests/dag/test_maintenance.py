@@ -99,12 +99,14 @@ def _add_a_section(tree: Path) -> None:
     run = config / "run.py"
     _edit(run, "AdapterConfig, BaseConfig", "AdapterConfig, BaseConfig, UnreadConfig")
     section = "    unread: UnreadConfig = UnreadConfig()\n"
-    _edit(run, "    seeds: SeedsConfig", f"{section}    seeds: SeedsConfig")
+    _edit(run, "    held_out: HeldOutConfig", f"{section}    held_out: HeldOutConfig")
 
 
 def _add_an_experiment(tree: Path) -> None:
     experiments = tree / "safe" / "hearing" / "experiments"
     shutil.copytree(experiments / "tiny_overfit", experiments / "refit")
+    _edit(experiments / "refit" / "config.py", '"tiny_overfit"', '"refit"')
+    _edit(experiments / "refit" / "__init__.py", "tiny_overfit.config", "refit.config")
     criteria = tree / "config" / "hearing" / "criteria"
     text = (criteria / "03_tiny_overfit.yaml").read_text().replace("03_tiny_overfit", "13_refit")
     (criteria / "13_refit.yaml").write_text(text.replace("id: 03.", "id: 13."))
@@ -129,7 +131,7 @@ def test_a_number_in_the_code_changes_what_depends_on_it(tree: Path, before: Par
 
 def test_a_default_changes_the_rules_that_read_its_section(tree: Path, before: Params) -> None:
     _edit(
-        tree / "safe" / "hearing" / "config" / "experiments.py",
+        tree / "safe" / "hearing" / "experiments" / "seeds" / "config.py",
         "count: int = Field(default=3",
         "count: int = Field(default=4",
     )

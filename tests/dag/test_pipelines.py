@@ -123,7 +123,7 @@ from safe.hearing.experiments.refit.config import RefitSettings
 
 
 def prepare(context, wanted):
-    return context.config.settings_of(RefitSettings).repeats
+    return RefitSettings.of(context.config).repeats
 
 
 def run(context, job, repeats):

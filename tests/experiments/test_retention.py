@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.hearing.config import RetentionConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.retention import jobs as retention_jobs
 from safe.hearing.experiments.retention import measure as retention
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.measure import METRICS
 from safe.hearing.experiments.retention.plan import (
     dearest_first,
@@ -112,7 +112,7 @@ def test_more_seeds_where_nothing_is_distilled(config):
         assert seeds_of(more, job) == list(range(3, 3 + count))
         assert seeds_of(config, job) == [0, 1]
     with pytest.raises(ValidationError, match="undistilled_seeds"):
-        RetentionConfig(seeds=3, undistilled_seeds=2)
+        RetentionSettings(seeds=3, undistilled_seeds=2)
 
 
 def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatch):

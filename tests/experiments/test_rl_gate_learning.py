@@ -9,7 +9,8 @@ from safe.gates.criteria import load_criteria
 from safe.gates.schema import Interval
 from safe.gates.selection import select
 from safe.gates.statistics import wilson
-from safe.hearing.config import PolicyConfig, load_run_config
+from safe.hearing.config import load_run_config
+from safe.hearing.experiments.rl_gate.config import PolicySettings
 from safe.hearing.experiments.rl_gate.learning import (
     FLOOR,
     Cost,
@@ -129,11 +130,13 @@ def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(split):
     ("added", "latency_weights"), [(0.02, [0.0, 50.0, 100.0]), (0.005, [0, 200, 400])]
 )
 def test_prices_in_units_of_listening_follow_the_machine(added, latency_weights):
-    policy = PolicyConfig(latency_weights=[0.0, 1.0, 2.0], latency_unit="listening")
+    policy = PolicySettings(latency_weights=[0.0, 1.0, 2.0], latency_unit="listening")
     config = load_run_config(ROOT / "config" / "config.yaml")
     config = config.model_copy(update={"policy": policy})
     seconds = {"always off": 0.01, "always on": 0.01 + added, "question 8": 7.0}
     assert prices_per_second(config, seconds) == pytest.approx(latency_weights)
     assert prices_per_second(config, seconds | {"always on": 0.01}) is None
-    in_seconds = config.model_copy(update={"policy": PolicyConfig(latency_weights=[0.0, 1.0, 2.0])})
+    in_seconds = config.model_copy(
+        update={"policy": PolicySettings(latency_weights=[0.0, 1.0, 2.0])}
+    )
     assert prices_per_second(in_seconds, seconds) == [0.0, 1.0, 2.0]

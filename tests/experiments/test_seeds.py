@@ -10,8 +10,8 @@ from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
 from safe.gates.documents import read_decision
 from safe.gates.schema import decision_digest
-from safe.hearing.config import SeedsConfig
 from safe.hearing.context import Context
+from safe.hearing.experiments.seeds.config import SeedsSettings
 from safe.hearing.experiments.seeds.measure import METRICS
 from safe.hearing.experiments.seeds.plan import chosen, names, seed_of
 from safe.pipeline.runner import run_job
@@ -100,14 +100,14 @@ def test_a_sweep_that_selects_nothing_is_named(config):
 def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
     with pytest.raises(EvidenceError, match="'seed_0' was not run"):
         run(config, EXPERIMENT, tmp_path)
-    longer = config.model_copy(update={"seeds": SeedsConfig(steps=7)})
+    longer = config.model_copy(update={"seeds": SeedsSettings(steps=7)})
     with pytest.raises(EvidenceError, match="other settings"):
         run(longer, EXPERIMENT, config.folder / EXPERIMENT)
 
 
 def test_fewer_than_two_seeds_and_unknown_parts_are_refused(config):
     with pytest.raises(ValueError, match="greater than or equal to 2"):
-        SeedsConfig(count=1)
+        SeedsSettings(count=1)
     for job in ("seed_3", "seed_x", "other"):
         with pytest.raises(ConfigError, match="no job"):
             seed_of(config, job)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe.errors import ConfigError
-from safe.hearing.config import SweepConfig
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import (
     cells,
     job_name,
@@ -19,8 +19,8 @@ from safe.hearing.experiments.sweep.plan import (
     stops,
 )
 
-GRID = SweepConfig()
-HALVING = SweepConfig(mode="halving")
+GRID = SweepSettings()
+HALVING = SweepSettings(mode="halving")
 
 
 def test_the_plan_has_27_combinations_the_smallest_first():
@@ -99,8 +99,8 @@ def test_of_equals_the_smaller_goes_on():
     ("values", "said"),
     [
         ({"projector_lr": [1e-4]}, "at least 2"),
-        ({"lora_lr": [1e-4, 1e-4]}, "values rise"),
-        ({"distillation": [2.0, 1.0]}, "values rise"),
+        ({"lora_lr": [1e-4, 1e-4]}, "ascending"),
+        ({"distillation": [2.0, 1.0]}, "ascending"),
         ({"projector_lr": [0.0, 1e-4]}, "greater than 0"),
         ({"rungs": [130, 50]}, "rungs rise"),
         ({"rungs": [400]}, "rungs rise"),
@@ -108,4 +108,4 @@ def test_of_equals_the_smaller_goes_on():
 )
 def test_a_grid_that_is_none_is_refused(values, said):
     with pytest.raises(ValueError, match=said):
-        SweepConfig(**values)
+        SweepSettings(**values)

@@ -7,10 +7,10 @@ import torch
 
 from safe.errors import TrainingError
 from safe.hearing.config import parse_run_config
+from safe.hearing.experiments.tiny_overfit.training import Overfit
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import losses
 from safe.hearing.training.features import Features
-from safe.hearing.training.overfit import Overfit
 from safe.hearing.training.trainer import Trainer
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_learnable_run

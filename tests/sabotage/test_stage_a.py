@@ -13,7 +13,7 @@ from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate, trainer
 from safe.hearing.training.features import Features
 from safe.pipeline.runner import run_jobs
-from tests.judging import decide, run, verdicts
+from tests.judging import decide, run, verdicts, with_limits
 from tests.tiny_run import make_pilot_run
 
 EXPERIMENT = "04_stage_a_pilot"
@@ -185,6 +185,6 @@ def test_a_machine_that_stalls_is_no_latency(trained, monkeypatch):
 
 
 def test_a_device_with_too_little_memory(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage_a_pilot, "smallest", lambda table: "k3_r16")
     monkeypatch.setattr(stage_a_bench.PilotEvaluator, "memory", lambda self: 2**20)
-    assert outcome(trained, train=())["04.memory_fits"] == "fail"
+    free = with_limits(trained, smallest_config={"gain_low": -1.0, "behind_best_high": 1.0})
+    assert outcome(free, train=())["04.memory_fits"] == "fail"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from safe.errors import ConfigError
-from safe.hearing.config import RunConfig, load_run_config, parse_run_config
+from safe.hearing.config import load_run_config, parse_run_config
 from tests.paths import ROOT
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -23,7 +23,7 @@ def _default() -> dict[str, Any]:
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
 def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
     config = load_run_config(path)
-    assert RunConfig.model_validate(config.model_dump(mode="json")) == config
+    assert type(config).model_validate(config.model_dump(mode="json")) == config
 
 
 @pytest.mark.parametrize(

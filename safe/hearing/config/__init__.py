@@ -14,20 +14,9 @@ from safe.hearing.config.curriculum import (
     StageLossConfig,
 )
 from safe.hearing.config.data import DatasetConfig, WorldConfig
-from safe.hearing.config.experiments import (
-    EvaluationConfig,
-    GatingConfig,
-    ParityConfig,
-    PilotConfig,
-    PolicyConfig,
-    PreflightConfig,
-    ProfileConfig,
-    RetentionConfig,
-    SeedsConfig,
-    SweepConfig,
-    TinyOverfitConfig,
-)
+from safe.hearing.config.held_out import HeldOutConfig
 from safe.hearing.config.models import AdapterConfig, BaseConfig, LoraConfig
+from safe.hearing.config.preflight import PreflightConfig
 from safe.hearing.config.reading import load_run_config, parse_run_config
 from safe.hearing.config.run import RunConfig
 from safe.hearing.config.training import StageAConfig, TrackingConfig
@@ -38,26 +27,17 @@ __all__ = [
     "BaseConfig",
     "CurriculumConfig",
     "DatasetConfig",
-    "EvaluationConfig",
     "Fraction",
-    "GatingConfig",
+    "HeldOutConfig",
     "LoraConfig",
-    "ParityConfig",
-    "PilotConfig",
-    "PolicyConfig",
     "Positive",
     "PreflightConfig",
-    "ProfileConfig",
     "RehearsalConfig",
-    "RetentionConfig",
     "RunConfig",
-    "SeedsConfig",
     "StageAConfig",
     "StageConfig",
     "StageLossConfig",
     "Strict",
-    "SweepConfig",
-    "TinyOverfitConfig",
     "TrackingConfig",
     "WorldConfig",
     "load_run_config",

@@ -9,26 +9,15 @@ from pydantic import Field, model_validator
 
 from safe.hearing.config.curriculum import CurriculumConfig
 from safe.hearing.config.data import DatasetConfig, WorldConfig
-from safe.hearing.config.experiments import (
-    EvaluationConfig,
-    GatingConfig,
-    ParityConfig,
-    PilotConfig,
-    PolicyConfig,
-    PreflightConfig,
-    ProfileConfig,
-    RetentionConfig,
-    SeedsConfig,
-    SweepConfig,
-    TinyOverfitConfig,
-)
+from safe.hearing.config.held_out import HeldOutConfig
 from safe.hearing.config.models import AdapterConfig, BaseConfig
+from safe.hearing.config.preflight import PreflightConfig
 from safe.hearing.config.training import StageAConfig, TrackingConfig
 from safe.pipeline.config import RunSettings
 
 
 class RunConfig(RunSettings):
-    """A whole run: `results/RUN` comes from this and the code alone."""
+    """A whole run; experiments add sections of their own (`Experiment.settings`)."""
 
     world: WorldConfig | None = None
     """The miniature world; none for real data."""
@@ -43,46 +32,19 @@ class RunConfig(RunSettings):
     """The trainable part."""
 
     preflight: PreflightConfig = PreflightConfig()
-    """Experiment 01."""
+    """The data audit, experiment 01."""
 
-    parity: ParityConfig = ParityConfig()
-    """Experiment 02."""
-
-    tiny_overfit: TinyOverfitConfig = TinyOverfitConfig()
-    """Experiment 03."""
+    held_out: HeldOutConfig = HeldOutConfig()
+    """Held-out questions."""
 
     stage_a: StageAConfig = StageAConfig()
     """How the adapter is trained."""
-
-    pilot: PilotConfig = PilotConfig()
-    """Experiment 04."""
-
-    gating: GatingConfig = GatingConfig()
-    """Experiment 05."""
-
-    profile: ProfileConfig = ProfileConfig()
-    """Experiment 06."""
-
-    evaluation: EvaluationConfig = EvaluationConfig()
-    """Experiment 07."""
 
     tracking: TrackingConfig = TrackingConfig()
     """Where curves of the trainings are recorded."""
 
     curriculum: CurriculumConfig
     """Stages of the curriculum, and experiment 08."""
-
-    retention: RetentionConfig = RetentionConfig()
-    """Experiment 09."""
-
-    sweep: SweepConfig = SweepConfig()
-    """Experiment 10."""
-
-    seeds: SeedsConfig = SeedsConfig()
-    """Experiment 11."""
-
-    policy: PolicyConfig = PolicyConfig()
-    """Experiment 12."""
 
     @model_validator(mode="before")
     @classmethod

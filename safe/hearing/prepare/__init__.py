@@ -11,7 +11,7 @@ from safe.hearing.miniature.base import CARD, WEIGHTS
 READS = {
     "data": ("seed", "world", "datasets"),
     "base": ("seed", "base", "device"),
-    "features": ("seed", "adapter", "stage_a", "pilot", "device"),
+    "features": ("seed", "adapter", "stage_a", "held_out", "device"),
 }
 
 

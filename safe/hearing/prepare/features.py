@@ -47,8 +47,8 @@ def prepare_features(config: RunConfig) -> Path:
             "manifest": digest_file(manifest),
             **opened.digests,
             "rows": {
-                "hearing": len(rows.audio_examples),
-                "seeing": len(rows.vl_examples),
+                "audio": len(rows.audio_examples),
+                "vl": len(rows.vl_examples),
                 "held_out_audio": {split: len(found) for split, found in held_out.items()},
                 "held_out_vl": len(vl_examples),
             },

@@ -71,11 +71,13 @@ def gating_eval_set(
     features: Features,
     encoder: TextEncoder,
     *,
+    items: int | None,
     apart_from: Set[str] = frozenset(),
 ) -> GatingEvalSet:
-    """The questions of tasks audio, av and vl, `gating.items` at most of each; media encoded.
+    """Select the questions of tasks audio, av and vl and encode their media.
 
     Args:
+        items: maximum number of questions of each task; None selects all.
         apart_from: sources that neither question nor offered sound may come from. A dataset that
             is split by question has recordings in several splits.
 
@@ -89,7 +91,7 @@ def gating_eval_set(
         found = load_samples(manifest, split=split, task=task)
         kept = [s for s in found if sources_of(s).isdisjoint(apart_from)]
         shared += len(found) - len(kept)
-        order = rng.permutation(len(kept))[: config.gating.items]
+        order = rng.permutation(len(kept))[:items]
         by_task[task] = [kept[i] for i in sorted(order)]
     audio_examples = [s for task in HEARING for s in by_task[task]]
     features.ensure([*audio_examples, *by_task["vl"]], audio_examples)

@@ -15,9 +15,34 @@ from safe.hearing.data.sample import Sample
 from safe.hearing.training.background_noise import near_silence
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
-from safe.hearing.training.overfit import pick
 
 SPLITS = ("val", "test")
+
+
+def pick(
+    candidates: list[Sample],
+    wanted: int,
+    features: Features,
+    rng: np.random.Generator,
+    *,
+    audible: bool,
+) -> list[Sample]:
+    """Up to `wanted` random samples whose media can be used.
+
+    Samples with the same question, recording and picture count as one.
+
+    Args:
+        audible: their sounds are needed too.
+    """
+    order = [candidates[i] for i in rng.permutation(len(candidates))]
+    distinct = {(s.question, s.source, s.image_source): s for s in reversed(order)}
+    unique = list(distinct.values())[::-1]
+    chosen: list[Sample] = []
+    while unique and len(chosen) < wanted:
+        batch, unique = unique[: wanted - len(chosen)], unique[wanted - len(chosen) :]
+        features.ensure(batch, batch if audible else [])
+        chosen += features.usable(batch)
+    return chosen
 
 
 def audio_rows(
@@ -26,12 +51,12 @@ def audio_rows(
     """Questions of a split that need their sound, each hearing its own; media encoded."""
     found = [s for task in ("audio", "av") for s in load_samples(manifest, split=split, task=task)]
     rng = np.random.default_rng([config.seed, 5])
-    chosen = pick(found, config.pilot.audio_items, features, rng, audible=True)
+    chosen = pick(found, config.held_out.audio_items, features, rng, audible=True)
     return [encoder.row(s, s) for s in chosen]
 
 
 def vl_samples(config: RunConfig, manifest: Path) -> list[Sample]:
-    """Held-out VL questions, `pilot.vl_items` at most of each dataset, val and test alike."""
+    """Held-out VL questions, `held_out.vl_items` at most of each dataset, val and test alike."""
     by_dataset: dict[str, list[Sample]] = {}
     for split in SPLITS:
         for sample in load_samples(manifest, split=split, task="vl"):
@@ -40,7 +65,7 @@ def vl_samples(config: RunConfig, manifest: Path) -> list[Sample]:
     return [
         samples[i]
         for _, samples in sorted(by_dataset.items())
-        for i in sorted(rng.permutation(len(samples))[: config.pilot.vl_items])
+        for i in sorted(rng.permutation(len(samples))[: config.held_out.vl_items])
     ]
 
 
@@ -58,7 +83,7 @@ def vl_rows(
         for task in ("audio", "av")
         for s in load_samples(manifest, split=split, task=task)
     }
-    offered = list(clips.values())[: config.pilot.vl_items]
+    offered = list(clips.values())[: config.held_out.vl_items]
     faint = near_silence(config.cache, config.seed + 1)  # not those of training
     features.ensure(samples, [*offered, *faint])
     offered, faint = features.usable(offered), features.usable(faint)

@@ -27,8 +27,8 @@ from safe.hearing.training.background_noise import near_silence
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
+from safe.hearing.training.held_out import pick
 from safe.hearing.training.losses import StageAObjective
-from safe.hearing.training.overfit import pick
 from safe.hearing.training.retention import Retention
 from safe.hearing.training.sampler import LengthBatches, MixedBatches, padding_share
 from safe.hearing.training.teacher import Teacher
@@ -101,7 +101,7 @@ def select_stage_a(
         clips,
         features.usable(faint),
     )
-    encoder.check_fits(rows.rows, max(config.adapter.audio_tokens, *config.pilot.audio_tokens))
+    encoder.check_fits(rows.rows, config.adapter.audio_tokens)
     return rows
 
 

@@ -145,8 +145,8 @@ def test_usable_questions_are_counted_and_capped(tmp_path: Path) -> None:
     pq.write_table(pa.table(media), config.folder / "data" / "media.parquet")
     assert items(config, "04_stage_a_pilot", "audio_gain") == 37  # two share the sound, one picture
     assert items(config, "04_stage_a_pilot", "vl_drop") == 38
-    pilot = config.pilot.model_copy(update={"audio_items": 12, "vl_items": 25})
-    capped = config.model_copy(update={"pilot": pilot})
+    held_out = config.held_out.model_copy(update={"audio_items": 12, "vl_items": 25})
+    capped = config.model_copy(update={"held_out": held_out})
     assert items(capped, "04_stage_a_pilot", "audio_gain") == 12
     assert items(capped, "04_stage_a_pilot", "vl_drop") == 25
     assert items(capped, "11_seeds", "audio_sd") == 12

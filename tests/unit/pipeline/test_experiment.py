@@ -23,7 +23,7 @@ def test_every_experiment_declares_sections_that_exist(config: RunConfig) -> Non
     run = Run(config, ROOT)
     assert len(run.experiments) == len(built_experiments("safe.hearing")) == 12
     for declared in run.declared.values():
-        assert {*declared.reads, *declared.job_reads} <= set(RunConfig.model_fields)
+        assert {*declared.reads, *declared.job_reads} <= set(type(config).model_fields)
         assert (declared.job_reads == ()) == (declared.jobs is None)
 
 

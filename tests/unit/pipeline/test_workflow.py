@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from safe.errors import ConfigError
-from safe.hearing.config import RetentionConfig, load_run_config
+from safe.hearing.config import load_run_config
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.pipeline.workflow import Run
 from tests.paths import ROOT
 from tests.unit.gates.builders import BY_LUCK, assume_seed_spread
@@ -107,7 +108,7 @@ def test_the_start_says_in_one_line_what_the_run_can_decide(tmp_path: Path) -> N
 
 
 def test_a_miniature_run_is_never_refused(tmp_path: Path) -> None:
-    retention = RetentionConfig(vl_items=100)
+    retention = RetentionSettings(vl_items=100)
     line = default_run(tmp_path, retention=retention).power_line()
     assert "09.null_space cannot be decided (n = 300 is below min_n = 500)" in line
     folder = tmp_path / "default" / "11_seeds"
@@ -120,7 +121,7 @@ def test_a_miniature_run_is_never_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_run_that_cannot_decide_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
-    small = {"scale": "full", "retention": RetentionConfig(vl_items=100)}
+    small = {"scale": "full", "retention": RetentionSettings(vl_items=100)}
     with pytest.raises(ConfigError, match=r"(?s)09\.null_space: n = 300.*allow_underpowered: true"):
         default_run(tmp_path, **small).power_line()
     allowed = default_run(tmp_path, **small, allow_underpowered=True).power_line()

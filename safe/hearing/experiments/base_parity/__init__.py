@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.base_parity.config import ParitySettings
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -16,6 +17,7 @@ METRICS: MetricTable = {
 }
 
 EXPERIMENT = Experiment(
+    settings=ParitySettings,
     reads=("seed", "adapter", "parity", "device"),
     inputs=("data", "base"),
 )

@@ -34,6 +34,7 @@ from safe.hearing.evaluation.freeze_audit import (
 )
 from safe.hearing.evaluation.parity import Inputs, ItemParity, compare, overhead, time_pairs
 from safe.hearing.experiments.base_parity import METRICS
+from safe.hearing.experiments.base_parity.config import ParitySettings
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.audio import waveform_fault
 from safe.hearing.models.full_size import build_full_size
@@ -80,7 +81,7 @@ def measure(context: Context) -> list[Metric]:
             inputs,
             heard,
             decode=encoder.decode,
-            max_new_tokens=config.parity.max_new_tokens,
+            max_new_tokens=ParitySettings.of(config).max_new_tokens,
         )
     metrics = [
         _exact("trainable_count", count(model.trainable()), 1, table=TABLE),
@@ -111,7 +112,9 @@ def measure(context: Context) -> list[Metric]:
             BUILDER.missing("no_overhead", why),
             BUILDER.missing("wall_clock_ratio", why),
         ]
-    work = overhead(model, plain_base, *probe, max_new_tokens=config.parity.max_new_tokens)
+    work = overhead(
+        model, plain_base, *probe, max_new_tokens=ParitySettings.of(config).max_new_tokens
+    )
     metrics.append(_exact("no_overhead", work.total, len(probe[1]), **work.record()))
     metrics.append(_wall_clock(context, model, plain_base, *probe))
     return metrics
@@ -170,7 +173,7 @@ class _Batches:
                 yield found[index]
 
     def __iter__(self) -> Iterator[tuple[list[str], Inputs, list[np.ndarray]]]:
-        settings, device = self.context.config.parity, self.opened.vlm.device
+        settings, device = ParitySettings.of(self.context.config), self.opened.vlm.device
         processor = self.opened.processor
         waiting: list[tuple[Sample, Any]] = []
         taken = 0
@@ -312,7 +315,7 @@ def _wall_clock(
     sounds: list[np.ndarray],
 ) -> Metric:
     pairs = time_pairs(
-        model, plain_base, inputs, sounds, repeats=context.config.parity.timing_repeats
+        model, plain_base, inputs, sounds, repeats=ParitySettings.of(context.config).timing_repeats
     )
     if model.device.type == "cuda":
         context.device_seconds += sum(a + b for a, b in pairs)

@@ -14,7 +14,7 @@ METRICS: MetricTable = {
 
 EXPERIMENT = Experiment(
     reads=("curriculum",),
-    job_reads=("seed", "adapter", "stage_a", "pilot", "curriculum", "device"),
+    job_reads=("seed", "adapter", "stage_a", "held_out", "curriculum", "device"),
     inputs=("features",),
     jobs=plan_jobs,
     cores="one",

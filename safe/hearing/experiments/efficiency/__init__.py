@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.efficiency.config import ProfileSettings
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -13,7 +14,8 @@ METRICS: MetricTable = {
 }
 
 EXPERIMENT = Experiment(
-    reads=("seed", "adapter", "stage_a", "pilot", "profile", "device"),
+    settings=ProfileSettings,
+    reads=("seed", "adapter", "stage_a", "held_out", "pilot", "profile", "device"),
     inputs=("features",),
     cores="all",
 )

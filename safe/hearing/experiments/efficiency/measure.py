@@ -25,7 +25,9 @@ from safe.hearing.context import Context
 from safe.hearing.data.decode import load_audio
 from safe.hearing.evaluation.profile import profile
 from safe.hearing.experiments.efficiency import METRICS, plots
+from safe.hearing.experiments.efficiency.config import ProfileSettings
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.experiments.stage_a_pilot.evaluator import PilotEvaluator
 from safe.hearing.models.checkpoint import RECORD, load_adapter, read_record
 from safe.hearing.models.safe_model import SafeModel
@@ -72,7 +74,7 @@ def measure(context: Context) -> list[Metric]:
     plots.throughput(context, points)
     plots.memory(context, training, (fit.slope, fit.intercept), budget)
     plots.latency(context, latency)
-    target = next(p for p in training if p["batch"] == config.profile.target_batch)
+    target = next(p for p in training if p["batch"] == ProfileSettings.of(config).target_batch)
     return [
         _headroom(target, budget, recommended),
         *_slo(config, model, latency),
@@ -115,7 +117,9 @@ def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list
     rows = select_stage_a(config, context.manifest, bench.features, bench.encoder)
     teacher = Teacher(bench.features, bench.encoder, config.cache)
     feeder = Feeder(model, bench.features, bench.encoder)
-    sizes = sorted({*config.profile.batch_sizes, config.profile.target_batch})
+    sizes = sorted(
+        {*ProfileSettings.of(config).batch_sizes, ProfileSettings.of(config).target_batch}
+    )
     points = []
     for size in sizes:
         settings = config.stage_a.model_copy(update={"batch_size": size, "accumulate": 1})
@@ -129,7 +133,7 @@ def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list
                 size,
                 lambda trainer=trainer, numbers=numbers: trainer.step(next(numbers)),  # type: ignore[misc]
                 model,
-                config.profile.repeats,
+                ProfileSettings.of(config).repeats,
             )
         )
         model.eval()
@@ -140,7 +144,7 @@ def _answering(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> li
     """Profile inference on held-out questions: gate OFF, ON with cached and with raw audio."""
     points = []
     rate = bench.opened.audio_encoder.sampling_rate
-    for size in sorted(config.profile.batch_sizes):
+    for size in sorted(ProfileSettings.of(config).batch_sizes):
         rows = list(itertools.islice(itertools.cycle(bench.rows["test"]), size))
         inputs = bench.feeder.plain(rows)
         waves = [load_audio(row.heard.audio, rate) for row in rows if row.heard.audio is not None]
@@ -166,11 +170,11 @@ def _answer(
 def _latency(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
     """Time single questions: the pilot's adapter at its own k, untrained adapters at others."""
     found = []
-    for k in sorted({*config.profile.audio_tokens, model.config.audio_tokens}):
+    for k in sorted({*ProfileSettings.of(config).audio_tokens, model.config.audio_tokens}):
         own = k == model.config.audio_tokens
         adapter = model.config.model_copy(update={"audio_tokens": k})
         fresh = bench.opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
-        times = bench.times(model if own else fresh, config.pilot.latency_pairs)
+        times = bench.times(model if own else fresh, PilotSettings.of(config).latency_pairs)
         found += [{"audio_tokens": k, "pilot": own, **row} for row in times]
     return found
 
@@ -214,7 +218,10 @@ def _headroom(target: Mapping[str, Any], budget: int, recommended: Mapping[str, 
 def _slo(config: RunConfig, model: SafeModel, latency: Sequence[Mapping[str, Any]]) -> list[Metric]:
     own = [row for row in latency if row["audio_tokens"] == model.config.audio_tokens]
     added = [1000 * (row["uncached"] - row["off"]) for row in own]
-    limits = config.profile.audio_latency_ms, config.profile.audio_latency_p95_ms
+    limits = (
+        ProfileSettings.of(config).audio_latency_ms,
+        ProfileSettings.of(config).audio_latency_p95_ms,
+    )
     middle, tail = float(np.median(added)), float(np.quantile(added, 0.95))
     detail = {
         "of": "one question, from decoded picture and sound to the answer, over the gate OFF",
@@ -242,7 +249,9 @@ def _slo(config: RunConfig, model: SafeModel, latency: Sequence[Mapping[str, Any
 
 
 def _throughput(config: RunConfig, target: Mapping[str, Any]) -> Metric:
-    needed = config.profile.planned_samples / (3600 * config.profile.planned_hours)
+    needed = ProfileSettings.of(config).planned_samples / (
+        3600 * ProfileSettings.of(config).planned_hours
+    )
     ratios = [target["batch"] / seconds / needed for seconds in target["seconds"]]
     return BUILDER.measured(
         "throughput",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -18,6 +19,7 @@ METRICS: MetricTable = {
 }
 
 EXPERIMENT = Experiment(
+    settings=EvaluationSettings,
     reads=("seed", "adapter", "gating", "evaluation", "device"),
     inputs=("data", "base", "references"),
 )

@@ -10,6 +10,7 @@ from safe.gates.statistics import wilson
 from safe.hearing.context import Context
 from safe.hearing.evaluation.sound_quality import Condition, noise_alone, sweep
 from safe.hearing.experiments.evaluation_harness import plots
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
 from safe.hearing.experiments.metric_builder import MetricBuilder, worst, write_table
 from safe.hearing.models.gating import UncertaintyGate
@@ -125,7 +126,7 @@ def gate_robust(
     audio_examples: Sequence[Example],
     vl_examples: Sequence[Example],
 ) -> Metric:
-    config = context.config.evaluation
+    config = EvaluationSettings.of(context.config)
     half = config.sweep_items // 2
     rows = [*audio_examples[:half], *vl_examples[: config.sweep_items - half]]
     table: Table = []

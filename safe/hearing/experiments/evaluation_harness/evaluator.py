@@ -19,6 +19,7 @@ from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.evaluation import exact_match, vqa
 from safe.hearing.evaluation.sound_quality import Condition
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.hearing.experiments.gating.evaluator import GatingEvaluator
 from safe.hearing.models.audio import Audio
 from safe.hearing.models.gating import POLICIES, Gate, GateLike, GateRequest, as_gate
@@ -90,7 +91,7 @@ class HarnessEvaluator:
         """
         offered = self.gated.offered("test").rows
         self.features.ensure([], self._faint)
-        limits = self.config.evaluation
+        limits = EvaluationSettings.of(self.config)
         audio_examples = [r for r in offered if r.sample.task in HEARING][: limits.audio_items]
         vl_examples = [r for r in offered if r.sample.task not in HEARING]
         if len(vl_examples) < limits.vl_items:
@@ -109,7 +110,7 @@ class HarnessEvaluator:
         chosen = [
             samples[i]
             for _, samples in sorted(found.items())
-            for i in rng.permutation(len(samples))[: self.config.evaluation.vl_items]
+            for i in rng.permutation(len(samples))[: EvaluationSettings.of(self.config).vl_items]
         ]
         self.features.ensure(chosen, [])
         return [self.encoder.row(s, s) for s in self.features.usable(chosen)]
@@ -208,7 +209,10 @@ class HarnessEvaluator:
 
     @property
     def _options(self) -> dict[str, Any]:
-        return {"max_new_tokens": self.config.evaluation.max_new_tokens, "do_sample": False}
+        return {
+            "max_new_tokens": EvaluationSettings.of(self.config).max_new_tokens,
+            "do_sample": False,
+        }
 
     def _asked(self, rows: Sequence[Example], size: int, said: str) -> Any:
         asked = [unanswered(row) for row in rows]

@@ -13,6 +13,7 @@ from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.evaluation.references import load_references
 from safe.hearing.experiments.evaluation_harness import METRICS
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.hearing.experiments.evaluation_harness.distractors import gate_robust, irrelevance
 from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluator
 from safe.hearing.experiments.evaluation_harness.lomo import lomo
@@ -36,7 +37,7 @@ def measure(context: Context) -> list[Metric]:
     """Check the metrics, then evaluate with the sound, muted, and with distractors."""
     config = context.config
     use_threads(config)
-    references = load_references(config.evaluation.references)
+    references = load_references(EvaluationSettings.of(config).references)
     opened = open_base(config)
     adapter, chosen = config.folder / ADAPTER, config.folder / GATING / GATE
     gate = load_gate(chosen, base=opened.vlm_ref.digest)
@@ -45,7 +46,7 @@ def measure(context: Context) -> list[Metric]:
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
         "gate": digest_file(chosen),
-        "references": digest_file(config.evaluation.references),
+        "references": digest_file(EvaluationSettings.of(config).references),
     }
     context.extra |= {"device": str(bench.model.device)}
     audio_examples, vl_examples = bench.rows()

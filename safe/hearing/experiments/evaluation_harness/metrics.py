@@ -13,6 +13,7 @@ from safe.gates.schema import Metric
 from safe.hearing.context import Context
 from safe.hearing.evaluation import aggregate, self_check
 from safe.hearing.evaluation.references import Reference, applicable, compare
+from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.gating import UncertaintyGate
@@ -24,7 +25,9 @@ OTHER_BATCH = 17  # unusual size, so that the batches differ
 
 
 def metrics_correct(meters: MetricBuilder, context: Context) -> Metric:
-    checks = self_check.run(caption_reference=context.config.evaluation.caption_reference)
+    checks = self_check.run(
+        caption_reference=EvaluationSettings.of(context.config).caption_reference
+    )
     done = [c for c in checks if c.found is not None]
     write_table(context, CHECKS, [c.as_dict() for c in checks])
     worst = max(done, key=lambda c: c.deviation)
@@ -73,7 +76,7 @@ def baseline_matches(
         why = (
             f"not measured: {', '.join(r.id for r in missing)}"
             if missing
-            else f"{config.evaluation.references} has no figure of this base"
+            else f"{EvaluationSettings.of(config).references} has no figure of this base"
         )
         return meters.missing("baseline_matches", why)
     worst = max(compared, key=lambda c: c.ratio)
@@ -120,7 +123,7 @@ def metrics_stable(
     audio_examples: Sequence[Example],
     vl_examples: Sequence[Example],
 ) -> Metric:
-    half = context.config.evaluation.repeated_items // 2
+    half = EvaluationSettings.of(context.config).repeated_items // 2
     rows = [*audio_examples[:half], *vl_examples[:half]]
     order = np.random.default_rng([context.config.seed, 11]).permutation(len(rows)).tolist()
     shuffled = [rows[i] for i in order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.gating.config import GatingSettings
 from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -18,6 +19,7 @@ METRICS: MetricTable = {
 CANDIDATES: CandidateTable = {"gates": ("audio_drop_high", "skip_rate", "vl_consulted")}
 
 EXPERIMENT = Experiment(
+    settings=GatingSettings,
     reads=("seed", "adapter", "gating", "device"),
     inputs=("data", "base"),
 )

@@ -17,6 +17,7 @@ from safe.hearing.data.decode import load_audio
 from safe.hearing.evaluation.gate_curve import Outcomes
 from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.experiments.gating.config import GatingSettings
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.gating import POLICIES, Gate, GateRequest
 from safe.hearing.models.probe import Trace, trace
@@ -119,6 +120,7 @@ class GatingEvaluator:
             split,
             self.features,
             self.encoder,
+            items=GatingSettings.of(self.config).items,
             apart_from=frozenset() if split == "test" else self._test_sources,
         )
 

@@ -31,6 +31,7 @@ from safe.hearing.evaluation.gate_curve import (
     policies,
 )
 from safe.hearing.experiments.gating import METRICS, plots
+from safe.hearing.experiments.gating.config import GatingSettings
 from safe.hearing.experiments.gating.cost import skipped_work, time_saved
 from safe.hearing.experiments.gating.evaluator import GatingEvaluator, outcomes_of
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
@@ -67,7 +68,7 @@ def measure(context: Context) -> list[Metric]:
     tables = {split: bench.tabulate(found.rows) for split, found in offered.items()}
     write_table(context, ITEMS, [row for table in tables.values() for row in table])
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
-    gates = policies(val.scores, config.gating.points)
+    gates = policies(val.scores, GatingSettings.of(config).points)
     choices = _choose(context, val, gates)
     listed = [{"kind": c.gate.kind, "threshold": c.gate.threshold} for c in choices.values()]
     write_table(context, CHOICES, listed)
@@ -93,8 +94,8 @@ def measure(context: Context) -> list[Metric]:
     table = _held_against(gated, tables[REPORTED_ON], consults)
     write_table(context, GATED, table)
     rng = np.random.default_rng([config.seed, 9])
-    timed = [rows[i] for i in rng.permutation(len(rows))[: config.gating.timed_items]]
-    cost = bench.cost(timed, chosen, repeats=config.gating.timing_repeats)
+    timed = [rows[i] for i in rng.permutation(len(rows))[: GatingSettings.of(config).timed_items]]
+    cost = bench.cost(timed, chosen, repeats=GatingSettings.of(config).timing_repeats)
     if bench.model.device.type == "cuda":
         context.device_seconds += sum(float(s.sum()) for s in cost.seconds.values())
     of_the_gate = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.plan import plan_jobs
 from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
@@ -15,8 +16,9 @@ METRICS: MetricTable = {
 CANDIDATES: CandidateTable = {"weights": ("weight", "vl_drop_high", "audio_loss_high")}
 
 EXPERIMENT = Experiment(
+    settings=RetentionSettings,
     reads=("seed", "stage_a", "retention"),
-    job_reads=("seed", "adapter", "stage_a", "pilot", "retention", "device"),
+    job_reads=("seed", "adapter", "stage_a", "held_out", "retention", "device"),
     inputs=("features",),
     jobs=plan_jobs,
     cores="one",

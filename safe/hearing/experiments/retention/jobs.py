@@ -21,6 +21,7 @@ from safe.files import atomic
 from safe.hearing.artifacts import RETENTION_START
 from safe.hearing.config import StageAConfig
 from safe.hearing.context import Context
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.plan import START, plan, seeds_of
 from safe.hearing.experiments.training_setup import Looks, TrainingSetup
 from safe.hearing.models.checkpoint import save_adapter
@@ -95,7 +96,7 @@ class RetentionTraining(TrainingSetup):
     """Training and held-out examples, the same for every job and seed."""
 
     def __init__(self, context: Context) -> None:
-        own = context.config.retention
+        own = RetentionSettings.of(context.config)
         super().__init__(context, rows=own.rows)
         config, manifest = self.config, self.manifest
         vl_examples = vl_rows(config, manifest, self.features, self.encoder)
@@ -137,7 +138,7 @@ class RetentionTraining(TrainingSetup):
         model = warm_start(config.folder / ADAPTER, self.opened, seed=seed).eval()
         feeder = self.feeder(model)
         stage = StageA(feeder, self.rows, self.teacher, settings, seed)
-        every = config.retention.drift_every  # and at the end, on all held-out examples
+        every = RetentionSettings.of(config).drift_every  # and at the end, on all held-out examples
         steps = range(every, settings.steps, every)
         watch = Looks(model, steps, lambda step: self.look(feeder, step))
         if self._first is None:

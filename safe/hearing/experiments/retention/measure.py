@@ -16,6 +16,7 @@ from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.retention import METRICS, plots
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.jobs import DRIFT, ITEMS
 from safe.hearing.experiments.retention.plan import lambdas, names, variants
 from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
@@ -209,7 +210,7 @@ def _full_size(config: RunConfig) -> dict[str, Any]:
         weights,
         round(budget * 2**30),
         rows=config.stage_a.retention_rows,
-        directions=config.retention.null_space,
+        directions=RetentionSettings.of(config).null_space,
     )
     adapter = f"k = {PLAN_ADAPTER.audio_tokens}, r = {PLAN_ADAPTER.lora.rank}"
     return {"adapter": adapter, "weights": weights, "budget_gb": budget, **asdict(fit)}

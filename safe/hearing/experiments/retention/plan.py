@@ -14,7 +14,8 @@ from itertools import combinations
 from typing import Any
 
 from safe.errors import ConfigError
-from safe.hearing.config import RetentionConfig, RunConfig, StageAConfig
+from safe.hearing.config import RunConfig, StageAConfig
+from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.pipeline.experiment import JobGroup, pack
 
 MEANS = ("distilled", "null_space", "fisher")
@@ -23,7 +24,7 @@ LAMBDA = re.compile(r"lambda_(\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def _means(config: RunConfig) -> list[str]:
-    return [mean for mean in MEANS if mean != "fisher" or config.retention.fisher > 0]
+    return [mean for mean in MEANS if mean != "fisher" or RetentionSettings.of(config).fisher > 0]
 
 
 def variants(config: RunConfig) -> list[str]:
@@ -35,7 +36,7 @@ def variants(config: RunConfig) -> list[str]:
 
 def lambdas(config: RunConfig) -> dict[str, float]:
     """Job -> distillation weight, ascending; `distilled` uses the weight of `stage_a`."""
-    weights = sorted({*config.retention.weights, config.stage_a.distillation})
+    weights = sorted({*RetentionSettings.of(config).weights, config.stage_a.distillation})
     return {
         "distilled" if w == config.stage_a.distillation else f"lambda_{w:g}": w for w in weights
     }
@@ -65,7 +66,7 @@ def plan_jobs(config: RunConfig) -> list[JobGroup]:
 
 def seeds_of(config: RunConfig, job: str) -> list[int]:
     """Training seeds of a job; the first is the run's seed."""
-    own = config.retention
+    own = RetentionSettings.of(config)
     count = own.seeds
     if plan(config, job).distillation == 0:
         count = own.undistilled_seeds or count
@@ -78,7 +79,7 @@ def plan(config: RunConfig, job: str) -> StageAConfig:
     Raises:
         ConfigError: no such job, or distillation is off in `stage_a`.
     """
-    own: RetentionConfig = config.retention
+    own: RetentionSettings = RetentionSettings.of(config)
     if job == START:
         return config.stage_a.model_copy(update={"steps": own.start_steps, "rows": own.rows})
     values: dict[str, Any] = {

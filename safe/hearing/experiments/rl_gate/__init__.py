@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.rl_gate.config import PolicySettings
 from safe.hearing.experiments.rl_gate.plan import plan_jobs
 from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
@@ -18,8 +19,9 @@ CANDIDATES: CandidateTable = {
 }
 
 EXPERIMENT = Experiment(
+    settings=PolicySettings,
     reads=("seed", "adapter", "stage_a", "gating", "policy"),
-    job_reads=("seed", "adapter", "stage_a", "pilot", "policy", "device", "gating"),
+    job_reads=("seed", "adapter", "stage_a", "held_out", "policy", "device", "gating"),
     inputs=("features",),
     jobs=plan_jobs,
     cores="one",

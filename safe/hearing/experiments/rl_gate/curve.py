@@ -9,6 +9,7 @@ import numpy as np
 from safe.hearing.config import RunConfig
 from safe.hearing.evaluation.action_curve import ActionPoint, action_point
 from safe.hearing.evaluation.gate_curve import policies
+from safe.hearing.experiments.gating.config import GatingSettings
 from safe.hearing.experiments.rl_gate.evaluator import HEURISTIC, timing_key
 from safe.hearing.experiments.rl_gate.learning import Table, Trained
 from safe.hearing.models.gating import POLICIES
@@ -45,7 +46,7 @@ def heuristics(
         {kind: np.array([row[kind] for row in table]) for kind in POLICIES}
         for table in (validation, test)
     )
-    for gate in policies(known, config.gating.points):
+    for gate in policies(known, GatingSettings.of(config).points):
         taken = gate.consults(here[gate.kind]).astype(int)
         found.append(action_point(gate.kind, gate.threshold, taken, scores, costs, hears))
     plain = np.array([seconds["always off"], seconds["always on"]])

@@ -21,6 +21,7 @@ from safe.gates.schema import Candidate
 from safe.gates.statistics import paired_difference
 from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.context import Context
+from safe.hearing.experiments.rl_gate.config import PolicySettings
 from safe.hearing.experiments.rl_gate.evaluator import ActionEvaluator
 from safe.hearing.experiments.rl_gate.plan import (
     NESTED,
@@ -74,7 +75,9 @@ class LengthTraining(TrainingSetup):
         super().__init__(context)
         config = self.config
         audio_examples = audio_rows(config, self.manifest, "val", self.features, self.encoder)
-        self.audio_examples = subsample_evenly(audio_examples, config.policy.audio_items)
+        self.audio_examples = subsample_evenly(
+            audio_examples, PolicySettings.of(config).audio_items
+        )
 
     def train(self, context: Context, job: str) -> dict[str, Any]:
         """Continue training the pilot's adapter at the job's numbers of audio tokens."""
@@ -212,12 +215,12 @@ def tabulate(context: Context) -> dict[str, Any]:
     offered = {split: bench.offered(split) for split in SPLITS}
     table = [row for split in SPLITS for row in bench.outcomes(offered[split].rows, actions)]
     _write(context.folder / ITEMS, table)
-    timed = subsample_evenly(offered[SPLITS[0]].rows, config.policy.timed_items)
+    timed = subsample_evenly(offered[SPLITS[0]].rows, PolicySettings.of(config).timed_items)
     return {
         "job": OUTCOMES,
         "actions": list(actions),
         "serving": detail,
-        "seconds": bench.seconds(timed, actions, repeats=config.policy.timing_repeats),
+        "seconds": bench.seconds(timed, actions, repeats=PolicySettings.of(config).timing_repeats),
         "left_out": {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()},
         "digests": opened.digests
         | {"manifest": digest_file(context.manifest), "adapter": digest_file(adapter / RECORD)},

@@ -12,6 +12,7 @@ import numpy as np
 from safe.gates.schema import Candidate, Interval
 from safe.gates.statistics import paired_difference, wilson
 from safe.hearing.config import RunConfig
+from safe.hearing.experiments.rl_gate.config import PolicySettings
 from safe.hearing.experiments.rl_gate.evaluator import timing_key
 from safe.hearing.models.policy import feature_names
 from safe.hearing.training.bandit import (
@@ -138,7 +139,7 @@ def split_outcomes(everything: Outcomes, seed: int) -> LearningSplit:
 def train(config: RunConfig, split: LearningSplit, price: float, view: str) -> Trained:
     """Train a bandit at one price and distill it into a linear policy."""
     settings = BanditSettings(
-        price=price, decisions=config.policy.decisions, floor=FLOOR, seed=config.seed
+        price=price, decisions=PolicySettings.of(config).decisions, floor=FLOOR, seed=config.seed
     )
     policy, evaluations = train_bandit(split.learned, split.held, split.checked, settings)
     every = tuple(range(split.rest.scores.shape[1]))
@@ -154,7 +155,7 @@ def prices_per_second(config: RunConfig, seconds: Mapping[str, float]) -> list[f
     Returns:
         None if the prices are in units of audio latency and audio adds no measurable latency.
     """
-    own = config.policy
+    own = PolicySettings.of(config)
     if own.latency_unit == "second":
         return own.latency_weights
     listening = seconds["always on"] - seconds["always off"]
@@ -196,7 +197,7 @@ def _distilled(
         teacher_policy=teacher_policy,
         distilled_policy=distilled_policy,
         final=Evaluation(
-            decisions=config.policy.decisions,
+            decisions=PolicySettings.of(config).decisions,
             reward=checked.reward(own, teacher_policy.price),
             vl_drop=checked.vl_drop(own),
             skip_rate=float((own == 0).mean()),

@@ -25,6 +25,7 @@ from safe.hearing.context import Context
 from safe.hearing.evaluation.action_curve import ActionPoint, undominated
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.rl_gate import METRICS, plots
+from safe.hearing.experiments.rl_gate.config import PolicySettings
 from safe.hearing.experiments.rl_gate.curve import heuristics, point
 from safe.hearing.experiments.rl_gate.evaluator import ActionEvaluator
 from safe.hearing.experiments.rl_gate.jobs import SPLITS, adapters_of, read_outcomes
@@ -104,7 +105,7 @@ def measure(context: Context) -> list[Metric]:
     beyond = undominated(learned, heuristic)
     points = [*learned, *longer, *heuristic]
     write_table(context, CURVE, [{**asdict(p), "undominated": p in beyond} for p in points])
-    weights = config.policy.latency_weights
+    weights = PolicySettings.of(config).latency_weights
     policies = {f"{weight:g}": t for weight, t in zip(weights, trained, strict=True)}
     policies |= {f"{weight:g} in full": t for weight, t in zip(weights, fuller, strict=True)}
     candidates = as_candidates(policies)

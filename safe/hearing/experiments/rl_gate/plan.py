@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from safe.errors import ConfigError
 from safe.hearing.config import RunConfig, StageAConfig
+from safe.hearing.experiments.rl_gate.config import PolicySettings
 from safe.pipeline.experiment import JobGroup, pack
 
 NESTED, SHORT, OUTCOMES = "nested", "short", "outcomes"
@@ -31,7 +32,7 @@ def lengths(config: RunConfig) -> tuple[int, int]:
     Raises:
         ConfigError: the short length is not shorter than the long one.
     """
-    short, long = config.policy.short_audio_tokens, config.adapter.audio_tokens
+    short, long = PolicySettings.of(config).short_audio_tokens, config.adapter.audio_tokens
     if short >= long:
         raise ConfigError(
             f"a short listening takes {short} audio tokens, all there are is {long}",
@@ -43,7 +44,7 @@ def lengths(config: RunConfig) -> tuple[int, int]:
 
 def settings(config: RunConfig) -> StageAConfig:
     """Training settings of both trainings."""
-    own, rates = config.policy, config.stage_a
+    own, rates = PolicySettings.of(config), config.stage_a
     return rates.model_copy(
         update={
             "steps": own.steps,

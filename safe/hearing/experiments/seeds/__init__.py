@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.seeds.config import SeedsSettings
 from safe.hearing.experiments.seeds.plan import plan_jobs
 from safe.pipeline.experiment import Experiment, MetricTable
 
@@ -12,8 +13,9 @@ METRICS: MetricTable = {
 }
 
 EXPERIMENT = Experiment(
+    settings=SeedsSettings,
     reads=("seed", "stage_a", "sweep", "seeds"),
-    job_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "seeds", "device"),
+    job_reads=("seed", "adapter", "stage_a", "held_out", "sweep", "seeds", "device"),
     inputs=("features",),
     jobs=plan_jobs,
     cores="one",

@@ -17,6 +17,7 @@ from safe.digest import digest_file, digest_json
 from safe.errors import TrainingError
 from safe.files import atomic
 from safe.hearing.context import Context
+from safe.hearing.experiments.seeds.config import SeedsSettings
 from safe.hearing.experiments.seeds.plan import ITEMS, chosen, seed_of
 from safe.hearing.experiments.training_setup import TrainingSetup
 from safe.hearing.models.checkpoint import save_adapter
@@ -89,7 +90,7 @@ class SeedsTraining(TrainingSetup):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        config, manifest, own = self.config, self.manifest, self.config.seeds
+        config, manifest, own = self.config, self.manifest, SeedsSettings.of(self.config)
         audio_examples = audio_rows(config, manifest, "test", self.features, self.encoder)
         self.audio_examples = subsample_evenly(audio_examples, own.audio_items)
         vl_examples = vl_rows(config, manifest, self.features, self.encoder)
@@ -122,7 +123,7 @@ class SeedsTraining(TrainingSetup):
         Covers logits with the gate OFF, image tokens and audio-encoder features, for the same
         examples for every seed.
         """
-        wanted = self.config.seeds.frozen_items
+        wanted = SeedsSettings.of(self.config).frozen_items
         vl_examples, audio_examples = (
             subsample_evenly(self.vl_examples, wanted),
             subsample_evenly(self.audio_examples, wanted),

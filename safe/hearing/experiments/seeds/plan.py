@@ -7,6 +7,8 @@ import re
 from safe.errors import ConfigError, EvidenceError
 from safe.hearing.config import RunConfig, StageAConfig
 from safe.hearing.context import Context
+from safe.hearing.experiments.seeds.config import SeedsSettings
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import cells, settings
 from safe.pipeline.experiment import JobGroup, pack
 
@@ -17,7 +19,7 @@ ITEMS = "items.parquet"
 
 def names(config: RunConfig) -> list[str]:
     """Job names, one per seed; the run's seed is first."""
-    return [f"seed_{config.seed + number}" for number in range(config.seeds.count)]
+    return [f"seed_{config.seed + number}" for number in range(SeedsSettings.of(config).count)]
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
@@ -45,14 +47,14 @@ def chosen(context: Context) -> tuple[str, StageAConfig]:
     """
     config = context.config
     name = context.upstream_selection(SWEEP, "selected")
-    by_name = {cell.name: cell for cell in cells(config.sweep)}
+    by_name = {cell.name: cell for cell in cells(SweepSettings.of(config))}
     if name not in by_name:
         raise EvidenceError(
             f"the sweep selects {name}, which is not in its grid",
             where=config.folder / SWEEP / "decision.json",
             hint="see `safe explain 10`, then measure it again",
         )
-    steps = config.seeds.steps or config.stage_a.steps
+    steps = SeedsSettings.of(config).steps or config.stage_a.steps
     own = settings(config, by_name[name])
     whole = {"steps": steps, "rows": config.stage_a.rows, "batch_size": config.stage_a.batch_size}
     return name, own.model_copy(update=whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.experiments.stage_a_pilot.plan import plan_jobs
 from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
@@ -22,8 +23,9 @@ METRICS: MetricTable = {
 CANDIDATES: CandidateTable = {"configurations": ("parameters", "gain_low", "behind_best_high")}
 
 EXPERIMENT = Experiment(
-    reads=("seed", "adapter", "stage_a", "pilot", "profile", "device"),
-    job_reads=("seed", "adapter", "stage_a", "pilot", "device"),
+    settings=PilotSettings,
+    reads=("seed", "adapter", "stage_a", "held_out", "pilot", "profile", "device"),
+    job_reads=("seed", "adapter", "stage_a", "held_out", "pilot", "device"),
     inputs=("features",),
     jobs=plan_jobs,
 )

@@ -16,6 +16,8 @@ from safe.hearing.data.manifest import load_samples
 from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.profile import memory_of
+from safe.hearing.experiments.efficiency.config import ProfileSettings
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.batching import Feeder, batches
@@ -61,7 +63,11 @@ def read_jobs(config: RunConfig, folder: Path) -> dict[str, Job]:
     Raises:
         EvidenceError: a job was not run, or its result cannot be read.
     """
-    cells = [f"k{k}_r{r}" for k in config.pilot.audio_tokens for r in config.pilot.ranks]
+    cells = [
+        f"k{k}_r{r}"
+        for k in PilotSettings.of(config).audio_tokens
+        for r in PilotSettings.of(config).ranks
+    ]
     jobs = {}
     for name in ("distilled", "undistilled", *cells):
         place = folder / "jobs" / name
@@ -182,5 +188,5 @@ class PilotEvaluator:
 
     def memory(self) -> int:
         """Memory in bytes: the configured budget, or that of the device."""
-        budget = self.config.profile.memory_budget_gb
+        budget = ProfileSettings.of(self.config).memory_budget_gb
         return memory_of(self.opened.vlm.device) if budget is None else int(budget * 2**30)

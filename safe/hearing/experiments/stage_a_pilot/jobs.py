@@ -22,6 +22,7 @@ from safe.errors import TrainingError
 from safe.files import atomic
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import same_answer
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.experiments.stage_a_pilot.plan import ARMS, plan
 from safe.hearing.experiments.training_setup import TrainingSetup
 from safe.hearing.models.checkpoint import save_adapter
@@ -58,7 +59,7 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
         "adapter": adapter.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
         "parameters": sum(p.numel() for p in model.trainable().values()),
-        "rows": {"hearing": len(rows.audio_examples), "seeing": len(rows.vl_examples)},
+        "rows": {"audio": len(rows.audio_examples), "vl": len(rows.vl_examples)},
         "digests": opened.digests | {"manifest": digest_file(context.manifest)},
         "seed": config.seed,
     }
@@ -98,6 +99,7 @@ class PilotTraining(TrainingSetup):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self.encoder.check_fits(self.rows.rows, max(PilotSettings.of(self.config).audio_tokens))
         self._heard: dict[str, list[Example]] = {}
 
     @cached_property

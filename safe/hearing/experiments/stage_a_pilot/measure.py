@@ -21,6 +21,7 @@ from safe.hearing.evaluation.stability import judge_curve
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.stage_a_pilot import METRICS, plots
 from safe.hearing.experiments.stage_a_pilot.ablation import as_candidates, compare_cells
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Job, PilotEvaluator, read_jobs
 from safe.hearing.models.full_size import build_full_size, count_answer
 from safe.hearing.training.frozen_models import open_base, use_threads
@@ -54,7 +55,7 @@ def measure(context: Context) -> list[Metric]:
     plots.training(context, jobs, accuracy)
     base, common = bench.base_right(), bench.majority()
     gains = _gains(context, pilot, base, common)
-    times = bench.times(model, config.pilot.latency_pairs)
+    times = bench.times(model, PilotSettings.of(config).latency_pairs)
     cells = compare_cells(config, bench, jobs, base)
     write_table(context, CELLS, cells)
     candidates = as_candidates(cells)
@@ -251,7 +252,7 @@ def _selected(
         why = "no configuration is selected"
         return [BUILDER.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
     budget, peak = bench.memory(), jobs[chosen].result["peak_memory_bytes"]
-    times = bench.times(bench.open(jobs[chosen]), context.config.pilot.latency_pairs)
+    times = bench.times(bench.open(jobs[chosen]), PilotSettings.of(context.config).latency_pairs)
     return [
         BUILDER.measured(
             "memory_fits",

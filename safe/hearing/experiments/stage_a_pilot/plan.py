@@ -6,6 +6,7 @@ import re
 
 from safe.errors import ConfigError
 from safe.hearing.config import AdapterConfig, RunConfig, StageAConfig
+from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.pipeline.experiment import JobGroup, pack
 
 ARMS = ("distilled", "undistilled")
@@ -13,7 +14,11 @@ ARMS = ("distilled", "undistilled")
 
 def cells(config: RunConfig) -> list[str]:
     """Names of the ablation cells."""
-    return [f"k{k}_r{rank}" for k in config.pilot.audio_tokens for rank in config.pilot.ranks]
+    return [
+        f"k{k}_r{rank}"
+        for k in PilotSettings.of(config).audio_tokens
+        for rank in PilotSettings.of(config).ranks
+    ]
 
 
 def plan_jobs(config: RunConfig) -> list[JobGroup]:
@@ -48,5 +53,5 @@ def plan(config: RunConfig, job: str) -> tuple[AdapterConfig, StageAConfig]:
     lora = adapter.lora.model_copy(update={"rank": rank, "alpha": alpha})
     return (
         adapter.model_copy(update={"audio_tokens": k, "lora": lora}),
-        settings.model_copy(update={"steps": config.pilot.ablation_steps}),
+        settings.model_copy(update={"steps": PilotSettings.of(config).ablation_steps}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import plan_jobs
 from safe.pipeline.experiment import CandidateTable, Experiment, MetricTable
 
@@ -21,8 +22,9 @@ CANDIDATES: CandidateTable = {
 }  # fmt: skip
 
 EXPERIMENT = Experiment(
+    settings=SweepSettings,
     reads=("seed", "stage_a", "sweep"),
-    job_reads=("seed", "adapter", "stage_a", "pilot", "sweep", "device"),
+    job_reads=("seed", "adapter", "stage_a", "held_out", "sweep", "device"),
     inputs=("features",),
     jobs=plan_jobs,
     cores="one",

@@ -13,6 +13,7 @@ from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.evaluation.stability import judge_curve, rising_share
 from safe.hearing.experiments.sweep import CANDIDATES
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import (
     AXES,
     CHOSEN_ON,
@@ -61,7 +62,7 @@ def read_cell(context: Context, cell: Cell) -> Swept:
     Raises:
         EvidenceError: a job was not run, or used other settings.
     """
-    own = context.config.sweep
+    own = SweepSettings.of(context.config)
     halving = own.mode == "halving"
     names = [job_name(cell, n) for n in range(1, len(stops(own)) + 1)] if halving else [cell.name]
     last: Swept | None = None
@@ -99,7 +100,7 @@ def row_of(config: RunConfig, swept: Swept, best: Swept | None) -> dict[str, Any
         **dict.fromkeys((*BOUNDS, *(f"test_{name}" for name in BOUNDS))),
     }
     if swept.whole and best is not None:
-        count = len(cells(config.sweep))
+        count = len(cells(SweepSettings.of(config)))
         row |= _bounds(config, swept, best, CHOSEN_ON, 1 - (1 - LEVEL) / count)
         confirmed = _bounds(config, swept, best, CONFIRMED_ON, LEVEL)
         row |= {f"test_{name}": value for name, value in confirmed.items()}

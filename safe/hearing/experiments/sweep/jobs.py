@@ -17,8 +17,8 @@ from tqdm import tqdm
 from safe.digest import digest_file
 from safe.errors import EvidenceError, TrainingError
 from safe.files import atomic
-from safe.hearing.config import SweepConfig
 from safe.hearing.context import Context
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import (
     CHOSEN_ON,
     ITEMS,
@@ -48,14 +48,14 @@ def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
         ConfigError: there is no such job.
     """
     for job in wanted:
-        leg(context.config.sweep, job)
+        leg(SweepSettings.of(context.config), job)
     return SweepTraining(context)
 
 
 def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
     """Train a job and evaluate it. Returns the content of result.json."""
     config = context.config
-    mine = leg(config.sweep, job)
+    mine = leg(SweepSettings.of(config), job)
     own = settings(config, mine.cell)
     result: dict[str, Any] = {
         "job": job,
@@ -70,8 +70,8 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
     }
     jobs = context.folder.parent
     if mine.rung is not None and mine.rung > 1:
-        previous = standing(jobs, config.sweep, mine.rung - 1)
-        if mine.cell.name not in let_through(config.sweep, previous):
+        previous = standing(jobs, SweepSettings.of(config), mine.rung - 1)
+        if mine.cell.name not in let_through(SweepSettings.of(config), previous):
             (jobs / job_name(mine.cell, mine.rung - 1) / STATE).unlink(missing_ok=True)
             return {**result, "dropped": True}
     model = bench.opened.build(config, seed=config.seed)
@@ -79,9 +79,11 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
     stage = StageA(feeder, bench.rows, bench.teacher, own, config.seed)
     state = _state(context.folder, mine)
     looks = Looks(
-        model, config.sweep.rungs, lambda step: summary(bench.ask(feeder, [CHOSEN_ON]), step)
+        model,
+        SweepSettings.of(config).rungs,
+        lambda step: summary(bench.ask(feeder, [CHOSEN_ON]), step),
     )
-    last = mine.until == config.sweep.steps
+    last = mine.until == SweepSettings.of(config).steps
     trainer = stage.trainer(config, checkpoint=state, watch=looks)
     try:
         trainer.begin()
@@ -121,7 +123,7 @@ def _state(folder: Path, mine: SweepSegment) -> Path:
     return state
 
 
-def standing(jobs: Path, config: SweepConfig, rung: int) -> dict[str, dict[str, float] | None]:
+def standing(jobs: Path, config: SweepSettings, rung: int) -> dict[str, dict[str, float] | None]:
     """Return cell -> its last evaluation at a rung of successive halving; None if it diverged.
 
     Cells that were dropped before that rung are omitted.
@@ -146,7 +148,7 @@ class SweepTraining(TrainingSetup):
     """Training and held-out examples, the same for every cell."""
 
     def __init__(self, context: Context) -> None:
-        own = context.config.sweep
+        own = SweepSettings.of(context.config)
         super().__init__(context, rows=own.rows)
         config, manifest = self.config, self.manifest
         vl_examples = vl_rows(config, manifest, self.features, self.encoder)

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safe.gates.schema import Candidate, Metric
-from safe.hearing.config import SweepConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.sweep import METRICS, plots
 from safe.hearing.experiments.sweep.cells import Swept, as_candidates, read_cell, row_of
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import (
     CHOSEN_ON,
     CONFIRMED_ON,
@@ -30,7 +30,7 @@ BUILDER = MetricBuilder(METRICS)
 def measure(context: Context) -> list[Metric]:
     """Compare the cells with the criteria and with one another."""
     config = context.config
-    found = {cell.name: read_cell(context, cell) for cell in cells(config.sweep)}
+    found = {cell.name: read_cell(context, cell) for cell in cells(SweepSettings.of(config))}
     whole = {name: cell for name, cell in found.items() if cell.whole}
     best = max(whole, key=lambda name: whole[name].accuracy(CHOSEN_ON), default="")
     table = [row_of(config, cell, whole.get(best)) for cell in found.values()]
@@ -44,7 +44,7 @@ def measure(context: Context) -> list[Metric]:
         stable=context.select("stable_curves", candidates).within,
     )
     return [
-        _consistent(config.sweep, found, len(table)),
+        _consistent(SweepSettings.of(config), found, len(table)),
         _halving(context, found, candidates),
     ]
 
@@ -52,7 +52,7 @@ def measure(context: Context) -> list[Metric]:
 # -- neighbours, and what successive halving would do ---------------------------------------------
 
 
-def _consistent(own: SweepConfig, found: Mapping[str, Swept], count: int) -> Metric:
+def _consistent(own: SweepSettings, found: Mapping[str, Swept], count: int) -> Metric:
     """Largest accuracy gap between neighbours, at the last step that both were evaluated."""
     gaps: dict[str, float] = {}
     for one, other in neighbours(own):
@@ -83,7 +83,7 @@ def _halving(
     context: Context, found: Mapping[str, Swept], candidates: Sequence[Candidate]
 ) -> Metric:
     """Loss of successive halving versus the grid, replayed on the grid's evaluations."""
-    own = context.config.sweep
+    own = SweepSettings.of(context.config)
     selected = context.select("selected", candidates).selected
     if own.mode == "halving":
         return BUILDER.missing("halving", "the run halves: there is no grid to compare with")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from safe.errors import ConfigError
-from safe.hearing.config import RunConfig, StageAConfig, SweepConfig
+from safe.hearing.config import RunConfig, StageAConfig
+from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.pipeline.experiment import JobGroup, pack
 
 ITEMS = "items.parquet"
@@ -60,14 +61,14 @@ class SweepSegment:
     until: int
 
 
-def cells(config: SweepConfig) -> list[Cell]:
+def cells(config: SweepSettings) -> list[Cell]:
     """Every combination, smallest first."""
     axes = [list(enumerate(getattr(config, axis))) for axis in AXES]
     found = [Cell(p, lo, d, (i, j, k)) for (i, p), (j, lo), (k, d) in product(*axes)]
     return sorted(found, key=lambda cell: cell.size)
 
 
-def neighbours(config: SweepConfig) -> list[tuple[Cell, Cell]]:
+def neighbours(config: SweepSettings) -> list[tuple[Cell, Cell]]:
     """Pairs of cells that are adjacent on one axis and equal on the others."""
     return [
         (one, other)
@@ -76,7 +77,7 @@ def neighbours(config: SweepConfig) -> list[tuple[Cell, Cell]]:
     ]
 
 
-def stops(config: SweepConfig) -> list[int]:
+def stops(config: SweepSettings) -> list[int]:
     """Steps at which held-out examples are evaluated: every rung, and the end."""
     return [*config.rungs, config.steps]
 
@@ -86,7 +87,7 @@ def job_name(cell: Cell, rung: int | None) -> str:
     return cell.name if rung is None else f"{cell.name}.r{rung}"
 
 
-def rounds(config: SweepConfig) -> list[list[str]]:
+def rounds(config: SweepSettings) -> list[list[str]]:
     """Jobs by round; the jobs of a round can run in parallel."""
     found = cells(config)
     if config.mode == "grid":
@@ -102,13 +103,13 @@ def plan_jobs(config: RunConfig) -> list[JobGroup]:
     """
     found: list[JobGroup] = []
     before: tuple[str, ...] = ()
-    for number, names in enumerate(rounds(config.sweep)):
+    for number, names in enumerate(rounds(SweepSettings.of(config))):
         found += pack(names, 7, prefix=f"{number}_", after=before, priority=1)
         before = tuple(names)
     return found
 
 
-def leg(config: SweepConfig, job: str) -> SweepSegment:
+def leg(config: SweepSettings, job: str) -> SweepSegment:
     """Parse the name of a job.
 
     Raises:
@@ -128,7 +129,7 @@ def leg(config: SweepConfig, job: str) -> SweepSegment:
 
 def settings(config: RunConfig, cell: Cell) -> StageAConfig:
     """Training settings of a cell."""
-    own = config.sweep
+    own = SweepSettings.of(config)
     return config.stage_a.model_copy(
         update={
             "steps": own.steps,
@@ -144,7 +145,9 @@ def score(look: Mapping[str, float]) -> float:
     return look["audio_accuracy"] - max(0.0, look["vl_drop"])
 
 
-def let_through(config: SweepConfig, looks: Mapping[str, Mapping[str, float] | None]) -> list[str]:
+def let_through(
+    config: SweepSettings, looks: Mapping[str, Mapping[str, float] | None]
+) -> list[str]:
     """Return the names of the cells that pass a rung, smallest first.
 
     Args:

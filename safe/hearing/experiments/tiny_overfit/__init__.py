@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safe.hearing.experiments.tiny_overfit.config import TinyOverfitSettings
 from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
@@ -14,6 +15,7 @@ METRICS: MetricTable = {
 }
 
 EXPERIMENT = Experiment(
+    settings=TinyOverfitSettings,
     reads=("seed", "adapter", "tiny_overfit", "device"),
     inputs=("data", "base"),
 )

@@ -23,13 +23,13 @@ from safe.hearing.evaluation.learning import prior_entropy, same_answer, smooth
 from safe.hearing.evaluation.snapshot import OffAnswer, off_answers
 from safe.hearing.experiments.metric_builder import MetricBuilder, figure, save_figure, write_table
 from safe.hearing.experiments.tiny_overfit import METRICS
+from safe.hearing.experiments.tiny_overfit.training import Overfit, select_rows
 from safe.hearing.models.checkpoint import save_adapter
 from safe.hearing.training.batching import Feeder, batches
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.held_out import swap_sounds
-from safe.hearing.training.overfit import Overfit, select_rows
 from safe.hearing.training.trainer import StepRecord
 
 BUILDER = MetricBuilder(METRICS)

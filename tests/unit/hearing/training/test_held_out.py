@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from safe.hearing.data.sample import Sample
-from safe.hearing.training.overfit import pick
+from safe.hearing.training.held_out import pick
 
 
 class Usable:

@@ -12,38 +12,13 @@ from safe.digest import digest_code, digest_json
 from safe.errors import DataError
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
-from safe.hearing.data.sample import Sample
+from safe.hearing.experiments.tiny_overfit.config import TinyOverfitSettings
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
+from safe.hearing.training.held_out import pick
 from safe.hearing.training.sampler import LengthBatches
 from safe.hearing.training.trainer import StepRecord, Trainer, TrainingBatch, TrainSettings
-
-
-def pick(
-    candidates: list[Sample],
-    wanted: int,
-    features: Features,
-    rng: np.random.Generator,
-    *,
-    audible: bool,
-) -> list[Sample]:
-    """Up to `wanted` random samples whose media can be used.
-
-    Samples with the same question, recording and picture count as one.
-
-    Args:
-        audible: their sounds are needed too.
-    """
-    order = [candidates[i] for i in rng.permutation(len(candidates))]
-    distinct = {(s.question, s.source, s.image_source): s for s in reversed(order)}
-    unique = list(distinct.values())[::-1]
-    chosen: list[Sample] = []
-    while unique and len(chosen) < wanted:
-        batch, unique = unique[: wanted - len(chosen)], unique[wanted - len(chosen) :]
-        features.ensure(batch, batch if audible else [])
-        chosen += features.usable(batch)
-    return chosen
 
 
 def select_rows(
@@ -57,7 +32,7 @@ def select_rows(
     Raises:
         DataError: the run has no row that needs its sound.
     """
-    settings, rng = config.tiny_overfit, np.random.default_rng(config.seed)
+    settings, rng = TinyOverfitSettings.of(config), np.random.default_rng(config.seed)
     audio_rows = round(settings.rows * settings.audio_fraction)
     by_task = {t: load_samples(manifest, split="train", task=t) for t in ("audio", "av", "vl")}
     audio_examples = pick(by_task["audio"] + by_task["av"], audio_rows, features, rng, audible=True)
@@ -90,7 +65,7 @@ class Overfit:
             [
                 self.feeder.features.opened.digests,
                 config.adapter.model_dump(mode="json"),
-                config.tiny_overfit.model_dump(mode="json"),
+                TinyOverfitSettings.of(config).model_dump(mode="json"),
                 [config.seed, config.base.dtype, torch.get_num_threads()],
                 str(self.feeder.model.device),
                 [[r.sample.id, r.heard.id, r.prompt, r.answer] for r in self.rows],
@@ -100,7 +75,7 @@ class Overfit:
 
     def train(self, config: RunConfig, checkpoint: Path | None) -> tuple[list[StepRecord], Trainer]:
         """Train with the gate always ON; goes on from `checkpoint` where there is one."""
-        settings = config.tiny_overfit
+        settings = TinyOverfitSettings.of(config)
         trainer = Trainer(
             self.feeder.model,
             LengthBatches([r.length for r in self.rows], settings.batch_size, config.seed),

@@ -1,0 +1,37 @@
+"""Settings of the data audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from safe.hearing.config.basis import Fraction, Positive, Strict
+
+
+class PreflightConfig(Strict):
+    """Experiment 01."""
+
+    alignment_pairs: Positive = 1000
+    """Pairs of picture and sound that are compared."""
+
+    near_image_distance: int = Field(default=4, ge=0, le=64)
+    """Bits of the perceptual hash within which two pictures are near duplicates."""
+
+    near_audio_similarity: Fraction = 0.9
+    """Similarity of audio fingerprints from which two sounds are compared further."""
+
+    near_audio_correlation: Fraction = 0.88
+    """Correlation of their waveforms from which they are copies."""
+
+    near_text_similarity: Fraction = 0.9
+    """Similarity of words from which two texts are near duplicates."""
+
+    recall_copies: Positive = 60
+    """Re-encoded copies made to measure each detector's recall."""
+
+    verdict_file: Path | None = None
+    """A person's signed spot-check verdicts."""
+
+    batches: int = Field(default=200, ge=1)
+    """Batches drawn for each stage of the curriculum."""
