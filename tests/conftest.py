@@ -88,13 +88,13 @@ def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
 @pytest.fixture(scope="session")
 def retained_run(curriculum_run: RunConfig) -> RunConfig:
     """All jobs of 09 trained; tests that modify them must restore them."""
-    from safe.hearing.experiments.retention import jobs
+    from safe.hearing.experiments import training_setup
     from safe.hearing.experiments.retention.plan import START, names
     from safe.pipeline.runner import run_jobs
     from tests.tiny_curriculum import teacher_forced
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "teacher_forced", teacher_forced)
+        patch.setattr(training_setup, "teacher_forced", teacher_forced)
         run_jobs(curriculum_run, "09_retention", [START, *names(curriculum_run)])
     return curriculum_run
 
@@ -102,7 +102,7 @@ def retained_run(curriculum_run: RunConfig) -> RunConfig:
 @pytest.fixture(scope="session")
 def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """All cells of 10 trained; tests that modify them must restore them."""
-    from safe.hearing.experiments.sweep import jobs
+    from safe.hearing.experiments import training_setup
     from safe.hearing.experiments.sweep.plan import rounds
     from safe.pipeline.runner import run_jobs
     from tests.tiny_curriculum import teacher_forced
@@ -110,7 +110,7 @@ def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
     config = make_sweep_run(tmp_path_factory.mktemp("swept"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "teacher_forced", teacher_forced)
+        patch.setattr(training_setup, "teacher_forced", teacher_forced)
         run_jobs(config, "10_sweep", rounds(config.sweep)[0])
     return config
 
@@ -119,7 +119,7 @@ def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 def seeded_run(swept_run: RunConfig) -> RunConfig:
     """All seeds of 11 trained on what 10 took; tests that modify them must restore them."""
     from safe.files import write_json
-    from safe.hearing.experiments.seeds import jobs
+    from safe.hearing.experiments import training_setup
     from safe.hearing.experiments.seeds.plan import names
     from safe.pipeline.runner import run_jobs
     from tests.judging import decide, measurement_of, run
@@ -132,7 +132,7 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     decision = decide(swept_run, "10_sweep", metrics, context)
     write_json(folder / "decision.json", decision.model_dump(mode="json"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "teacher_forced", teacher_forced)
+        patch.setattr(training_setup, "teacher_forced", teacher_forced)
         run_jobs(swept_run, "11_seeds", names(swept_run))
     return swept_run
 

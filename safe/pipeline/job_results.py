@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safe.digest import digest_file
 from safe.errors import EvidenceError
+from safe.files import atomic
 from safe.pipeline.context import Context
 
 RESULT = "result.json"
@@ -41,6 +44,12 @@ def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
         raise _not_there(folder, error) from None
     return found
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a Parquet table; the file is complete or absent."""
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
 
 
 def read_job(context: Context, job: str) -> tuple[Path, dict[str, Any]]:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.errors import ConfigError, EvidenceError, TrainingError
-from safe.hearing.experiments.sweep import jobs as sweep_jobs
+from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.sweep.measure import METRICS
 from safe.hearing.experiments.sweep.plan import cells, job_name, leg, let_through, rounds
 from safe.hearing.training.stage_a import StageA
@@ -21,7 +21,7 @@ EXPERIMENT = "10_sweep"
 
 @pytest.fixture
 def config(swept_run, monkeypatch):
-    monkeypatch.setattr(sweep_jobs, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
     return swept_run
 
 

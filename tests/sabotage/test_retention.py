@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from safe.hearing.experiments.retention import jobs as retention_jobs
+from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.retention.jobs import ITEMS
 from safe.hearing.training import losses
 from safe.hearing.training.null_space import NullSpace
@@ -20,7 +20,7 @@ EXPERIMENT = "09_retention"
 @pytest.fixture
 def config(retained_run, monkeypatch):
     """A run whose jobs are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(retention_jobs, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
     with put_right_again(retained_run.folder / EXPERIMENT):
         yield retained_run
 
@@ -101,7 +101,7 @@ def test_drift_asked_with_the_gate_off(config, monkeypatch):
     def off(feeder, rows, teacher=None):
         return [ForcedAnswer(True, True, 0.0) for _ in rows]
 
-    monkeypatch.setattr(retention_jobs, "teacher_forced", off)
+    monkeypatch.setattr(training_setup, "teacher_forced", off)
     train_again(config, EXPERIMENT, "none", "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"

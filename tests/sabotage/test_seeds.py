@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from safe.files import write_json
+from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.seeds import jobs as seeds_jobs
 from safe.hearing.experiments.seeds.plan import names
 from safe.hearing.training.stage_a import StageA
@@ -20,7 +21,7 @@ EXPERIMENT = "11_seeds"
 @pytest.fixture
 def config(seeded_run, monkeypatch):
     """A run whose seeds are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(seeds_jobs, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
     with put_right_again(seeded_run.folder / EXPERIMENT):
         yield seeded_run
 

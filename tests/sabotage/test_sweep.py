@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safe.files import write_json
-from safe.hearing.experiments.sweep import jobs as sweep_jobs
+from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.sweep.plan import cells
 from safe.hearing.training.sampler import MixedBatches
 from tests.judging import decide, put_right_again, run, train_again, verdicts
@@ -20,7 +20,7 @@ EXPERIMENT = "10_sweep"
 @pytest.fixture
 def config(swept_run, monkeypatch):
     """A run whose cells are sound, to be spoiled; put right again afterwards."""
-    monkeypatch.setattr(sweep_jobs, "teacher_forced", teacher_forced)
+    monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
     with put_right_again(swept_run.folder / EXPERIMENT):
         yield swept_run
 

@@ -9,6 +9,7 @@ from safe.files import atomic
 from safe.gates.schema import Interval, Metric
 from safe.gates.statistics import paired_difference
 from safe.hearing.context import Context
+from safe.pipeline.job_results import write_rows
 
 
 class MetricBuilder:
@@ -107,11 +108,7 @@ def worst(found: Mapping[str, Metric]) -> Metric:
 
 def write_table(context: Context, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a Parquet table to the experiment's folder and list it as evidence."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with atomic(context.folder / name) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+    write_rows(context.folder / name, rows)
     context.evidence.append(name)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from safe.hearing.context import Context
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.batching import Feeder
-from safe.hearing.training.collate import TextEncoder
+from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 from safe.hearing.training.frozen_models import open_base, use_threads
+from safe.hearing.training.held_out import SPLITS, audio_rows, subsample_evenly, vl_rows
 from safe.hearing.training.stage_a import select_stage_a
 from safe.hearing.training.teacher import Teacher
+from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.trainer import StepRecord
 
 
@@ -40,6 +42,45 @@ class TrainingSetup:
     def feeder(self, model: SafeModel) -> Feeder:
         """Return a feeder that batches examples for `model`."""
         return Feeder(model, self.features, self.encoder)
+
+    def held_out_audio(self, split: str, limit: int) -> list[Example]:
+        """At most `limit` held-out examples of a split that need their sound."""
+        found = audio_rows(self.config, self.manifest, split, self.features, self.encoder)
+        return subsample_evenly(found, limit)
+
+    def held_out_vl(self, limit: int, splits: Container[str] = SPLITS) -> list[Example]:
+        """At most `limit` held-out VL examples of `splits`, paired with unrelated sounds."""
+        found = vl_rows(self.config, self.manifest, self.features, self.encoder)
+        chosen = subsample_evenly([r for r in found if r.sample.split in splits], limit)
+        self.teacher.ensure(chosen)
+        return chosen
+
+    def evaluate(
+        self, feeder: Feeder, kinds: Mapping[str, Sequence[Example]], *, with_base: Container[str]
+    ) -> list[dict[str, Any]]:
+        """Evaluate held-out examples by teacher forcing with the gate ON, one row per example.
+
+        Args:
+            kinds: name of a kind -> its examples.
+            with_base: kinds that are compared with the base; the teacher must have been given
+                their examples. For the others, `base_right` and `drift` are None.
+        """
+        table = []
+        for kind, rows in kinds.items():
+            teacher = self.teacher if kind in with_base else None
+            for row, answer in zip(rows, teacher_forced(feeder, rows, teacher), strict=True):
+                table.append(
+                    {
+                        "kind": kind,
+                        "split": row.sample.split,
+                        "id": row.sample.id,
+                        "source": row.sample.image_source or row.sample.source,
+                        "right": answer.right,
+                        "base_right": answer.base_right,
+                        "drift": answer.drift if teacher else None,
+                    }
+                )
+        return table
 
 
 class Looks:

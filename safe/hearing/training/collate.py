@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
 from safe.errors import ModelError
+from safe.hearing.data.decode import load_audio
 from safe.hearing.data.sample import Sample
 from safe.hearing.models.prompt import answer_text, build_prompt, clean_answer
 
@@ -91,6 +93,14 @@ class TextEncoder:
         texts = self.tokenizer.batch_decode(sequences[:, prompt_length:], skip_special_tokens=True)
         return [clean_answer(text) for text in texts]
 
+    def new_tokens(self, sequences: Tensor, prompt_length: int) -> list[list[int]]:
+        """Token ids behind the prompt, without trailing padding."""
+        tokens: list[list[int]] = sequences[:, prompt_length:].tolist()
+        for row in tokens:
+            while row and row[-1] == self.pad:
+                row.pop()
+        return tokens
+
     def check_fits(self, rows: Sequence[Example], audio_tokens: int) -> None:
         """Every row must fit the language model's positions together with its audio tokens.
 
@@ -108,3 +118,12 @@ class TextEncoder:
                 key="adapter.audio_tokens",
                 hint="use fewer audio tokens, or leave out questions this long",
             )
+
+
+def waveforms(rows: Sequence[Example], rate: int) -> list[np.ndarray]:
+    """Decode the sounds of examples, each (n,) at `rate` Hz."""
+    found = []
+    for row in rows:
+        assert row.heard.audio is not None
+        found.append(load_audio(row.heard.audio, rate))
+    return found

@@ -14,7 +14,7 @@ from safe.errors import ModelError
 from safe.hearing.config import RunConfig
 from safe.hearing.models.audio_encoder import AudioEncoder, load_audio_encoder
 from safe.hearing.models.base import load_vlm, resolve_device
-from safe.hearing.models.checkpoint import ModelRef
+from safe.hearing.models.checkpoint import ModelRef, load_adapter, save_adapter
 from safe.hearing.models.safe_model import OnBadAudio, SafeModel
 from safe.hearing.models.weights import weight_digest
 
@@ -41,6 +41,19 @@ class OpenedBase:
         return SafeModel(
             self.vlm, self.audio_encoder, config.adapter, seed=seed, on_bad_audio=on_bad_audio
         )
+
+    def load(self, adapter: Path) -> SafeModel:
+        """Load a saved adapter on these models.
+
+        Raises:
+            ModelError: it was trained on other weights, or cannot be read.
+        """
+        refs = {"base": self.vlm_ref.digest, "audio_encoder": self.audio_encoder_ref.digest}
+        return load_adapter(adapter, self.vlm, self.audio_encoder, digests=refs)
+
+    def save(self, model: SafeModel, adapter: Path) -> None:
+        """Save the adapter of a model that was built on these models."""
+        save_adapter(model, adapter, base=self.vlm_ref, audio_encoder=self.audio_encoder_ref)
 
 
 def use_threads(config: RunConfig) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.frozen_models import OpenedBase
 
@@ -22,8 +21,7 @@ def warm_start(
     Raises:
         ModelError: there is no adapter, or it is of another base.
     """
-    refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
-    saved = load_adapter(folder, opened.vlm, opened.audio_encoder, digests=refs)
+    saved = opened.load(folder)
     lora = saved.config.lora
     if dropout is not None:
         lora = lora.model_copy(update={"dropout": dropout})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,19 +16,15 @@ from safe.hearing.context import Context
 from safe.hearing.data.sample import Sample
 from safe.hearing.experiments.curriculum.script import LOG, PLAN
 from safe.hearing.experiments.gating.measure import ADAPTER, CHOSEN_ON, GATE, ITEMS
+from safe.hearing.experiments.training_setup import TrainingSetup
 from safe.hearing.models.gate_file import load_gate
+from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.models.weights import tensor_digests
-from safe.hearing.training.batching import Feeder
-from safe.hearing.training.collate import TextEncoder
 from safe.hearing.training.curriculum import Curriculum
 from safe.hearing.training.curriculum_run import CurriculumRun, HeldOut, Noisy, StageBatches
 from safe.hearing.training.features import Features
-from safe.hearing.training.frozen_models import open_base, use_threads
-from safe.hearing.training.held_out import audio_rows, subsample_evenly, vl_rows
 from safe.hearing.training.noisy_sounds import noisy_sounds
-from safe.hearing.training.stage_a import StageARows, select_stage_a
-from safe.hearing.training.teacher import Teacher
-from safe.hearing.training.teacher_forcing import teacher_forced
+from safe.hearing.training.stage_a import StageARows
 from safe.hearing.training.trainer import Trainer
 from safe.hearing.training.warm_start import warm_start
 
@@ -60,31 +55,24 @@ def _update(stage: StageConfig, **values: Any) -> StageConfig:
 def rehearse(context: Context, job: str) -> dict[str, Any]:
     """Train through the stages of a job. Returns the content of result.json."""
     config, folder = context.config, context.folder
-    use_threads(config)
-    opened = open_base(config)
-    # Dropout uses the random state, which a resumed run must restore.
-    dropout = config.curriculum.rehearsal.dropout
-    model = warm_start(config.folder / ADAPTER, opened, seed=config.seed, dropout=dropout)
-    features = Features(opened, config.cache, model.projector.input_kind)
-    encoder = TextEncoder(opened.vlm, opened.processor)
-    feeder = Feeder(model, features, encoder)
-    teacher = Teacher(features, encoder, config.cache)
     small = config.curriculum.rehearsal
+    bench = TrainingSetup(context, rows=small.rows)
+    opened, rows = bench.opened, bench.rows
+    # Dropout uses the random state, which a resumed run must restore.
+    model = warm_start(config.folder / ADAPTER, opened, seed=config.seed, dropout=small.dropout)
     settings = config.stage_a.model_copy(
         update={"rows": small.rows, "checkpoint_every": small.checkpoint_every}
     )
-    own = config.model_copy(update={"stage_a": settings})
-    rows = select_stage_a(own, context.manifest, features, encoder)
     samples = [row.sample for row in rows.rows]
     stages = scenario(config.curriculum, job, epoch_rows(config.curriculum, samples, config.seed))
     training = CurriculumRun(
-        feeder,
+        bench.feeder(model),
         rows,
-        teacher,
+        bench.teacher,
         settings,
         stages,
-        held_out(config, context.manifest, feeder, teacher, opened.vlm_ref.digest),
-        noisy=_noisy(config, stages, rows, features),
+        held_out(bench, model),
+        noisy=_noisy(config, stages, rows, bench.features),
         may_stop=job == "extension",
         log=folder / LOG,
         seed=config.seed,
@@ -111,27 +99,22 @@ def epoch_rows(config: CurriculumConfig, samples: Sequence[Sample], seed: int) -
     return [len(sampler) * sampler.batch_size for sampler in samplers]
 
 
-def held_out(
-    config: RunConfig, manifest: Path, feeder: Feeder, teacher: Teacher, base: str
-) -> HeldOut:
+def held_out(bench: TrainingSetup, model: SafeModel) -> HeldOut:
     """Held-out validation examples, and the skip rate of the gate of 05 on validation."""
-    features, encoder = feeder.features, feeder.encoder
+    config, feeder = bench.config, bench.feeder(model)
     wanted = config.curriculum.rehearsal.held_out
-    audio_examples = subsample_evenly(
-        audio_rows(config, manifest, "val", features, encoder), wanted
-    )
-    vl_examples = subsample_evenly(vl_rows(config, manifest, features, encoder), wanted)
-    teacher.ensure(vl_examples)
-    gate = load_gate(config.folder / GATING / GATE, base=base)
+    gate = load_gate(config.folder / GATING / GATE, base=bench.opened.vlm_ref.digest)
     columns = ["split", gate.kind]
     table = pq.read_table(config.folder / GATING / ITEMS, columns=columns)
     scores = table.filter(np.array(table["split"]) == CHOSEN_ON)[gate.kind].to_numpy()
 
+    kinds = {"audio": bench.held_out_audio("val", wanted), "vl": bench.held_out_vl(wanted)}
+
     def ask() -> tuple[float, float]:
-        heard = [answer.right for answer in teacher_forced(feeder, audio_examples)]
-        seen = teacher_forced(feeder, vl_examples, teacher)
-        lost = sum(bool(a.base_right) for a in seen) - sum(a.right for a in seen)
-        return sum(heard) / len(heard), lost / len(seen)
+        rows = bench.evaluate(feeder, kinds, with_base=("vl",))
+        heard, seen = ([row for row in rows if row["kind"] == kind] for kind in kinds)
+        lost = sum(bool(row["base_right"]) for row in seen) - sum(row["right"] for row in seen)
+        return sum(row["right"] for row in heard) / len(heard), lost / len(seen)
 
     return HeldOut(ask, 1 - float(np.mean(gate.consults(scores))))
 

@@ -29,7 +29,7 @@ from safe.hearing.experiments.efficiency.config import ProfileSettings
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.experiments.stage_a_pilot.evaluator import PilotEvaluator
-from safe.hearing.models.checkpoint import RECORD, load_adapter, read_record
+from safe.hearing.models.checkpoint import RECORD, read_record
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import Example
@@ -56,8 +56,7 @@ def measure(context: Context) -> list[Metric]:
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
     }
-    refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
-    model = load_adapter(adapter, opened.vlm, opened.audio_encoder, digests=refs)
+    model = opened.load(adapter)
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
     bench = PilotEvaluator(config, context.manifest, opened)
     training = _training(context, bench, model)

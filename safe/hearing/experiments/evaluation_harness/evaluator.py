@@ -158,7 +158,7 @@ class HarnessEvaluator:
         for batch in self._asked(rows, EVALUATE, "the base"):
             inputs = self.feeder.plain(batch)
             done = self.gated.plain.generate(**inputs, **self._options)
-            texts, tokens = self._read(done, inputs["input_ids"].shape[1])
+            texts, tokens = self.gated.answers(done, inputs["input_ids"].shape[1])
             found += [Given(t, tuple(n), False, {}) for t, n in zip(texts, tokens, strict=True)]
         return found
 
@@ -179,7 +179,7 @@ class HarnessEvaluator:
             inputs = self.feeder.plain(asked)
             audio = (sounds or self.cached)(asked)
             done = self.model.generate(**inputs, audio=audio, gate=watched, **self._options)
-            texts, tokens = self._read(done.sequences, inputs["input_ids"].shape[1])
+            texts, tokens = self.gated.answers(done.sequences, inputs["input_ids"].shape[1])
             mask = done.consultation.mask()
             found += [
                 Given(
@@ -218,13 +218,6 @@ class HarnessEvaluator:
         asked = [unanswered(row) for row in rows]
         parts = [asked[start : start + size] for start in range(0, len(asked), size)]
         return tqdm(parts, said, unit="batch")
-
-    def _read(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
-        tokens = sequences[:, prompt:].tolist()
-        for row in tokens:
-            while row and row[-1] == self.encoder.pad:
-                row.pop()
-        return self.encoder.decode(sequences, prompt), tokens
 
 
 def _number(row: Example) -> list[int]:

@@ -13,16 +13,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from safe.hearing.config import RunConfig
-from safe.hearing.data.decode import load_audio
 from safe.hearing.evaluation.gate_curve import Outcomes
 from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.experiments.gating.config import GatingSettings
-from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.gating import POLICIES, Gate, GateRequest
 from safe.hearing.models.probe import Trace, trace
 from safe.hearing.training.batching import Feeder, batches
-from safe.hearing.training.collate import Example, TextEncoder
+from safe.hearing.training.collate import Example, TextEncoder, waveforms
 from safe.hearing.training.features import Features
 from safe.hearing.training.frozen_models import OpenedBase, open_plain_vlm
 from safe.hearing.training.gating_eval_set import (
@@ -104,8 +102,7 @@ class GatingEvaluator:
         self, config: RunConfig, manifest: Path, adapter: Path, opened: OpenedBase
     ) -> None:
         self.config, self.manifest, self.opened = config, manifest, opened
-        refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
-        self.model = load_adapter(adapter, opened.vlm, opened.audio_encoder, digests=refs)
+        self.model = opened.load(adapter)
         self.plain = open_plain_vlm(config)  # a separate copy to compare SAFE with
         self.features = Features(opened, config.cache, self.model.projector.input_kind)
         self.encoder = TextEncoder(opened.vlm, opened.processor)
@@ -132,13 +129,9 @@ class GatingEvaluator:
         sounds = self.features.audio([r.heard for r in rows])
         return self.feeder.plain(rows), sounds.to(self.model.device)
 
-    def _answers(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
+    def answers(self, sequences: Tensor, prompt: int) -> tuple[list[str], list[list[int]]]:
         """Return texts, and new tokens without trailing padding."""
-        tokens = sequences[:, prompt:].tolist()
-        for row in tokens:
-            while row and row[-1] == self.encoder.pad:
-                row.pop()
-        return self.encoder.decode(sequences, prompt), tokens
+        return self.encoder.decode(sequences, prompt), self.encoder.new_tokens(sequences, prompt)
 
     def tabulate(self, rows: Sequence[Example]) -> list[dict[str, Any]]:
         """Table of each question's scores and its answers with the gate OFF and ON."""
@@ -149,7 +142,7 @@ class GatingEvaluator:
             answered: dict[str, Any] = {}
             for name, gate in (("off", looking), ("on", True)):
                 done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
-                answered[name], answered[f"{name}_tokens"] = self._answers(done.sequences, prompt)
+                answered[name], answered[f"{name}_tokens"] = self.answers(done.sequences, prompt)
             for i, row in enumerate(batch):
                 given = {name: values[i] for name, values in answered.items()}
                 table.append(
@@ -172,11 +165,7 @@ class GatingEvaluator:
 
     def waves(self, rows: Sequence[Example]) -> list[np.ndarray]:
         """Decoded waveforms of the sounds."""
-        found = []
-        for row in rows:
-            assert row.heard.audio is not None
-            found.append(load_audio(row.heard.audio, self.opened.audio_encoder.sampling_rate))
-        return found
+        return waveforms(rows, self.opened.audio_encoder.sampling_rate)
 
     def answer_gated(
         self, rows: Sequence[Example], gate: Gate, *, glances: bool = False
@@ -192,12 +181,12 @@ class GatingEvaluator:
             sounds: Any = self.waves(batch) if glances else cached
             prompt = inputs["input_ids"].shape[1]
             done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
-            texts, tokens = self._answers(done.sequences, prompt)
+            texts, tokens = self.answers(done.sequences, prompt)
             off = done.consultation.off
             by_base: dict[int, list[int]] = {}
             if off:
                 alone = {name: value[off] for name, value in inputs.items()}
-                plain = self._answers(self.plain.generate(**alone, **options), prompt)[1]
+                plain = self.answers(self.plain.generate(**alone, **options), prompt)[1]
                 by_base = dict(zip(off, plain, strict=True))
             consulted, counts = done.consultation.mask(), done.consultation.counts()
             table += [

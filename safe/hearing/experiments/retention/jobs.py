@@ -12,25 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from safe.digest import digest_file
 from safe.errors import TrainingError
-from safe.files import atomic
 from safe.hearing.artifacts import RETENTION_START
 from safe.hearing.config import StageAConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.plan import START, plan, seeds_of
 from safe.hearing.experiments.training_setup import Looks, TrainingSetup
-from safe.hearing.models.checkpoint import save_adapter
 from safe.hearing.training.batching import Feeder
-from safe.hearing.training.collate import Example
-from safe.hearing.training.held_out import audio_rows, subsample_evenly, vl_rows
+from safe.hearing.training.held_out import subsample_evenly
 from safe.hearing.training.stage_a import StageA, StageARun
-from safe.hearing.training.teacher_forcing import ForcedAnswer, teacher_forced
 from safe.hearing.training.warm_start import warm_start
+from safe.pipeline.job_results import write_rows
 
 ADAPTER = Path(RETENTION_START)
 DRIFT, ITEMS = "drift.parquet", "items.parquet"
@@ -74,8 +68,8 @@ def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
         if stage.retention:
             fit = asdict(stage.retention.fit)
             taken_out[str(seed)] = stage.retention.mean_taken_out
-    _write(context.folder / DRIFT, drift)
-    _write(context.folder / ITEMS, items)
+    write_rows(context.folder / DRIFT, drift)
+    write_rows(context.folder / ITEMS, items)
     return {
         "job": job,
         "settings": settings.model_dump(mode="json"),
@@ -87,24 +81,15 @@ def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
-
-
 class RetentionTraining(TrainingSetup):
     """Training and held-out examples, the same for every job and seed."""
 
     def __init__(self, context: Context) -> None:
         own = RetentionSettings.of(context.config)
         super().__init__(context, rows=own.rows)
-        config, manifest = self.config, self.manifest
-        vl_examples = vl_rows(config, manifest, self.features, self.encoder)
-        self.vl_examples = subsample_evenly(vl_examples, own.vl_items)
+        self.vl_examples = self.held_out_vl(own.vl_items)
         self.drifting = subsample_evenly(self.vl_examples, own.drift_items)
-        audio_examples = audio_rows(config, manifest, "val", self.features, self.encoder)
-        self.audio_examples = subsample_evenly(audio_examples, own.audio_items)
-        self.teacher.ensure(self.vl_examples)
+        self.audio_examples = self.held_out_audio("val", own.audio_items)
         # Evaluation before the first step; the same for every variant.
         self._first: dict[str, Any] | None = None
 
@@ -116,17 +101,12 @@ class RetentionTraining(TrainingSetup):
         stage = StageA(feeder, self.rows, self.teacher, settings, config.seed)
         stage.train(config, checkpoint=folder / "start.pt", folder=None, name="09 start")
         model.eval()
-        save_adapter(
-            model,
-            folder / "adapter",
-            base=self.opened.vlm_ref,
-            audio_encoder=self.opened.audio_encoder_ref,
-        )
-        heard = teacher_forced(feeder, self.audio_examples)
+        self.opened.save(model, folder / "adapter")
+        heard = self.evaluate(feeder, {"audio": self.audio_examples}, with_base=())
         return {
             "job": START,
             "settings": settings.model_dump(mode="json"),
-            "audio_accuracy": sum(a.right for a in heard) / len(heard),
+            "audio_accuracy": sum(row["right"] for row in heard) / len(heard),
             "digests": dict(self.opened.digests),
         }
 
@@ -149,42 +129,21 @@ class RetentionTraining(TrainingSetup):
 
     def ask(self, stage: StageA) -> list[dict[str, Any]]:
         """Evaluate all held-out examples: correctness and drift from the base."""
-        feeder = stage.feeder
-        kinds: dict[str, tuple[list[Example], list[ForcedAnswer]]] = {
-            "vl": (self.vl_examples, teacher_forced(feeder, self.vl_examples, self.teacher)),
-            "audio": (self.audio_examples, teacher_forced(feeder, self.audio_examples)),
-        }
-        return [
-            {
-                "kind": kind,
-                "id": row.sample.id,
-                "source": row.sample.image_source or row.sample.source,
-                "right": answer.right,
-                "base_right": answer.base_right,
-                "drift": answer.drift if kind == "vl" else None,
-            }
-            for kind, (rows, answers) in kinds.items()
-            for row, answer in zip(rows, answers, strict=True)
-        ]
+        kinds = {"vl": self.vl_examples, "audio": self.audio_examples}
+        return self.evaluate(stage.feeder, kinds, with_base=("vl",))
 
     def look(self, feeder: Feeder, step: int) -> dict[str, Any]:
         """Drift and audio accuracy on the examples that are evaluated during training."""
-        drifts = [answer.drift for answer in teacher_forced(feeder, self.drifting, self.teacher)]
-        return _seen(
-            step, drifts, [answer.right for answer in teacher_forced(feeder, self.audio_examples)]
-        )
+        kinds = {"vl": self.drifting, "audio": self.audio_examples}
+        return self.summary(step, self.evaluate(feeder, kinds, with_base=("vl",)))
 
     def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What `look` returns at `step`, computed from the answers to all held-out examples."""
         ids = {row.sample.id for row in self.drifting}
         drifts = [row["drift"] for row in asked if row["kind"] == "vl" and row["id"] in ids]
         right = [row["right"] for row in asked if row["kind"] == "audio"]
-        return _seen(step, drifts, right)
-
-
-def _seen(step: int, drifts: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
-    return {
-        "step": step,
-        "drift": math.fsum(drifts) / len(drifts),
-        "audio_accuracy": sum(right) / len(right),
-    }
+        return {
+            "step": step,
+            "drift": math.fsum(drifts) / len(drifts),
+            "audio_accuracy": sum(right) / len(right),
+        }

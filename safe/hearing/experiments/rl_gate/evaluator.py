@@ -99,7 +99,7 @@ class ActionEvaluator(GatingEvaluator):
             for action in actions:
                 gate = Tokens((action,) * len(batch)) if action else noting
                 done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
-                texts, _ = self._answers(done.sequences, prompt)
+                texts, _ = self.answers(done.sequences, prompt)
                 right[action] = [
                     same_answer(text, row.sample.answer)
                     for text, row in zip(texts, batch, strict=True)

@@ -11,12 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from safe.digest import digest_file
 from safe.errors import ConfigError, EvidenceError
-from safe.files import atomic
 from safe.gates.schema import Candidate
 from safe.gates.statistics import paired_difference
 from safe.hearing.artifacts import PILOT_ADAPTER
@@ -32,15 +28,15 @@ from safe.hearing.experiments.rl_gate.plan import (
     trainings,
 )
 from safe.hearing.experiments.training_setup import TrainingSetup
-from safe.hearing.models.checkpoint import RECORD, save_adapter
+from safe.hearing.models.checkpoint import RECORD
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import Example
 from safe.hearing.training.frozen_models import open_base, use_threads
-from safe.hearing.training.held_out import audio_rows, subsample_evenly
+from safe.hearing.training.held_out import subsample_evenly
 from safe.hearing.training.nested import NestedStageA
 from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.warm_start import warm_start
-from safe.pipeline.job_results import RESULT, read_result, read_rows
+from safe.pipeline.job_results import RESULT, read_result, read_rows, write_rows
 
 PILOT = Path(PILOT_ADAPTER)
 ITEMS = "items.parquet"
@@ -73,11 +69,8 @@ class LengthTraining(TrainingSetup):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        config = self.config
-        audio_examples = audio_rows(config, self.manifest, "val", self.features, self.encoder)
-        self.audio_examples = subsample_evenly(
-            audio_examples, PolicySettings.of(config).audio_items
-        )
+        limit = PolicySettings.of(self.config).audio_items
+        self.audio_examples = self.held_out_audio("val", limit)
 
     def train(self, context: Context, job: str) -> dict[str, Any]:
         """Continue training the pilot's adapter at the job's numbers of audio tokens."""
@@ -92,14 +85,9 @@ class LengthTraining(TrainingSetup):
             config, checkpoint=context.folder / "checkpoint.pt", folder=None, name=f"12 {job}"
         )
         model.eval()
-        save_adapter(
-            model,
-            context.folder / "adapter",
-            base=self.opened.vlm_ref,
-            audio_encoder=self.opened.audio_encoder_ref,
-        )
+        self.opened.save(model, context.folder / "adapter")
         asked += [(job, k, self._ask(feeder, k)) for k in wanted]
-        _write(
+        write_rows(
             context.folder / ITEMS,
             [
                 {
@@ -214,7 +202,7 @@ def tabulate(context: Context) -> dict[str, Any]:
     bench = ActionEvaluator(config, context.manifest, adapter, opened)
     offered = {split: bench.offered(split) for split in SPLITS}
     table = [row for split in SPLITS for row in bench.outcomes(offered[split].rows, actions)]
-    _write(context.folder / ITEMS, table)
+    write_rows(context.folder / ITEMS, table)
     timed = subsample_evenly(offered[SPLITS[0]].rows, PolicySettings.of(config).timed_items)
     return {
         "job": OUTCOMES,
@@ -245,8 +233,3 @@ def read_outcomes(context: Context) -> tuple[Path, dict[str, Any], list[dict[str
             hint="delete the folder and run `safe run-job 12_rl_gate outcomes --config ...`",
         )
     return adapter, result, read_rows(folder, ITEMS)
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)

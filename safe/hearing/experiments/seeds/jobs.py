@@ -9,26 +9,22 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from safe.digest import digest_file, digest_json
 from safe.errors import TrainingError
-from safe.files import atomic
 from safe.hearing.context import Context
 from safe.hearing.experiments.seeds.config import SeedsSettings
 from safe.hearing.experiments.seeds.plan import ITEMS, chosen, seed_of
 from safe.hearing.experiments.training_setup import TrainingSetup
-from safe.hearing.models.checkpoint import save_adapter
 from safe.hearing.models.fusion import image_tokens
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.models.weights import tensor_digest, tensor_digests
 from safe.hearing.training.batching import Feeder, batches
-from safe.hearing.training.collate import Example
-from safe.hearing.training.held_out import audio_rows, subsample_evenly, vl_rows
+from safe.hearing.training.collate import Example, waveforms
+from safe.hearing.training.held_out import subsample_evenly
 from safe.hearing.training.stage_a import StageA
-from safe.hearing.training.teacher_forcing import teacher_forced
+from safe.pipeline.job_results import write_rows
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
@@ -68,14 +64,8 @@ def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # the seed's result
     model.eval()
-    save_adapter(
-        model,
-        context.folder / "adapter",
-        base=bench.opened.vlm_ref,
-        audio_encoder=bench.opened.audio_encoder_ref,
-    )
-    with atomic(context.folder / ITEMS) as temporary:
-        pq.write_table(pa.Table.from_pylist(bench.ask(feeder)), temporary)
+    bench.opened.save(model, context.folder / "adapter")
+    write_rows(context.folder / ITEMS, bench.ask(feeder))
     return {
         **result,
         "adapter": digest_json(tensor_digests(sorted(model.trainable().items()))),
@@ -90,31 +80,14 @@ class SeedsTraining(TrainingSetup):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        config, manifest, own = self.config, self.manifest, SeedsSettings.of(self.config)
-        audio_examples = audio_rows(config, manifest, "test", self.features, self.encoder)
-        self.audio_examples = subsample_evenly(audio_examples, own.audio_items)
-        vl_examples = vl_rows(config, manifest, self.features, self.encoder)
-        self.vl_examples = subsample_evenly(vl_examples, own.vl_items)
-        self.teacher.ensure(self.vl_examples)
+        own = SeedsSettings.of(self.config)
+        self.audio_examples = self.held_out_audio("test", own.audio_items)
+        self.vl_examples = self.held_out_vl(own.vl_items)
 
     def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
         """Evaluate all held-out examples with the gate ON."""
-        kinds = {
-            "audio": (self.audio_examples, teacher_forced(feeder, self.audio_examples)),
-            "vl": (self.vl_examples, teacher_forced(feeder, self.vl_examples, self.teacher)),
-        }
-        return [
-            {
-                "kind": kind,
-                "id": row.sample.id,
-                "source": row.sample.image_source or row.sample.source,
-                "right": answer.right,
-                "base_right": answer.base_right,
-                "drift": answer.drift if kind == "vl" else None,
-            }
-            for kind, (rows, answers) in kinds.items()
-            for row, answer in zip(rows, answers, strict=True)
-        ]
+        kinds = {"audio": self.audio_examples, "vl": self.vl_examples}
+        return self.evaluate(feeder, kinds, with_base=("vl",))
 
     @torch.no_grad()
     def frozen(self, model: SafeModel) -> dict[str, str]:
@@ -141,16 +114,10 @@ class SeedsTraining(TrainingSetup):
 
     def _encode(self, rows: Sequence[Example]) -> torch.Tensor:
         """(B, E) or (B, S, C): features of the examples' sounds, computed from their files."""
-        from safe.hearing.data.decode import load_audio
-
         audio_encoder = self.opened.audio_encoder
-        waves = []
-        for row in rows:
-            assert row.heard.audio is not None
-            waves.append(load_audio(row.heard.audio, audio_encoder.sampling_rate))
         encoded = (
             audio_encoder.embed
             if self.features.audio_kind == "embedding"
             else audio_encoder.sequence
         )
-        return encoded(waves)
+        return encoded(waveforms(rows, audio_encoder.sampling_rate))

@@ -11,17 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from safe.hearing.config import RunConfig
-from safe.hearing.data.decode import load_audio
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.profile import memory_of
 from safe.hearing.experiments.efficiency.config import ProfileSettings
 from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
-from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.batching import Feeder, batches
-from safe.hearing.training.collate import Example, TextEncoder
+from safe.hearing.training.collate import Example, TextEncoder, waveforms
 from safe.hearing.training.features import Features
 from safe.hearing.training.frozen_models import OpenedBase, open_plain_vlm
 from safe.hearing.training.held_out import audio_rows, vl_rows
@@ -94,13 +92,7 @@ class PilotEvaluator:
 
     def open(self, job: Job) -> SafeModel:
         """Load the job's adapter on this base."""
-        refs = {
-            "base": self.opened.vlm_ref.digest,
-            "audio_encoder": self.opened.audio_encoder_ref.digest,
-        }
-        return load_adapter(
-            job.folder / "adapter", self.opened.vlm, self.opened.audio_encoder, digests=refs
-        )
+        return self.opened.load(job.folder / "adapter")
 
     def _plain_tokens(self, rows: Sequence[Example]) -> tuple[dict[str, Any], Any]:
         inputs = self.feeder.plain(rows)
@@ -176,8 +168,7 @@ class PilotEvaluator:
     def _ways(self, model: SafeModel, row: Example) -> list[Callable[[], Any]]:
         """Calls that answer a question, in the order of `WAYS`."""
         inputs = self.feeder.plain([row])
-        assert row.heard.audio is not None
-        wave = load_audio(row.heard.audio, self.opened.audio_encoder.sampling_rate)
+        (wave,) = waveforms([row], self.opened.audio_encoder.sampling_rate)
         cached = self.features.audio([row.heard]).to(model.device)
         options: dict[str, Any] = {"max_new_tokens": len(row.answer), "do_sample": False}
 

@@ -14,23 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from safe.digest import digest_file
 from safe.errors import TrainingError
-from safe.files import atomic
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
 from safe.hearing.experiments.stage_a_pilot.plan import ARMS, plan
 from safe.hearing.experiments.training_setup import TrainingSetup
-from safe.hearing.models.checkpoint import save_adapter
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import Example
 from safe.hearing.training.held_out import audio_rows, swap_sounds, vl_rows
 from safe.hearing.training.peak_memory import peak_memory, reset_peak_memory
-from safe.hearing.training.stage_a import StageA, StageARun
+from safe.hearing.training.stage_a import StageA
+from safe.pipeline.job_results import write_rows
 
 CELL_VL = 300  # held-out VL examples per ablation cell, gate ON
 
@@ -73,14 +69,9 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
         )
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # a result; the DAG continues
-    _steps(context.folder / "steps.parquet", trained)
+    write_rows(context.folder / "steps.parquet", [asdict(r) for r in trained.history])
     answered = bench.answer(job, feeder, context.folder / "items.parquet")
-    save_adapter(
-        model,
-        context.folder / "adapter",
-        base=opened.vlm_ref,
-        audio_encoder=opened.audio_encoder_ref,
-    )
+    opened.save(model, context.folder / "adapter")
     return {
         **result,
         "diverged": None,
@@ -148,11 +139,5 @@ class PilotTraining(TrainingSetup):
                 }
                 for row, given, correct in zip(rows, answers, right, strict=True)
             ]
-        with atomic(path) as temporary:
-            pq.write_table(pa.Table.from_pylist(table), temporary)
+        write_rows(path, table)
         return accuracy
-
-
-def _steps(path: Path, trained: StageARun) -> None:
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist([asdict(r) for r in trained.history]), temporary)

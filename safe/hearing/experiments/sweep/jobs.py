@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from safe.digest import digest_file
@@ -31,12 +29,10 @@ from safe.hearing.experiments.sweep.plan import (
 )
 from safe.hearing.experiments.training_setup import Looks, TrainingSetup
 from safe.hearing.training.batching import Feeder
-from safe.hearing.training.collate import Example
-from safe.hearing.training.held_out import SPLITS, audio_rows, subsample_evenly, vl_rows
+from safe.hearing.training.held_out import SPLITS
 from safe.hearing.training.stage_a import StageA
-from safe.hearing.training.teacher_forcing import teacher_forced
 from safe.hearing.training.tracking import close
-from safe.pipeline.job_results import read_result
+from safe.pipeline.job_results import read_result, write_rows
 
 STATE = "trained.state"  # checkpoint that is kept for the next rung
 
@@ -94,7 +90,7 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
         trainer.save()
         model.eval()
         asked = bench.ask(feeder, SPLITS)
-        _write(context.folder / ITEMS, asked)
+        write_rows(context.folder / ITEMS, asked)
         result["looks"] = [*looks.seen, *([summary(asked, mine.until)] if last else [])]
     except TrainingError as error:
         result |= {"diverged": str(error), "looks": looks.seen}  # the cell's result
@@ -139,51 +135,22 @@ def standing(jobs: Path, config: SweepSettings, rung: int) -> dict[str, dict[str
     return found
 
 
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
-
-
 class SweepTraining(TrainingSetup):
     """Training and held-out examples, the same for every cell."""
 
     def __init__(self, context: Context) -> None:
         own = SweepSettings.of(context.config)
         super().__init__(context, rows=own.rows)
-        config, manifest = self.config, self.manifest
-        vl_examples = vl_rows(config, manifest, self.features, self.encoder)
-        self.vl_examples = {
-            split: subsample_evenly(
-                [r for r in vl_examples if r.sample.split == split], own.vl_items
-            )
-            for split in SPLITS
-        }
-        self.audio_examples = {
-            split: subsample_evenly(
-                audio_rows(config, manifest, split, self.features, self.encoder), own.audio_items
-            )
-            for split in SPLITS
-        }
-        for rows in (*self.vl_examples.values(), *self.audio_examples.values()):
+        self.vl_examples = {s: self.held_out_vl(own.vl_items, (s,)) for s in SPLITS}
+        self.audio_examples = {s: self.held_out_audio(s, own.audio_items) for s in SPLITS}
+        for rows in self.audio_examples.values():
             self.teacher.ensure(rows)
 
     def ask(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
         """Evaluate all held-out examples of `splits`, with the correctness of SAFE and base."""
-        kinds = (("audio", self.audio_examples), ("vl", self.vl_examples))
-        return [row for kind, by in kinds for s in splits for row in self._ask(feeder, kind, by[s])]
-
-    def _ask(self, feeder: Feeder, kind: str, rows: Sequence[Example]) -> list[dict[str, Any]]:
-        return [
-            {
-                "kind": kind,
-                "split": row.sample.split,
-                "id": row.sample.id,
-                "source": row.sample.image_source or row.sample.source,
-                "right": answer.right,
-                "base_right": answer.base_right,
-            }
-            for row, answer in zip(rows, teacher_forced(feeder, rows, self.teacher), strict=True)
-        ]
+        found = (("audio", self.audio_examples), ("vl", self.vl_examples))
+        kinds = {kind: [row for s in splits for row in by[s]] for kind, by in found}
+        return self.evaluate(feeder, kinds, with_base=kinds)
 
 
 def summary(asked: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:

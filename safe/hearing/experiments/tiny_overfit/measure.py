@@ -24,7 +24,6 @@ from safe.hearing.evaluation.snapshot import OffAnswer, off_answers
 from safe.hearing.experiments.metric_builder import MetricBuilder, figure, save_figure, write_table
 from safe.hearing.experiments.tiny_overfit import METRICS
 from safe.hearing.experiments.tiny_overfit.training import Overfit, select_rows
-from safe.hearing.models.checkpoint import save_adapter
 from safe.hearing.training.batching import Feeder, batches
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
@@ -104,12 +103,7 @@ def measure(context: Context) -> list[Metric]:
     write_table(context, STEPS, [asdict(record) for record in history])
     curve = smooth([record.loss for record in history], trainer.batches.per_epoch)
     _plot(context, history, curve, rows, losses)
-    save_adapter(
-        model,
-        context.folder / "adapter",
-        base=opened.vlm_ref,
-        audio_encoder=opened.audio_encoder_ref,
-    )
+    opened.save(model, context.folder / "adapter")
     metrics = [
         _loss(rows, losses, features, trainer.resumed_at),
         _accuracy(audio_examples, correct),
