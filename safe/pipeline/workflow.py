@@ -5,7 +5,6 @@ Imports no torch: every `snakemake` call pays for this module.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from safe.digest import digest_code
 from safe.errors import ConfigError, SafeError
@@ -31,6 +32,8 @@ from safe.pipeline.definition import (
     parse_run_config,
 )
 from safe.pipeline.experiment import Experiment, JobGroup, unpack
+
+_LOCKS: list[FileLock] = []  # a lock that is collected is released
 
 
 @dataclass(frozen=True)
@@ -202,35 +205,32 @@ class Run:
             )
         return f"{summary(report.rows)}; see `{command}`"
 
-    def hold(self) -> int:
-        """Keep a second `snakemake` off this run until the process ends, however it ends.
+    def hold(self) -> FileLock:
+        """Lock the run for this process, until the process ends in any way.
 
-        Snakemake's own lock outlives a process that was killed; the kernel drops this one, so the
-        next call goes on without help (the profiles therefore say `nolock`).
+        Snakemake's own lock remains after a process was killed. The operating system releases this
+        one, so the next call continues without help (therefore the profiles set `nolock`).
 
         Returns:
-            The file descriptor that holds the lock.
+            The lock.
 
         Raises:
-            ConfigError: the run is held by a process that is alive.
+            ConfigError: another process that is alive holds the run.
         """
-        path = self.folder / ".lock"
-        with translate_os_error(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(held, 32, 0).decode(errors="replace").strip()
-            os.close(held)
-            raise ConfigError(
-                f"this run is under way already, in process {holder}",
-                where=self.folder,
-                hint="wait for it, or give this one another name with `--config run=NAME`",
-            ) from None
-        os.ftruncate(held, 0)
-        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
-        return held
+        lock, holder = FileLock(self.folder / ".lock"), self.folder / ".lock.pid"
+        with translate_os_error(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise ConfigError(
+                    f"this run is already in progress, in process {holder.read_text().strip()}",
+                    where=self.folder,
+                    hint="wait for it, or use another name with `--config run=NAME`",
+                ) from None
+            holder.write_text(f"{os.getpid()}\n")
+        _LOCKS.append(lock)
+        return lock
 
 
 def _read_or_none(path: Path) -> Any:

@@ -87,21 +87,16 @@ def quantile_interval(values: Values, q: float, level: float = 0.95) -> Interval
     Raises:
         ValueError: too few values for two order statistics to enclose the quantile at this level.
     """
-    import numpy as np
-    from scipy.stats import binom
+    from math import isnan
 
-    ordered = np.sort(as_array(values, "values"))
-    n, tail = ordered.size, (1 - level) / 2
-    # P(X(k) > quantile) = P(Binomial(n, q) < k): the innermost k, counted from 1, in the tail.
-    low = int(binom.ppf(tail, n, q))  # 0 means that no value is low enough
-    high = int(binom.ppf(1 - tail, n, q)) + 1
-    if low < 1 or high > n:
-        raise ValueError(f"{n} values are too few for the {q:g} quantile at {level:g}")
+    from scipy.stats import quantile_test
+
+    array = as_array(values, "values")
+    found = quantile_test(array, p=q).confidence_interval(level)
+    if isnan(found.low) or isnan(found.high):
+        raise ValueError(f"{array.size} values are too few for the {q:g} quantile at {level:g}")
     return Interval(
-        low=float(ordered[low - 1]),
-        high=float(ordered[high - 1]),
-        level=level,
-        method="order statistics",
+        low=float(found.low), high=float(found.high), level=level, method="order statistics"
     )
 
 
