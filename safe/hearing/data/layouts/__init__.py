@@ -13,7 +13,14 @@ from safe.hearing.config import DatasetConfig
 from safe.hearing.data.annotations.base import Problem, Reader, ReadJob, nearest
 from safe.hearing.data.sample import Sample
 
-__all__ = ["Problem", "check_layout", "public_layouts", "read_dataset", "register_layout"]
+__all__ = [
+    "Problem",
+    "check_layout",
+    "metric_of",
+    "public_layouts",
+    "read_dataset",
+    "register_layout",
+]
 
 _ELSEWHERE: dict[str, str] = {}  # layout -> module; of layouts outside this folder
 
@@ -48,6 +55,11 @@ def _reader(dataset: DatasetConfig) -> Reader:
     check_layout(dataset)
     name = _ELSEWHERE.get(dataset.layout, f"{__name__}.{dataset.layout}")
     return cast(Reader, importlib.import_module(name))
+
+
+def metric_of(dataset: DatasetConfig) -> str:
+    """Name of the module of `safe.hearing.evaluation` that scores answers of this layout."""
+    return str(getattr(_reader(dataset), "METRIC", "exact_match"))
 
 
 def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -> Iterator[Sample]:

@@ -23,6 +23,7 @@ from safe.hearing.data.annotations.base import (
 from safe.hearing.data.annotations.json_stream import stream_array
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
+METRIC = "vqa"
 OPTIONS = {
     "image": "path of an image, from {split} and {image_id}; suffix optional",
 }

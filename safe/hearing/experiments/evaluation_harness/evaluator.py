@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from tqdm import tqdm
 
 from safe.hearing.config import RunConfig
 from safe.hearing.data.decode import load_audio
+from safe.hearing.data.layouts import metric_of
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
-from safe.hearing.evaluation import exact_match, vqa
 from safe.hearing.evaluation.sound_quality import Condition
 from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
 from safe.hearing.experiments.gating.evaluator import GatingEvaluator
@@ -79,7 +80,10 @@ class HarnessEvaluator:
         self.model, self.feeder = self.gated.model, self.gated.feeder
         self.features, self.encoder = self.gated.features, self.gated.encoder
         self.rate = opened.audio_encoder.sampling_rate
-        self.layouts = {dataset.name: dataset.layout for dataset in config.datasets}
+        self.rules = {
+            dataset.name: import_module(f"safe.hearing.evaluation.{metric_of(dataset)}")
+            for dataset in config.datasets
+        }
         self._faint = near_silence(config.cache, config.seed + 2)  # seed unique to this experiment
         self._waves: dict[str, np.ndarray] = {}
 
@@ -117,9 +121,7 @@ class HarnessEvaluator:
 
     def score(self, sample: Sample, answer: str) -> float:
         """Score an answer in [0, 1] by the metric of the sample's dataset."""
-        if self.layouts[sample.dataset] == "vqav2":
-            return vqa.item_accuracy(answer, sample.answers)
-        return exact_match.item_accuracy(answer, sample.answers)
+        return float(self.rules[sample.dataset].item_accuracy(answer, sample.answers))
 
     # -- sounds --------------------------------------------------------------------------------
 
