@@ -80,6 +80,7 @@ class HarnessEvaluator:
         self.model, self.feeder = self.gated.model, self.gated.feeder
         self.features, self.encoder = self.gated.features, self.gated.encoder
         self.rate = opened.audio_encoder.sampling_rate
+        self.layouts = {dataset.name: dataset.layout for dataset in config.datasets}
         self.rules = {
             dataset.name: import_module(f"safe.hearing.evaluation.{metric_of(dataset)}")
             for dataset in config.datasets
