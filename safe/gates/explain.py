@@ -44,12 +44,14 @@ def _entry(run: GateRun, rows: dict[str, StatusRow], name: str) -> dict[str, Any
         "evidence": row.evidence,
         "unblocks": [] if row.status in OPEN else downstream(rows, name),
         "criteria": [],
+        "selections": {},
     }
     try:
         decision = read_decision(run.folder / name / "decision.json")
     except SafeError:
         return entry  # `reason` already says what is wrong with it
     summaries = _summaries(run, name)
+    entry["selections"] = {n: s.reason for n, s in decision.selections.items()}
     entry["criteria"] = [
         {
             "id": j.id,
@@ -91,6 +93,8 @@ def as_text(entries: list[dict[str, Any]]) -> str:
                 lines.append(f"      {number(-c['margin'])} from its bound; {c['rationale']}")
             if c["summary"] and len(entries) == 1:
                 lines.append(f"      {c['summary']}")
+        if len(entries) == 1:
+            lines += [f"  selection {n}: {reason}" for n, reason in entry["selections"].items()]
         if entry["unblocks"]:
             lines.append(f"  would unblock: {', '.join(entry['unblocks'])}")
         if entry["next"]:

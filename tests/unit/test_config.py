@@ -34,6 +34,8 @@ def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
         ({"stage_a": {"renew_every": 5}}, ["now called `null_space_update_interval`"]),
         ({"base": {"ear": "x"}}, ["base.ear", "now called `audio_encoder`"]),
         ({"policy": {"prices": [1]}}, ["now called `latency_weights`"]),
+        ({"pilot": {"margin": 0.5}}, ["now set in", "smallest_config", "04_stage_a_pilot.yaml"]),
+        ({"pilot": {"vl_items": 5}}, ["now set in", "held_out.vl_items"]),
         ({"seed": "many"}, ["seed", "integer", "'many'"]),
         ({"run": "my first run"}, ["run", "'my first run'"]),
         ({"run": "../../x"}, ["run"]),

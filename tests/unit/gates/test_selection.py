@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from safe.errors import ConfigError
+from safe.errors import ConfigError, EvidenceError
 from safe.gates.criteria_check import read_candidates
+from safe.gates.documents import read_selected
 from safe.gates.judge import judge
-from safe.gates.schema import Candidate, Candidates, CriteriaFile, Decision, Metric, Selection
+from safe.gates.run import GateRun
+from safe.gates.schema import (
+    Candidate,
+    Candidates,
+    CriteriaFile,
+    Decision,
+    Metric,
+    Parent,
+    Selection,
+)
 from safe.gates.selection import select
-from tests.unit.gates.builders import criterion, measurement, metric
+from safe.gates.status import rows_of
+from tests.unit.gates.builders import criteria_of, criterion, measurement, metric, write_measurement
 
 WHY = "A rule made for the tests only."
 
@@ -188,3 +200,52 @@ def test_candidates_are_declared_as_a_literal(tmp_path: Any) -> None:
     module.write_text("CANDIDATES = make()\n")
     with pytest.raises(ConfigError, match="CANDIDATES"):
         read_candidates(module)
+
+
+# -- of an upstream experiment --------------------------------------------------------------------
+
+
+def test_another_selection_upstream_makes_an_experiment_stale(tmp_path: Path) -> None:
+    counted = criterion(
+        id="01.best", metric="best", op=">=", threshold=1, unit="count", decide_on="exact", min_n=3
+    )
+    first = criteria_of(counted, name="01_first", selections=[rule().model_dump()])
+    second = criteria_of(criterion(id="02.share"), name="02_second", needs=["01_first"])
+    table = {"cells": Candidates(rows=CELLS)}
+    seen = measurement(criteria=first).model_copy(update={"candidates": table})
+    decision = judge(seen, first)
+    parent = Parent(
+        decision=decision.digests["decision"],
+        evidence=decision.digests["evidence"],
+        verdict="GO",
+        selected={"best": "b"},
+    )
+    later = measurement(metric(), criteria=second, upstream={"01_first": parent})
+    for made, judged in ((seen, decision), (later, judge(later, second))):
+        write_measurement(tmp_path, made)
+        text = judged.model_dump_json()
+        (tmp_path / made.experiment / "decision.json").write_text(text, encoding="utf-8")
+    (tmp_path / "02_second" / "jobs" / "seed_0").mkdir(parents=True)
+    (tmp_path / "02_second" / "jobs" / "seed_0" / "result.json").write_text("{}")
+    (tmp_path / "waivers.yaml").write_text("[]\n")
+    run = GateRun(tmp_path, tmp_path, tmp_path / "waivers.yaml", "full")
+    assert read_selected(tmp_path / "01_first", "best") == "b"
+    assert [row.status for row in rows_of(run, [first, second]).values()] == ["go", "go"]
+
+    limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": WHY}
+    strict = first.model_copy(update={"selections": [rule(limits=[limit])]})
+    text = judge(seen, strict).model_dump_json()
+    (tmp_path / "01_first" / "decision.json").write_text(text, encoding="utf-8")
+    row = rows_of(run, [strict, second])["02_second"]
+    assert row.status == "stale"
+    assert "selects a" in row.reason
+    assert "seed_0/result.json" in str(row.next)  # it must be trained again
+
+
+def test_nothing_selected_upstream_is_an_error(tmp_path: Path) -> None:
+    limit = {"value": "gain", "op": ">", "threshold": 1, "rationale": WHY}
+    decision = decide(metric(), limits=[limit])
+    (tmp_path / "decision.json").write_text(decision.model_dump_json(), encoding="utf-8")
+    for name in ("best", "other"):
+        with pytest.raises(EvidenceError, match="no candidate is selected"):
+            read_selected(tmp_path, name)
