@@ -47,7 +47,7 @@ from safe.hearing.training.losses import answer_cross_entropy
 
 BUILDER = MetricBuilder(METRICS)
 STEPS, STEP_RATE, STEP_ROWS = 3, 1e-2, 8  # training before the comparison
-SOUNDS, CLIPS = 16, 500  # SOUNDS: clips paired with gate-OFF examples
+SOUNDS = 16  # clips paired with gate-OFF examples
 TABLE, ITEMS, PAIRS = "parameters.csv", "items.parquet", "timing.parquet"
 
 

@@ -16,7 +16,7 @@ from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.profile import memory_of
 from safe.hearing.experiments.efficiency.config import ProfileSettings
-from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
+from safe.hearing.experiments.stage_a_pilot.plan import ARMS, cells
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.batching import Feeder, batches
 from safe.hearing.training.collate import Example, TextEncoder, waveforms
@@ -61,13 +61,8 @@ def read_jobs(config: RunConfig, folder: Path) -> dict[str, Job]:
     Raises:
         EvidenceError: a job was not run, or its result cannot be read.
     """
-    cells = [
-        f"k{k}_r{r}"
-        for k in PilotSettings.of(config).audio_tokens
-        for r in PilotSettings.of(config).ranks
-    ]
     jobs = {}
-    for name in ("distilled", "undistilled", *cells):
+    for name in (*ARMS, *cells(config)):
         place = folder / "jobs" / name
         jobs[name] = Job(name, place, read_result(place))
     return jobs
