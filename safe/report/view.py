@@ -12,7 +12,7 @@ from safe.errors import SafeError
 from safe.gates.criteria import load_each
 from safe.gates.documents import read_decision, read_json, read_measurement
 from safe.gates.explain import downstream
-from safe.gates.formatting import bound, statement
+from safe.gates.formatting import statement
 from safe.gates.pipeline import HeaderField
 from safe.gates.run import GateRun
 from safe.gates.schema import CriteriaFile, Criterion, Decision, Judged, Measurement, Metric
@@ -117,9 +117,9 @@ def _selections(decision: Decision) -> list[dict[str, Any]]:
             "limits": [
                 {
                     "value": limit.value,
-                    "bound": f"{limit.op} {bound(limit.threshold)}",
+                    "bound": fmt.bound(limit.op, limit.threshold, ""),
                     "plan": None if limit.scaled is None else {
-                        "bound": f"{limit.op} {bound(limit.scaled['plan'])}",
+                        "bound": fmt.bound(limit.op, limit.scaled["plan"], ""),
                         "reason": limit.scaled["reason"],
                     },
                     "satisfied": limit.satisfied,
