@@ -20,7 +20,7 @@ from safe.errors import SafeError
 from safe.gates.criteria_check import check_criteria
 from safe.gates.waivers import check_waivers, load_waivers
 from safe.hearing.config import RunConfig, load_run_config
-from safe.hearing.training.trackers import PACKAGES, missing_packages
+from safe.hearing.training.trackers import missing_packages, names
 
 State = Literal["ok", "warn", "fail"]
 DISK_GB = {"miniature": 2, "full": 60}  # models, features and results of one run
@@ -248,7 +248,7 @@ def _tracking(config: RunConfig) -> Check:
         hint = "pip install safe[tracking], or take it out of `tracking.trackers`"
         return Check("tracking", "fail", f"not installed: {', '.join(missing)}", hint)
     if not wanted:
-        found = [name for name in PACKAGES if not missing_packages([name])]
+        found = [name for name in names() if not missing_packages([name])]
         return Check("tracking", "ok", f"none wanted; installed: {', '.join(found) or 'none'}")
     where = "online" if config.tracking.online else "kept in results"
     return Check("tracking", "ok", f"{', '.join(wanted)}; {where}")

@@ -8,6 +8,7 @@ from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.data.layouts import check_layout
 from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
+from safe.hearing.training.trackers import check_names
 from safe.pipeline.definition import Pipeline
 
 
@@ -26,6 +27,7 @@ def _check_prepared(config: RunConfig) -> None:
 def _check(config: RunConfig) -> None:
     for dataset in config.datasets:
         check_layout(dataset)
+    check_names(config.tracking)
 
 
 PIPELINE = Pipeline(

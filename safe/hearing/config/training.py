@@ -81,7 +81,7 @@ class StageAConfig(Strict):
 class TrackingConfig(Strict):
     """Where training is logged, through Accelerate."""
 
-    trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = Field(default=[])
+    trackers: list[str] = Field(default=[])
     """Any of `wandb`, `tensorboard`, `mlflow`; the last two need `pip install safe[tracking]`."""
 
     project: str = Field(default="safe", pattern=r"^[A-Za-z0-9._-]{1,64}$")

@@ -19,7 +19,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,18 +29,18 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from safe.files import write_json
 from safe.hearing.config import TrackingConfig
-from safe.hearing.training.trackers import arguments, check_trackers, environment, finish, flat
+from safe.hearing.training import trackers
 
 
 class TrackedAccelerator(Accelerator):
     """An Accelerator and the record of the training it carries, if one is kept."""
 
-    record: Record | None = None
+    record: TrainingRecord | None = None
 
 
 @dataclass
-class Record:
-    """Where one training is recorded; `begin` and `end` are called by `log_step` and `close`."""
+class TrainingRecord:
+    """The records of one training; `log_step` and `close` call `begin` and `end`."""
 
     tracking: TrackingConfig
     folder: Path
@@ -52,33 +51,30 @@ class Record:
     ending: ExitStack = field(default_factory=ExitStack)
 
     def begin(self, accelerator: Accelerator, step: int) -> None:
-        """Start the trackers, `step` being the first that will be logged."""
+        """Start the trackers; `step` is the first that will be logged."""
         self.begun = True
         self.folder.mkdir(parents=True, exist_ok=True)
         known = self._known() if step > 0 else None
-        record = known or f"{self.name[:48]}-{uuid.uuid4().hex[:8]}"
-        write_json(self._file, {"id": record})
-        self.ending.enter_context(environment(self.tracking, self.folder))
-        if "wandb" in self.tracking.trackers:
-            self.ending.callback(import_module("wandb").teardown)
-        accelerator.project_configuration.logging_dir = str(self.folder / "tensorboard" / record)
+        name = known or f"{self.name[:48]}-{uuid.uuid4().hex[:8]}"
+        write_json(self._file, {"id": name})
+        record = trackers.Record(
+            self.tracking, self.folder, name, self.name, step, resumed=known is not None
+        )
+        modules = {tracker: trackers.load(tracker) for tracker in self.tracking.trackers}
+        self.ending.enter_context(trackers.environment(self.tracking, self.folder))
+        for module in modules.values():
+            self.ending.callback(module.close)
+        accelerator.project_configuration.logging_dir = str(self.folder / "tensorboard" / name)
         accelerator.init_trackers(
             self.tracking.project,
-            config=None if known else flat(self.settings) or None,
-            init_kwargs=arguments(
-                self.tracking,
-                self.folder,
-                record=record,
-                name=self.name,
-                step=step,
-                resumed=known is not None,
-            ),
+            config=None if known else trackers.flat(self.settings) or None,
+            init_kwargs={tracker: module.arguments(record) for tracker, module in modules.items()},
         )
-        for tracker in accelerator.trackers:
-            self.ending.callback(lambda t: finish(t, failed=self.failed), tracker)
+        for started in accelerator.trackers:
+            self.ending.callback(lambda t: modules[t.name].finish(t, failed=self.failed), started)
 
     def end(self, *, failed: bool) -> None:
-        """End the trackers that were started, and put the environment back."""
+        """End the trackers that were started and restore the environment."""
         self.failed = failed
         self.ending.close()
 
@@ -90,7 +86,7 @@ class Record:
         try:
             return str(json.loads(self._file.read_text(encoding="utf-8"))["id"])
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # tracking was turned on after the checkpoint was written
+            return None  # tracking was enabled after the checkpoint was written
 
 
 def open_accelerator(
@@ -120,9 +116,9 @@ def open_accelerator(
     record = None
     if tracking is not None and tracking.trackers and folder is not None:
         place = folder.absolute() / "tracking"
-        check_trackers(tracking, place)
+        trackers.check_trackers(tracking, place)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", run_name).strip("-.") or "training"
-        record = Record(tracking, place, name, settings or {})
+        record = TrainingRecord(tracking, place, name, settings or {})
     if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
         torch.cuda.set_device(device)  # which is the one that Accelerate takes
     AcceleratorState._reset_state(reset_partial_state=True)

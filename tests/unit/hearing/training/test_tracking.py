@@ -234,7 +234,7 @@ def test_a_server_of_ones_own_is_used_online_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.delenv("WANDB_SILENT", raising=False)
     for online in (True, False):
-        with environment(TrackingConfig(trackers=["mlflow"], online=online), tmp_path):
+        with environment(TrackingConfig(trackers=["mlflow", "wandb"], online=online), tmp_path):
             assert (os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9") == online
             assert os.environ["WANDB_SILENT"] == "true"
         assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
@@ -274,7 +274,7 @@ def test_nothing_is_sent_said_or_written_elsewhere(tmp_path):
     """wandb's service is another program; its ways out lead to a port where we listen."""
     import socket
 
-    wanted = [t for t in trackers.PACKAGES if not missing_packages([t])]
+    wanted = [t for t in trackers.names() if not missing_packages([t])]
     home, folder = tmp_path / "home", tmp_path / "results"
     home.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
