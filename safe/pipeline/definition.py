@@ -126,7 +126,12 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
     pipeline = load_pipeline(criteria)
     definition = load_definition(pipeline.package)
     config = parse_config(config_model(pipeline.package), values, where)
-    definition.check(config)
+    try:
+        definition.check(config)
+    except ConfigError as error:
+        if error.where is not None:
+            raise
+        raise ConfigError(error.what, where=where, key=error.key, hint=error.hint) from None
     pipeline.check_scale(config.scale, where)
     return config
 
