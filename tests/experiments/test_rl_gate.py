@@ -76,7 +76,7 @@ def test_a_higher_price_listens_less(config, metrics):
     learned = [p for p in table(config, "curve.parquet") if p["kind"] == "learned"]
     assert [p["setting"] for p in learned] == config.policy.latency_weights
     assert learned[-1]["skip_rate"] == 1.0 > learned[0]["skip_rate"]
-    longer = [p for p in table(config, "curve.parquet") if p["kind"] == "learned, in full"]
+    longer = [p for p in table(config, "curve.parquet") if p["kind"] == "learned, all tokens"]
     assert [p["setting"] for p in longer] == config.policy.latency_weights
     assert not any(p["undominated"] for p in longer)  # they do not count
     assert metrics["pareto"].n == len(config.policy.latency_weights)

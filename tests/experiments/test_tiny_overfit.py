@@ -137,7 +137,7 @@ def test_without_sounds_it_says_so(config, tmp_path):
     manifest = deaf.folder / "data" / "manifest.parquet"
     write_manifest([s for s in whole if s.audio is None], manifest)
     (deaf.folder / "base.json").write_bytes((config.folder / "base.json").read_bytes())
-    with pytest.raises(DataError, match="no training row of task `audio` or `av`"):
+    with pytest.raises(DataError, match="no training example of task `audio` or `av`"):
         run(deaf, EXPERIMENT, tmp_path / "03")
 
 

@@ -42,7 +42,7 @@ class BaseConfig(Strict):
     def _renamed(cls, values: Any) -> Any:
         if isinstance(values, dict) and {"train", "seed"} & values.keys():
             raise ValueError(
-                "`train` and `seed` are gone: `miniature: world` opens the released weights, "
+                "`train` and `seed` were removed: `miniature: world` loads the released weights, "
                 "`make miniature` trains them"
             )
         return values

@@ -20,7 +20,8 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunConfig:
     config = definition.parse_run_config(values, where)
     if not isinstance(config, RunConfig):
         raise ConfigError(
-            f"a run of pipeline {config.pipeline!r}, which has no such command", where=where
+            f"a run of pipeline {config.pipeline!r}, which this command does not support",
+            where=where,
         )
     return config
 

@@ -1,6 +1,6 @@
 """When a curriculum stage ends: pure Python, fed with one evaluation an epoch.
 
-A stage lasts `epochs` epochs. At its end it is passed when every criterion holds; else it is
+A stage lasts `epochs` epochs. At its end it is passed when all criteria are met; else it is
 extended by one epoch, at most `max_extensions` times, and then the run stops with what was missed.
 A stage that exceeds its criteria by `early_factor` in `early_epochs` epochs running is left early.
 Where `ratio_step` is set, an extension moves the share of audio rows towards what was missed.
@@ -137,12 +137,13 @@ class Curriculum:
         """
         if self.ended:
             raise SafeError(
-                f"the curriculum has ended ({self.ended})", hint="start a new run to train on"
+                f"the curriculum has ended ({self.ended})",
+                hint="start a new run to continue training",
             )
         if not (math.isfinite(metrics.audio_accuracy) and math.isfinite(metrics.vl_drop)):
             raise SafeError(
                 f"stage {self.stage.name!r}: a metric is not finite: {metrics}",
-                hint="look for divergence in the training log; no stage is passed on such a value",
+                hint="look for divergence in the training log",
             )
         stage = self.stage
         self.epoch += 1
@@ -159,7 +160,7 @@ class Curriculum:
         if not due:
             return self._note("continue", f"epoch {self.epoch} of {stage.epochs + self.extensions}")
         if not missed:
-            return self._advance("advance", "every criterion holds")
+            return self._advance("advance", "all criteria are met")
         if self.extensions < self.config.max_extensions:
             self.extensions += 1
             self._adapt(stage, metrics)
@@ -169,7 +170,7 @@ class Curriculum:
             )
         self.ended = "stop"
         return self._note(
-            "stop", f"not passed after {self.extensions} extensions: {'; '.join(missed)}"
+            "stop", f"not met after {self.extensions} extensions: {'; '.join(missed)}"
         )
 
     def _adapt(self, stage: StageConfig, metrics: EpochMetrics) -> None:

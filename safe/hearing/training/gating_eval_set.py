@@ -99,7 +99,7 @@ def gating_eval_set(
     for kind, samples in (("needs its sound", usable), ("is about a picture alone", vl_examples)):
         if not samples:
             raise DataError(
-                f"there is no question in split {split!r} that {kind} and can be used"
+                f"split {split!r} has no usable question that {kind}"
                 + (f" ({shared} share a source with another split)" if shared else ""),
                 where=manifest,
                 hint="see 01_data_preflight for files that do not load, and the datasets' splits",

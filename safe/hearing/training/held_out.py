@@ -113,7 +113,7 @@ def subsample_evenly(rows: Sequence[Example], wanted: int) -> list[Example]:
     """
     if not rows:
         raise DataError(
-            "there are no held-out rows to ask",
+            "there are no held-out examples",
             hint="give the run a validation split with audio and VL questions",
         )
     places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)

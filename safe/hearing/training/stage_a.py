@@ -88,7 +88,7 @@ def select_stage_a(
     for found, kind in ((audio_examples, "that needs its sound"), (vl_examples, "of task `vl`")):
         if not found and (kind != "of task `vl`" or settings.audio_fraction < 1):
             raise DataError(
-                f"there is no training row {kind} whose media can be used",
+                f"there is no usable training example {kind}",
                 where=manifest,
                 hint="see 01_data_preflight for the files that do not load, or add such data",
             )
@@ -175,7 +175,7 @@ class StageA:
                 continue
             if share > len(rows) or (kind == "audio" and share == 0):
                 raise ConfigError(
-                    f"a batch takes {share} {kind} rows and there are {len(rows)}",
+                    f"a batch needs {share} {kind} examples, and there are {len(rows)}",
                     key="stage_a.batch_size",
                     hint="change batch_size or audio_fraction, or add data",
                 )

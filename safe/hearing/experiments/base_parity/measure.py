@@ -106,7 +106,7 @@ def measure(context: Context) -> list[Metric]:
         *_parity_metrics(context, items, rows.samples, rows.faults),
     ]
     if probe is None:
-        why = "there is no VL sample whose image can be decoded"
+        why = "there is no VL example with a readable image"
         return [
             *metrics,
             BUILDER.missing("no_overhead", why),
@@ -232,7 +232,7 @@ def _train(
             continue  # 01.files_load counts them
     if not kept:
         raise MediaError(
-            "no training row could be decoded",
+            "no training example could be decoded",
             where=context.manifest,
             hint="a base cannot be audited without data: see 01_data_preflight",
         )
@@ -265,7 +265,7 @@ def _parity_metrics(
     faults: list[str],
 ) -> list[Metric]:
     if not items:
-        why = "there is no VL sample whose image can be decoded"
+        why = "there is no VL example with a readable image"
         return [BUILDER.missing("logits_equal", why), BUILDER.missing("vqa_identical", why)]
     write_table(context, ITEMS, [asdict(item) for item in items])
     gaps = [item.mean_difference for item in items]
@@ -283,7 +283,7 @@ def _parity_metrics(
             n=len(items),
             provenance="measured",
             per_item=ITEMS,
-            reason="a logit is not a number" if math.isnan(worst) else None,
+            reason="a logit is NaN" if math.isnan(worst) else None,
             detail={
                 "statistic": "largest over samples of the mean absolute difference",
                 "bit_equal": sum(item.bit_equal for item in items),

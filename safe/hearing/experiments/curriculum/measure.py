@@ -95,8 +95,8 @@ def _resume_identical(context: Context, results: Mapping[str, Mapping[str, Any]]
     whole, again = results["normal"], results["resumed"]
     wanted = context.config.curriculum.rehearsal.kills
     if len(again["kills"]) < wanted:
-        why = f"the run was over after {len(again['kills'])} of {wanted} kills"
-        return BUILDER.missing("resume_identical", f"{why}; give it more rows")
+        why = f"the run ended after {len(again['kills'])} of {wanted} kills"
+        return BUILDER.missing("resume_identical", f"{why}; increase curriculum.rehearsal.rows")
     one, other = (
         _log(context.folder, job).read_bytes().splitlines() for job in ("normal", "resumed")
     )
@@ -135,8 +135,8 @@ def _logging(
         len(wrong),
         sum(map(len, read.values())),
         detail={
-            "of": "lines with a field missing or malformed, steps and epochs that are not there, "
-            "batches that are not what their stage says",
+            "of": "lines with a missing or malformed field, missing steps and epochs, "
+            "batches that do not match their stage",
             "wrong": wrong[:SHOWN],
             "steps": steps,
         },

@@ -77,7 +77,7 @@ def missing_lines(
     for line in lines:
         if line["kind"] == "step":
             if line["step"] != step:
-                wrong.append(f"step {line['step']} where {step} was due")
+                wrong.append(f"step {line['step']}, expected {step}")
             step, in_epoch = line["step"] + 1, in_epoch + 1
             continue
         due = length.get(line["stage"])
@@ -85,7 +85,7 @@ def missing_lines(
             wrong.append(f"{line['stage']}, epoch {line['epoch']}: {in_epoch} of {due} steps")
         in_epoch = 0
     if in_epoch:
-        wrong.append(f"{in_epoch} steps behind the last epoch")
+        wrong.append(f"{in_epoch} steps after the last epoch")
     return wrong
 
 

@@ -61,7 +61,7 @@ def guess_split(path: Path) -> str:
     found = set(_SPLIT.findall(path.name.lower()))
     if len(found) != 1:
         raise DataError(
-            "the split cannot be told from the file name",
+            "the file name does not name a split",
             where=path,
             hint="name the file after its split, such as train.csv or avqa-val.json",
         )
@@ -80,7 +80,7 @@ def _annotations(layout: str, paths: Sequence[Path]) -> dict[str, Path]:
             files.append(path)
     if not files:
         raise DataError(
-            "no annotation file there", where=paths[0], hint="name the files of each split"
+            "no annotation file found", where=paths[0], hint="name the files of each split"
         )
     found: dict[str, Path] = {}
     for path in files:
@@ -178,7 +178,7 @@ def audit_annotations(
         with connect(context.manifest, [dataset]) as base:
             metrics = audit_metrics(base, context, with_media=False)
     done = {metric.name for metric in metrics}
-    why = "a curriculum is drawn from a run's config: only annotation files were read"
+    why = "needs a run config with a curriculum; only annotation files were read"
     metrics += [unavailable(name, why) for name in METRICS if name not in done]
     rules = load_criteria(criteria / f"{EXPERIMENT}.yaml")
     measurement = Measurement(
@@ -204,7 +204,7 @@ def as_text(audit: Audit) -> str:
         by_split[row["split"]] = by_split.get(row["split"], 0) + row["rows"]
     lines += [f"  {split:<6} {rows:>8,}" for split, rows in by_split.items()]
     for problem in audit.problems:
-        lines.append(f"noticed in {problem.split}: {problem.count:,} {problem.what}")
+        lines.append(f"note for {problem.split}: {problem.count:,} {problem.what}")
         lines += [f"    {example}" for example in problem.examples[:3]]
     metrics = {metric.name: metric for metric in audit.metrics}
     for judged in audit.decision.criteria:
@@ -219,7 +219,7 @@ def as_text(audit: Audit) -> str:
     wrong = [j.id for j in audit.decision.criteria if j.verdict not in ("pass", "unavailable")]
     lines.append(
         f"{audit.decision.verdict}: "
-        + (f"not met: {', '.join(wrong)}" if wrong else "nothing wrong was found")
+        + (f"not met: {', '.join(wrong)}" if wrong else "no problem found")
         + (f"; unavailable: {', '.join(missing)}" if missing else "")
     )
     return "\n".join(lines)

@@ -54,14 +54,14 @@ def audit_metrics(
     names = ("files_load", "cross_split_duplicates", "alignment", "mismatch")
     has = base.execute("SELECT count(*) FROM media").fetchall()[0][0] if with_media else 0
     if not has:
-        reason = "the media are absent: only annotation files were read"
+        reason = "there are no media; only annotation files were read"
         missing = {name: unavailable(name, reason) for name in names}
         name = "cross_split_duplicates"  # similar texts are found without media
         missing[name] = missing[name].model_copy(update={"detail": _text_detail(base, context)})
         return metrics + list(missing.values())
     absent = [d.name for d in context.config.datasets if not d.media]
     if absent:
-        reason = f"the media of {', '.join(absent)} are absent"
+        reason = f"there are no media of {', '.join(absent)} are absent"
         return metrics + [unavailable(name, reason) for name in names]
     metrics += [_files_load(base), _duplicates(base, context)]
     return metrics + _alignment(base, context)
@@ -123,7 +123,7 @@ def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
     groups = {name: (good, n) for name, good, n in rows if n >= POOLED_UNDER}
     small = [(good, n) for _, good, n in rows if n < POOLED_UNDER]
     if small:
-        groups["small datasets together"] = (sum(g for g, _ in small), sum(n for _, n in small))
+        groups["small datasets, pooled"] = (sum(g for g, _ in small), sum(n for _, n in small))
     # The worst dataset decides, so that a large intact dataset cannot hide a small broken one.
     intervals = {name: wilson(good, n) for name, (good, n) in groups.items()}
     worst = min(groups, key=lambda name: (intervals[name].low, name))
@@ -173,7 +173,7 @@ def _alignment(base: duckdb.DuckDBPyConnection, context: Context) -> list[Metric
     settings = context.config.preflight
     pairs = find_pairs(base, context.config.seed)
     if not pairs:
-        reason = "no dataset gives times of events (options.events), so nothing can be compared"
+        reason = "no dataset has times of events (options.events)"
         return [unavailable("alignment", reason), unavailable("mismatch", reason)]
     table = _write_pairs(pairs, context.folder / "alignment.parquet")
     context.evidence.append(table)

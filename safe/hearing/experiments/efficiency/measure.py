@@ -223,7 +223,7 @@ def _slo(config: RunConfig, model: SafeModel, latency: Sequence[Mapping[str, Any
     )
     middle, tail = float(np.median(added)), float(np.quantile(added, 0.95))
     detail = {
-        "of": "one question, from decoded picture and sound to the answer, over the gate OFF",
+        "of": "one question, from decoded picture and sound to the answer, relative to gate OFF",
         "added_ms": {"p50": middle, "p95": tail},
         "service_level_ms": {"p50": limits[0], "p95": limits[1]},
         "off_ms": 1000 * median(row["off"] for row in own),

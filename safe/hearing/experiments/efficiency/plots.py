@@ -22,7 +22,7 @@ def throughput(context: Context, points: Sequence[Mapping[str, Any]]) -> None:
         line = [point for point in points if point["kind"] == kind]
         axis.plot([p["batch"] for p in line], [p["samples_per_s"] for p in line], "o-",
                   color=colour, label=kind)  # fmt: skip
-    axis.set(xlabel="batch", ylabel="rows per second (median)", xscale="log", yscale="log",
+    axis.set(xlabel="batch", ylabel="examples per second (median)", xscale="log", yscale="log",
              title="Throughput")  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
     save_figure(context, drawn, "throughput")
@@ -37,7 +37,7 @@ def memory(
     axis.plot(sizes, [p["peak_bytes"] / MB for p in training], "o", color=COLOURS[0], label="peak")
     slope, intercept = line
     axis.plot(sizes, (intercept + slope * sizes) / MB, "--", color=COLOURS[3],
-              label=f"{intercept / MB:.0f} MB + {slope / MB:.2f} MB a row")  # fmt: skip
+              label=f"{intercept / MB:.0f} MB + {slope / MB:.2f} MB per example")  # fmt: skip
     axis.set(xlabel="batch", ylabel="MB",
              title=f"Peak memory of training (budget {budget / MB:,.0f} MB)")  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
@@ -54,7 +54,7 @@ def latency(context: Context, rows: Sequence[Mapping[str, Any]]) -> None:
         axis.plot(sizes, [np.median(v) for v in values], "o-", color=colour,
                   label=name)  # fmt: skip
         axis.plot(sizes, [np.quantile(v, 0.95) for v in values], ":", color=colour)
-    axis.set(xlabel="audio tokens k", ylabel="ms a question (dotted: 95th percentile)",
-             title="Latency, one question at a time", xticks=sizes)  # fmt: skip
+    axis.set(xlabel="audio tokens k", ylabel="ms per question (dotted: 95th percentile)",
+             title="Latency of single questions", xticks=sizes)  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
     save_figure(context, drawn, "latency")

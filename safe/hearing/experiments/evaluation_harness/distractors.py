@@ -36,9 +36,9 @@ def irrelevance(
     """
     seed, noise = context.config.seed, Condition("", "", None, noise_alone)
     distractors = {
-        "another row's sound": given["sound"],
-        "noise as loud": bench.answer(
-            vl_examples, gate, bench.through(noise), said="noise as loud"
+        "another example's sound": given["sound"],
+        "noise of equal loudness": bench.answer(
+            vl_examples, gate, bench.through(noise), said="noise of equal loudness"
         ),
         "near-silence": given["near_silence"],
     }
@@ -173,6 +173,6 @@ def gate_robust(
                 name: fmean([r["score"] for r in part if r["needs_sound"]])
                 for name, part in by_condition.items()
             },
-            "why": "a heuristic gate decides before any sound is heard",
+            "why": "a heuristic gate decides before any sound is processed",
         },
     )

@@ -38,7 +38,7 @@ def drops(context: Context, table: Sequence[Mapping[str, Any]], min_drop: float)
     for colour, label in ((HEARS, "needs its sound"), (SEES, "about the picture alone")):
         axis.plot([], [], "s", color=colour, alpha=0.6, label=label)
     axis.legend(frameon=False, fontsize=8)
-    axis.set(xlabel="nats lost when muted", title="Leave one modality out")
+    axis.set(xlabel="loss in nats when muted", title="Leave one modality out")
     save_figure(context, figure, "lomo")
 
 
@@ -64,7 +64,7 @@ def quality(
                                  label=label if colour is None else None)  # fmt: skip
             colour = drawn.get_color()
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-    axis.set(ylim=(-0.03, 1.03), title="The gate and the answers as the sound gets worse")
+    axis.set(ylim=(-0.03, 1.03), title="Gate and answers under degraded sound")
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     save_figure(context, figure, "sound_quality")
 

@@ -28,7 +28,7 @@ def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
         flops + calls,
         len(skipped),
         detail={
-            "of": "floating-point operations beyond those of a skip with no sound at hand, and "
+            "of": "floating-point operations beyond those of a skip without a sound, and "
             "calls of audio encoder, projector or LoRA",
             "flops": flops,
             "calls": calls,
@@ -60,7 +60,7 @@ def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
         **_costs(cost, skip_rate),
     }
     if could.sum() <= 0:  # audio adds no latency, so none was saved
-        detail["note"] = "answering without the sound takes as long as with it"
+        detail["note"] = "audio adds no measurable latency"
         return meters.measured("time_saved", 0.0, len(could), per_item=TIMES, detail=detail)
     return meters.measured(
         "time_saved", float(saved.sum() / could.sum()), len(could), per_item=TIMES, detail=detail

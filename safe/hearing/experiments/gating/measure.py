@@ -156,7 +156,7 @@ def _chosen_on_validation(context: Context) -> Metric:
     listed = pq.read_table(path.parent / said.table).to_pylist()
     if items_digest(said.run, [row["id"] for row in listed]) != said.digest:
         raise EvidenceError(
-            "the questions listed are not those the gate was chosen on",
+            "the listed questions differ from those that the gate was chosen on",
             where=path.parent / said.table,
             hint="measure experiment 05 again",
         )
@@ -245,7 +245,7 @@ def _vl_unchanged(table: Table) -> Metric:
         len(skipped),
         per_item=GATED,
         detail={
-            "compared": "tokens generated, with a base opened on its own",
+            "compared": "generated tokens, with a separately loaded base",
             "changed": changed[:20],
             "vl_rows": sum(row["task"] == "vl" for row in skipped),
         },
@@ -280,7 +280,7 @@ def _tradeoff(
         per_item=CURVE,
         detail={
             "frontier": [[p.kind, p.threshold, p.skip_rate, p.accuracy] for p in best],
-            "of": "policy, threshold, skip rate, accuracy over all questions on offer",
+            "of": "policy, threshold, skip rate, accuracy over all questions",
             "thresholds_from": CHOSEN_ON,
             "items": dict(items),
             "left_out": dict(left_out),

@@ -143,13 +143,13 @@ def _vacuous(without: Trained, held: Trained) -> str | None:
     for seed in held.seeds:
         if held.result["penalty"][str(seed)] < NOTHING:
             return (
-                f"the distillation of seed {seed} was next to 0 in every step: teacher and student "
-                "are the same, or its rows were answered with the gate OFF"
+                f"the distillation of seed {seed} was nearly 0 in every step: teacher and student "
+                "are equal, or its examples were evaluated with the gate OFF"
             )
         if all(row["drift"] < NOTHING for row in without.of("vl", seed)):
             return (
                 f"nothing drifts without distillation (seed {seed}): teacher and student are the "
-                "same, or the rows were asked with the gate OFF"
+                "same, or the examples were evaluated with the gate OFF"
             )
     return None
 
@@ -196,8 +196,8 @@ def _nothing_left(without: Trained) -> str | None:
     if left >= LEAST_LEFT * known:
         return None
     return (
-        f"{without.name} answers {left} of the {known} VL questions that the base does: too "
-        "little is left for the projection to lose; train it for fewer steps, or more slowly"
+        f"{without.name} answers {left} of the {known} VL questions that the base answers: too "
+        "few for the projection to lose; train for fewer steps or with lower learning rates"
     )
 
 

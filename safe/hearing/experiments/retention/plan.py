@@ -99,7 +99,7 @@ def plan(config: RunConfig, job: str) -> StageAConfig:
     if "distilled" in means:
         if config.stage_a.distillation == 0:
             raise ConfigError(
-                "there is no distillation to be measured",
+                "there is no distillation to measure",
                 key="stage_a.distillation",
                 hint="give it a weight above 0; the job `none` trains without it anyway",
             )

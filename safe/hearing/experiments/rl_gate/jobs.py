@@ -140,7 +140,7 @@ def serving(context: Context, jobs: Path) -> tuple[Path, tuple[int, ...], dict[s
             mode="json"
         ):
             raise EvidenceError(
-                f"{job} was trained from another adapter, or with other settings, than there are",
+                f"{job} was trained from another adapter or with other settings",
                 where=jobs / job / RESULT,
                 hint=f"delete the folder and run `safe run-job 12_rl_gate {job} --config ...`",
             )

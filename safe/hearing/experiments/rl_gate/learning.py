@@ -240,7 +240,9 @@ def as_candidates(trained: Mapping[str, Trained]) -> list[Candidate]:
                 "changed": t.cost.changed if t.cost else None,
                 "price": t.teacher_policy.price,
             },
-            note=None if t.cost else "too few questions, or too alike, to bound the audio drop",
+            note=None
+            if t.cost
+            else "the audio drop cannot be bounded: too few or too similar questions",
         )
         for name, t in trained.items()
     ]

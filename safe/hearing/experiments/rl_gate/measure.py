@@ -74,15 +74,12 @@ def measure(context: Context) -> list[Metric]:
     reported = [row for row in table if row["split"] == REPORTED_ON]
     seen = met_in(context.manifest, REPORTED_ON, learned_on)
     if seen:
-        why = f"{len(seen)} of the questions that it learned from are test's, such as {seen[0]}"
+        why = f"{len(seen)} training questions are also in test, such as {seen[0]}"
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
     seconds = result["seconds"]
     latency_weights = prices_per_second(config, seconds)
     if latency_weights is None:
-        why = (
-            "an answer with the sound takes no longer than one without it, and "
-            "policy.latency_weights are in units of that difference"
-        )
+        why = "audio adds no measurable latency, and policy.latency_weights are in units of it"
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
     splits = {
         view: split_outcomes(outcomes_of(learned_on, actions, seconds, view), config.seed)
@@ -100,14 +97,14 @@ def measure(context: Context) -> list[Metric]:
     write_table(context, EVALUATIONS, evaluations)
     on_test = outcomes_of(reported, actions, seconds, view)
     learned = [point("learned", on_test, t) for t in trained]
-    longer = [point("learned, in full", on_test, t) for t in fuller]
+    longer = [point("learned, all tokens", on_test, t) for t in fuller]
     heuristic = heuristics(config, learned_on, reported, actions, seconds)
     beyond = undominated(learned, heuristic)
     points = [*learned, *longer, *heuristic]
     write_table(context, CURVE, [{**asdict(p), "undominated": p in beyond} for p in points])
     weights = PolicySettings.of(config).latency_weights
     policies = {f"{weight:g}": t for weight, t in zip(weights, trained, strict=True)}
-    policies |= {f"{weight:g} in full": t for weight, t in zip(weights, fuller, strict=True)}
+    policies |= {f"{weight:g}, all tokens": t for weight, t in zip(weights, fuller, strict=True)}
     candidates = as_candidates(policies)
     context.offer("policies", candidates, per_item=EVALUATIONS)
     context.offer("adapters", adapters_of(result["serving"]))
@@ -269,7 +266,7 @@ def _pareto(
         len(learned),
         per_item=CURVE,
         detail={
-            "of": "price, mean milliseconds and accuracy over all questions on offer in test",
+            "of": "price, mean milliseconds and accuracy over all test questions",
             "undominated": [[p.setting, 1000 * p.seconds, p.accuracy] for p in beyond],
             "milliseconds": {name: 1000 * value for name, value in result["seconds"].items()},
             "reward_by_view": {

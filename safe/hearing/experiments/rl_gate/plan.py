@@ -35,7 +35,7 @@ def lengths(config: RunConfig) -> tuple[int, int]:
     short, long = PolicySettings.of(config).short_audio_tokens, config.adapter.audio_tokens
     if short >= long:
         raise ConfigError(
-            f"a short listening takes {short} audio tokens, all there are is {long}",
+            f"the short length has {short} audio tokens, the adapter has {long}",
             key="policy.short_audio_tokens",
             hint="give fewer than adapter.audio_tokens",
         )

@@ -29,11 +29,11 @@ def frontier(
                       label=point.kind.replace("_", " "))  # fmt: skip
     line = sorted(learned, key=lambda p: p.seconds)
     axis.plot([1000 * p.seconds for p in line], [p.accuracy for p in line], "D-", ms=5, lw=1,
-              color="#b3261e", label="learned, one a price")  # fmt: skip
+              color="#b3261e", label="learned, one per weight")  # fmt: skip
     if selected:
         axis.plot(1000 * selected.seconds, selected.accuracy, "o", ms=14, mfc="none", mec="black",
                   label="selected")  # fmt: skip
-    axis.set(xlabel="mean milliseconds of an answer", ylabel="accuracy, all questions on offer")
+    axis.set(xlabel="mean latency of an answer (ms)", ylabel="accuracy, all questions")
     axis.legend(frameon=False, fontsize=8)
-    figure.suptitle("Test split; prices and thresholds from validation", fontsize=9)
+    figure.suptitle("Test split; policies and thresholds from validation", fontsize=9)
     save_figure(context, figure, "frontier")

@@ -31,7 +31,7 @@ FIXED = (
     "threads",
     "held-out questions",
 )
-VARIED = ("first weights of the adapter", "order of rows", "what VL rows hear")
+VARIED = ("first weights of the adapter", "order of examples", "sounds paired with VL examples")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _check(context: Context, job: str, result: Mapping[str, Any], place: Path) -
     for key, value in wanted.items():
         if result[key] != value:
             raise EvidenceError(
-                f"{job} was trained with other {key} than the run has now, for {name}",
+                f"{job} was trained with other {key} than the run now uses for {name}",
                 where=place / RESULT,
                 key=key,
                 hint=f"delete the folder and run `safe run-job 11_seeds {job} --config ...`",
@@ -107,12 +107,15 @@ def _why_not(diverged: Mapping[str, str], found: Sequence[Seeded]) -> str | None
     """Reason why these trainings cannot be used to estimate variance, or None."""
     if diverged:
         return "; ".join(f"{name} diverged: {text}" for name, text in diverged.items())
-    for what, key in (("ended with the same weights", "adapter"), ("saw rows alike", "order")):
+    for what, key in (
+        ("ended with the same weights", "adapter"),
+        ("saw the examples in the same order", "order"),
+    ):
         values = [f.result[key] for f in found]
         if len(set(values)) < len(values):
-            return f"two seeds {what}: the seed does not vary what it should"
+            return f"two seeds {what}: the seed has no effect"
     if len({f.result["rows"] for f in found}) > 1:
-        return "the seeds were trained on different rows: not the seed alone varies"
+        return "the seeds were trained on different examples, so more than the seed varies"
     return None
 
 
@@ -137,7 +140,7 @@ def _deviation(
         detail={
             "accuracy": {f.name: value for f, value in zip(found, values, strict=True)},
             "questions": sum(row["kind"] == kind for row in found[0].items),
-            "gate": "ON" if kind == "audio" else "ON, beside sounds that are not the picture's",
+            "gate": "ON" if kind == "audio" else "ON, with unrelated sounds",
             **_components(found, kind),
             **detail,
         },
@@ -150,7 +153,7 @@ def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
     ids = sorted(answers[0])
     if any(sorted(each) != ids for each in answers):
         raise EvidenceError(
-            "the seeds were asked different questions, so their answers cannot be compared",
+            "the seeds were evaluated on different questions, so their answers cannot be compared",
             where=ITEMS,
             hint="delete 11_seeds/jobs and start the run again",
         )

@@ -44,7 +44,7 @@ def measure(context: Context) -> list[Metric]:
     context.extra |= {"device": str(opened.vlm.device), "seeds": {"adapter": config.seed}}
     stable = _stable(config, pilot)
     if pilot.why_not is not None:
-        why = f"the pilot's training broke: {pilot.why_not}"
+        why = f"the pilot's training diverged: {pilot.why_not}"
         return [stable, *(BUILDER.missing(name, why) for name in METRICS if name != "stable")]
 
     bench = PilotEvaluator(config, context.manifest, opened)
@@ -139,7 +139,7 @@ def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
             identical=all(r["identical"] for r in rows),
         )
     if not drops:
-        return BUILDER.missing("vl_drop", "there is no held-out VL row whose image can be decoded")
+        return BUILDER.missing("vl_drop", "there is no held-out VL example with a readable image")
     worst = max(drops, key=lambda d: drops[d].ci.high if drops[d].ci else float("inf"))  # type: ignore[union-attr]
     detail = {
         "drop_and_items": {name: [m.value, m.n] for name, m in drops.items()},

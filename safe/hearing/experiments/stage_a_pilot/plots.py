@@ -77,7 +77,7 @@ def ablation(
                           textcoords="offset points", xytext=(4, 5), fontsize=7)  # fmt: skip
     if done:
         best = max(cell["accuracy"] for cell in done)
-        axis.axhspan(best - margin, best, color=GREEN, alpha=0.08, label="within the margin")
+        axis.axhspan(best - margin, best, color=GREEN, alpha=0.08, label="not worse than the best")
     for cell in done:
         if cell["config"] == chosen:
             axis.plot(cell["parameters"], cell["accuracy"], "o", ms=14, mfc="none", mec="black",

@@ -70,7 +70,7 @@ def read_cell(context: Context, cell: Cell) -> Swept:
         place, result = read_job(context, name)
         if result["settings"] != settings(context.config, cell).model_dump(mode="json"):
             raise EvidenceError(
-                f"the cell {name!r} was trained with other settings than the config has now",
+                f"the cell {name!r} was trained with other settings than those in the config",
                 where=place,
                 hint=f"delete the folder and run `safe run-job 10_sweep {name} --config ...`",
             )

@@ -61,5 +61,5 @@ class SweepSettings(Settings):
     @model_validator(mode="after")
     def _rungs_rise(self) -> SweepSettings:
         if any(low >= high for low, high in pairwise([0, *self.rungs, self.steps])):
-            raise ValueError("rungs rise, and the last lies before `steps`")
+            raise ValueError("rungs must be ascending, and the last one less than `steps`")
         return self

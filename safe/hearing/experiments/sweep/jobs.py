@@ -109,7 +109,7 @@ def _state(folder: Path, mine: SweepSegment) -> Path:
         before = folder.parent / job_name(mine.cell, mine.rung - 1) / STATE
         if not before.exists():
             raise EvidenceError(
-                "the rung before this one left nothing to go on from",
+                "the previous rung left no checkpoint to continue from",
                 where=before,
                 hint="delete the cell's folders below 10_sweep/jobs and start the run again",
             )

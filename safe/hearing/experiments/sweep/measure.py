@@ -68,7 +68,7 @@ def _consistent(own: SweepSettings, found: Mapping[str, Swept], count: int) -> M
         elif step is not None:
             gaps[f"{one.name} / {other.name}"] = abs(looks[0][step] - looks[1][step])
     if not gaps:
-        return BUILDER.missing("consistent", "no two neighbours were trained without diverging")
+        return BUILDER.missing("consistent", "no pair of neighbours was trained without diverging")
     widest = sorted(gaps, key=lambda pair: -gaps[pair])
     return BUILDER.measured(
         "consistent",
@@ -86,7 +86,7 @@ def _halving(
     own = SweepSettings.of(context.config)
     selected = context.select("selected", candidates).selected
     if own.mode == "halving":
-        return BUILDER.missing("halving", "the run halves: there is no grid to compare with")
+        return BUILDER.missing("halving", "successive halving trains no whole grid to compare with")
     if selected is None:
         return BUILDER.missing("halving", "no combination is selected")
     alive, steps, done = list(found), 0, 0
@@ -108,7 +108,9 @@ def _halving(
         "share_of_steps_saved": 1 - steps / (own.steps * len(found)),
     }
     if picked is None:
-        return BUILDER.missing("halving", f"of those that halving leaves, {left.reason}")
+        return BUILDER.missing(
+            "halving", f"among the combinations that halving leaves, {left.reason}"
+        )
     ours, theirs = (found[n].of("audio", CONFIRMED_ON) for n in (selected, picked))
     return BUILDER.difference(
         "halving",

@@ -114,7 +114,7 @@ def measure(context: Context) -> list[Metric]:
             len(vl_examples),
             per_item=ROWS,
             detail={
-                "compared": "logits of every position, and tokens generated, bit for bit",
+                "compared": "logits at every position and generated tokens, bitwise",
                 "changed": sorted(changed)[:20],
             },
         ),
@@ -204,7 +204,9 @@ def _needed(
         [row.sample.source for row in rows],
         seed=seed,
         per_item=ROWS,
-        detail={"statistic": "accuracy with the row's own sound minus that with another row's"},
+        detail={
+            "statistic": "accuracy with the example's own sound minus that with another example's"
+        },
     )
 
 
@@ -232,7 +234,7 @@ def _plateau(rows: Sequence[Example], losses: Sequence[float]) -> Metric:
         (row.sample.question_type for row in rows), (row.sample.answer for row in rows)
     )
     if entropy == 0:
-        why = "every question type has one answer only: there is no prior to leave"
+        why = "every question type has a single answer, so the prior has no entropy"
         return BUILDER.missing("learning_plateau", why, len(rows))
     mean = sum(losses) / len(losses)
     return BUILDER.measured(
@@ -261,14 +263,14 @@ def _plot(
     values = [record.loss for record in history]
     drawn, axis = figure(7, 3.6)
     axis.plot([record.step for record in history], values, color="#b8c4d6", lw=0.8, label="a step")
-    axis.plot(*curve, color="#1f4e8c", lw=2, label="mean of a block of steps")
+    axis.plot(*curve, color="#1f4e8c", lw=2, label="mean over a block of steps")
     final = sum(losses) / sum(len(r.answer) for r in rows)
     axis.axhline(final, color="#2e7d32", ls="--", lw=1, label=f"after training: {final:.4f}")
     axis.set(
         xlabel="optimizer step",
         ylabel="loss (nats per answer token)",
         yscale="log",
-        title=f"Tiny overfit: {len(rows)} rows, gate always ON",
+        title=f"Tiny overfit: {len(rows)} examples, gate always ON",
     )
     axis.legend(frameon=False, fontsize=8)
     save_figure(context, drawn, "learning_curve")

@@ -38,7 +38,7 @@ def select_rows(
     audio_examples = pick(by_task["audio"] + by_task["av"], audio_rows, features, rng, audible=True)
     if not audio_examples:
         raise DataError(
-            "there is no training row of task `audio` or `av` whose sound can be used",
+            "there is no training example of task `audio` or `av` with a usable sound",
             where=manifest,
             hint="see 01_data_preflight for the files that do not load",
         )

@@ -67,5 +67,5 @@ def test_without_a_teacher_there_is_no_drift(stage):
 def test_rows_to_ask_are_spread_over_the_list_and_none_is_refused():
     assert subsample_evenly(list(range(10)), 4) == [0, 3, 6, 9]
     assert subsample_evenly(list(range(3)), 8) == [0, 1, 2]
-    with pytest.raises(DataError, match="no held-out rows"):
+    with pytest.raises(DataError, match="no held-out examples"):
         subsample_evenly([], 4)
