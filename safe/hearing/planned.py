@@ -1,8 +1,7 @@
-"""How many items and seeds the settings of a run give each measurement. Imports no torch.
+"""Planned number of items and seeds of each measurement. Imports no torch.
 
-Counted from the run's manifest where it was written, otherwise from the plan of the miniature
-world. Files that turn out to be unusable make a number smaller; a number is None where it depends
-on something that only the run itself shows.
+Numbers come from the run's manifest if it exists, otherwise from the plan of the miniature world.
+Unusable files reduce the actual numbers. A number is None if it depends on results of the run.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from safe.hearing.experiments.tiny_overfit.config import TinyOverfitSettings
 
 HEARING = ("audio", "av")
 HELD_OUT = ("val", "test")
-DRAWN_VIDEOS = 400  # of a larger world so many are drawn to learn the share of each task
+DRAWN_VIDEOS = 400  # videos drawn to estimate the share of each task
 Key = tuple[str, str, str]  # dataset, split, task
 
 
@@ -39,9 +38,9 @@ class Questions:
     """Usable questions by dataset, split and task.
 
     Attributes:
-        seen: their picture can be used.
-        heard: picture and sound can.
-        asked: the same, one question of a recording counted once.
+        seen: with a usable picture.
+        heard: with usable picture and sound.
+        asked: as `heard`, without repeated questions about a recording.
         sounds: distinct sounds with annotated events.
         files: media files of each dataset.
         source: where the numbers come from.
@@ -55,13 +54,13 @@ class Questions:
     files: Counter[str] = field(default_factory=Counter)
 
     def total(self, column: str, splits: Iterable[str], tasks: Iterable[str]) -> int:
-        """Questions of a column in some splits and tasks."""
+        """Sum of a column over splits and tasks."""
         wanted = set(splits), set(tasks)
         counts: Counter[Key] = getattr(self, column)
         return sum(n for (_, s, t), n in counts.items() if s in wanted[0] and t in wanted[1])
 
     def vl_by_dataset(self) -> Counter[str]:
-        """Held-out questions about pictures alone."""
+        """Held-out VL questions of each dataset."""
         found: Counter[str] = Counter()
         for (dataset, split, task), n in self.seen.items():
             if split in HELD_OUT and task == "vl":
@@ -70,7 +69,7 @@ class Questions:
 
 
 def planned_sizes(config: RunConfig) -> dict[tuple[str, str], Planned]:
-    """(experiment, metric) -> its planned size, for what can be known.
+    """Return (experiment, metric) -> planned size, if it is known.
 
     Raises:
         DataError: the run's manifest cannot be read.
@@ -83,7 +82,7 @@ def planned_sizes(config: RunConfig) -> dict[tuple[str, str], Planned]:
 
 
 def count_questions(config: RunConfig) -> Questions | None:
-    """From the manifest, or from the world's plan; None where there is neither.
+    """Count questions of the manifest, or of the world's plan; None if there is neither.
 
     Raises:
         DataError: the manifest is there and cannot be read.
@@ -275,7 +274,7 @@ def _read_manifest(path: Path) -> Questions:
 
 
 def _plan_world(config: RunConfig) -> Questions | None:
-    """What the world will hold; None where a dataset is not part of it."""
+    """Questions of the planned world; None if a dataset is not part of it."""
     world = config.world
     if world is None:
         return None
@@ -318,7 +317,7 @@ def _plan_dataset(config: RunConfig, dataset: DatasetConfig, found: Questions) -
 
 
 def _video_tasks(seed: int, videos: int) -> dict[str, float]:
-    """Share of each task among the questions of the videos, from some of them."""
+    """Share of each task among the questions of videos, estimated from a sample."""
     from safe.hearing.miniature.world.plan import ask_questions, make_items
 
     plan = make_items(seed, clips=3, images=9, videos=min(videos, DRAWN_VIDEOS))

@@ -10,7 +10,7 @@ from safe.hearing.config.basis import Fraction, Positive, Strict
 
 
 class StageLossConfig(Strict):
-    """What a curriculum stage minimises."""
+    """Loss weights of a curriculum stage."""
 
     cross_entropy: float = Field(default=1.0, gt=0)
     """Weight of the cross-entropy on examples that need their sound."""
@@ -20,7 +20,7 @@ class StageLossConfig(Strict):
 
 
 class AugmentationConfig(Strict):
-    """What a curriculum stage does to sounds."""
+    """Audio augmentation of a curriculum stage."""
 
     noise: Fraction = 0.0
     """Share of the examples that need their sound which hear it in noise."""
@@ -80,7 +80,7 @@ class StageConfig(Strict):
 
 
 class RehearsalConfig(Strict):
-    """Experiment 08: the curriculum in small."""
+    """Experiment 08: the curriculum on few examples."""
 
     rows: int = Field(default=1600, ge=8)
     """Training examples, audio and VL together."""
@@ -99,7 +99,7 @@ class RehearsalConfig(Strict):
 
 
 class CurriculumConfig(Strict):
-    """Stages in order; what ends, extends or shortens them."""
+    """Stages in order, and rules that extend or shorten them."""
 
     batch_size: Positive = 50
     """Examples of a batch."""

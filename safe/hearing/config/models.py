@@ -1,4 +1,4 @@
-"""The frozen models, and what is trained beside them."""
+"""The frozen models and the adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the adapter is trained, and where that is recorded."""
+"""Training of the adapter, and tracking."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safe.hearing.config.basis import Fraction, Positive, Strict
 
 
 class StageAConfig(Strict):
-    """How the adapter is trained: experiment 04, and those that train as it does."""
+    """Training of the adapter, in experiment 04 and those with the same training."""
 
     renamed = MappingProxyType(
         {

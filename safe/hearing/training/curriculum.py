@@ -1,9 +1,10 @@
-"""When a curriculum stage ends: pure Python, fed with one evaluation an epoch.
+"""State machine of the curriculum, driven by one evaluation per epoch; pure Python.
 
-A stage lasts `epochs` epochs. At its end it is passed when all criteria are met; else it is
-extended by one epoch, at most `max_extensions` times, and then the run stops with what was missed.
-A stage that exceeds its criteria by `early_factor` in `early_epochs` epochs running is left early.
-Where `ratio_step` is set, an extension moves the share of audio rows towards what was missed.
+A stage lasts `epochs` epochs. If all criteria are met at its end, the next stage begins. Otherwise
+the stage is extended by one epoch, at most `max_extensions` times; then the run stops and reports
+the criteria that were missed. A stage that exceeds its criteria by `early_factor` in `early_epochs`
+consecutive epochs ends early. If `ratio_step` is set, an extension changes the share of audio
+examples in favour of the missed criterion.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any, Literal
 from safe.errors import ConfigError, SafeError
 from safe.hearing.config import CurriculumConfig, StageConfig
 
-LEAST_RATIO = 0.1  # of either kind of row that an adapted batch keeps
+LEAST_RATIO = 0.1  # minimum share of audio and of VL examples in an adapted batch
 Action = Literal["continue", "advance", "advance_early", "extend", "stop", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
 class EpochMetrics:
-    """Of one epoch.
+    """Metrics of one epoch.
 
     Attributes:
-        audio_accuracy: on held-out rows that need their sound.
-        vl_drop: accuracy lost on held-out VL rows, gate ON, beside irrelevant sounds.
-        samples: rows trained on.
-        skip_rate: share of held-out rows that the gate skips.
+        audio_accuracy: on held-out examples that need their sound.
+        vl_drop: loss of accuracy on held-out VL examples with the gate ON and irrelevant sounds.
+        samples: number of training examples.
+        skip_rate: share of held-out examples that the gate skips.
     """
 
     audio_accuracy: float
@@ -39,12 +40,12 @@ class EpochMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What was decided after an epoch.
+    """Decision after an epoch.
 
     Attributes:
-        stage, epoch: name of the stage, and the number of the epoch in it from 1.
+        stage, epoch: name of the stage, and number of the epoch in it, from 1.
         action: `continue` the stage; `advance` or `advance_early` to the next; `extend` it by
-            one epoch; `finish` after the last stage; `stop`, since it cannot be passed.
+            one epoch; `finish` after the last stage; `stop` if the criteria are not met.
         reason: one sentence.
     """
 
@@ -55,11 +56,11 @@ class Transition:
 
 
 def unmet(stage: StageConfig, metrics: EpochMetrics, seen: int, factor: float = 1.0) -> list[str]:
-    """Criteria of a stage that do not hold, each with its value and bound.
+    """Return the criteria of a stage that are not met, each with its value and bound.
 
     Args:
-        seen: rows trained on in the stage so far.
-        factor: by how much criteria must be exceeded. An accuracy beyond 1 is not asked for.
+        seen: number of training examples in the stage so far.
+        factor: by which the criteria must be exceeded; a required accuracy is at most 1.
     """
     accuracy = min(stage.min_audio_accuracy * factor, 1.0)
     skips = min(stage.min_skip_rate * factor, 1.0)
@@ -79,14 +80,14 @@ def unmet(stage: StageConfig, metrics: EpochMetrics, seen: int, factor: float = 
 def check_reachable(
     config: CurriculumConfig, samples: Sequence[int], skip_rate: float = 1.0
 ) -> None:
-    """Refuse, before anything is trained, criteria that no training could meet.
+    """Check before training that the criteria can be met.
 
     Args:
-        samples: rows of an epoch of each stage.
-        skip_rate: of the gate, which training does not change.
+        samples: number of examples per epoch, for each stage.
+        skip_rate: of the gate; training does not change it.
 
     Raises:
-        ConfigError: naming the stage, the criterion and what can be reached.
+        ConfigError: a criterion cannot be met; names the stage and the reachable value.
     """
     for number, (stage, rows) in enumerate(zip(config.stages, samples, strict=True)):
         key = f"curriculum.stages.{number}"
@@ -109,7 +110,7 @@ def check_reachable(
 
 @dataclass(slots=True)
 class Curriculum:
-    """The state machine. `state()` and `restore()` carry it through a checkpoint."""
+    """The state machine; `state()` and `restore()` save and load it."""
 
     config: CurriculumConfig
     stage_index: int = 0
@@ -117,7 +118,7 @@ class Curriculum:
     extensions: int = 0
     exceeded: int = 0
     seen: int = 0
-    ratio: float = -1.0  # share of audio rows in the stage's batches
+    ratio: float = -1.0  # share of audio examples in the stage's batches
     ended: Literal["", "finish", "stop"] = ""
     log: list[Transition] = field(default_factory=list)
 
@@ -130,7 +131,7 @@ class Curriculum:
         return self.config.stages[self.stage_index]
 
     def observe(self, metrics: EpochMetrics) -> Transition:
-        """Decide what follows the epoch that gave `metrics`.
+        """Decide how to continue after the epoch with `metrics`.
 
         Raises:
             SafeError: a metric is not finite, or the curriculum has already ended.
@@ -174,7 +175,7 @@ class Curriculum:
         )
 
     def _adapt(self, stage: StageConfig, metrics: EpochMetrics) -> None:
-        """More audio rows where hearing was missed, fewer where pictures were; neither for both."""
+        """Raise the audio share if audio accuracy was missed, lower it if the VL drop was."""
         deaf = metrics.audio_accuracy < stage.min_audio_accuracy
         forgets = metrics.vl_drop > stage.max_vl_drop
         moved = self.ratio + self.config.ratio_step * (int(deaf) - int(forgets))
@@ -197,7 +198,7 @@ class Curriculum:
         return noted
 
     def state(self) -> dict[str, Any]:
-        """Everything but the config, as JSON values."""
+        """Return the state without the config, as JSON values."""
         values = {
             name: getattr(self, name)
             for name in ("stage_index", "epoch", "extensions", "exceeded", "seen", "ratio", "ended")
@@ -206,6 +207,6 @@ class Curriculum:
 
     @classmethod
     def restore(cls, config: CurriculumConfig, state: dict[str, Any]) -> Curriculum:
-        """The machine as `state()` left it."""
+        """Load a state from `state()`."""
         log = [Transition(**entry) for entry in state["log"]]
         return cls(config, **{**state, "log": log})

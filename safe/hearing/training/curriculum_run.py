@@ -1,8 +1,9 @@
-"""Stage A under a curriculum: what is drawn, heard, weighted and how fast follows the stage.
+"""Stage A under a curriculum: the stage sets data, sounds, loss weights and learning rates.
 
-After every epoch held-out rows are asked, the state machine decides, and everything that happened
-is in a log of JSON lines. State machine, place in the stage and length of the log are part of the
-checkpoint, so that a killed run ends as one that was not: weights, optimizer and log.
+After every epoch the held-out examples are evaluated and the state machine decides how to continue.
+All steps and decisions are in a log of JSON lines. The checkpoint contains the state machine, the
+position in the stage and the length of the log, so a resumed run ends with the same weights,
+optimizer state and log as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from safe.hearing.training.tracking import close
 from safe.hearing.training.trainer import StepRecord, Trainer
 
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
-# What held-out rows say: (accuracy on audio rows, loss of VL accuracy)
+# () -> (audio accuracy, loss of VL accuracy)
 Ask = Callable[[], tuple[float, float]]
 Noisy = Mapping[str, Sequence[Sample]]  # source -> its sound in noise
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is asked after every epoch.
+    """Evaluation after every epoch.
 
     Attributes:
-        ask: accuracy on rows that need their sound, and VL accuracy lost with the gate ON.
+        ask: returns audio accuracy, and the loss of VL accuracy with the gate ON.
         skip_rate: share of held-out questions that the chosen gate skips.
     """
 
@@ -48,21 +49,21 @@ class HeldOut:
 
 
 class StageBatches:
-    """Batches of the stage that the state machine is in; batch i of an epoch is a pure function.
+    """Batches of the current stage; batch i of an epoch is a pure function of the seed.
 
     Args:
-        samples: of the rows, in their order.
+        samples: of the training examples, in their order.
     """
 
     def __init__(self, samples: Sequence[Sample], machine: Curriculum, seed: int) -> None:
         self.samples, self.machine, self.seed = samples, machine, seed
-        self.drawn = 0  # in this epoch
+        self.drawn = 0  # batches drawn in this epoch
         self.last: list[int] = []  # the batch drawn last
         self._of: tuple[int, float] = (-1, -1.0)
 
     @property
     def sampler(self) -> StageSampler:
-        """Of the stage at its present ratio."""
+        """Sampler of the current stage at its current ratio."""
         machine = self.machine
         wanted = (machine.stage_index, machine.ratio)
         if wanted != self._of:
@@ -70,10 +71,10 @@ class StageBatches:
         return self._sampler
 
     def make(self, stage_index: int, ratio: float | None = None) -> StageSampler:
-        """The sampler of a stage.
+        """Return the sampler of a stage.
 
         Raises:
-            ConfigError: no row satisfies the stage.
+            ConfigError: the stage has no training example.
         """
         config = self.machine.config
         stage = config.stages[stage_index]
@@ -83,11 +84,11 @@ class StageBatches:
 
     @property
     def per_epoch(self) -> int:
-        """Batches of an epoch of the present stage."""
+        """Number of batches per epoch of the current stage."""
         return len(self.sampler)
 
     def next(self) -> list[int]:
-        """Row numbers of the epoch's next batch."""
+        """Return the example numbers of the next batch."""
         sampler = self.sampler
         index = self.machine.epoch * len(sampler) + self.drawn
         self.drawn += 1
@@ -95,24 +96,24 @@ class StageBatches:
         return self.last
 
     def state(self) -> dict[str, int]:
-        """What a checkpoint keeps, beside the state machine."""
+        """Return the state for a checkpoint, without the state machine."""
         return {"drawn": self.drawn}
 
     def resume(self, state: dict[str, int]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from `state`."""
         self.drawn = int(state["drawn"])
 
 
 class CurriculumRun(StageA):
-    """A SafeModel in the curriculum.
+    """Trains a SafeModel under a curriculum.
 
     Args:
-        settings: learning rates, clipping and what else no stage says.
-        noisy: sounds in noise, for stages that train against it.
-        may_stop: train even if a stage asks for what cannot be reached, to rehearse the stop.
+        settings: learning rates, clipping and all settings that stages do not have.
+        noisy: sounds with added noise, for stages with noise augmentation.
+        may_stop: train even if a stage cannot be passed, to rehearse the stop.
 
     Raises:
-        ConfigError: no row satisfies a stage, or a stage asks for what cannot be reached.
+        ConfigError: a stage has no training example, or its criteria cannot be met.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class CurriculumRun(StageA):
         may_stop: bool = False,
     ) -> None:
         super().__init__(feeder, rows, teacher, settings, seed)
-        teacher.ensure(rows.vl_examples)  # a stage may distil where stage_a does not
+        teacher.ensure(rows.vl_examples)  # a stage can use distillation even if stage_a does not
         self.curriculum, self.held_out, self.noisy = curriculum, held_out, noisy
         self.log = Log(log)
         self.machine = Curriculum(curriculum)
@@ -145,7 +146,7 @@ class CurriculumRun(StageA):
     # -- what follows the stage ----------------------------------------------------------------
 
     def heard(self, whole: Sequence[int], step: int) -> dict[int, Sample]:
-        """VL rows hear something irrelevant; a share of the others their own sound in noise."""
+        """Irrelevant sounds for VL examples; noise added to a share of the other sounds."""
         rng = np.random.default_rng([self.seed, 10, step])
         augmentation = self.machine.stage.augmentation
         first, found = len(self.data.audio_examples), {}
@@ -159,7 +160,7 @@ class CurriculumRun(StageA):
         return found
 
     def rate(self, step: int) -> float:
-        """Factor of the learning rates: the stage's, reached over the start of its first epoch."""
+        """Factor of the learning rates: that of the stage, with a warm-up in its first epoch."""
         stage, drawing = self.machine.stage, self.drawing
         rising = round(self.settings.warmup * drawing.per_epoch)
         rises = self.machine.epoch == 0 and drawing.drawn < rising
@@ -174,17 +175,17 @@ class CurriculumRun(StageA):
     # -- checkpoint ----------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """State machine, and how much of the log belongs to it."""
+        """Return the state machine's state and the length of its log."""
         return {"machine": self.machine.state(), "logged": self.log.size}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; what was logged after it is cut off."""
+        """Continue from `state` and truncate the log to its length."""
         restored = Curriculum.restore(self.curriculum, state["machine"])
         self.machine = self.drawing.machine = restored
         self.log.size = int(state["logged"])
 
     def fingerprint(self) -> str:
-        """Digest of all that decides how training ends."""
+        """Digest of everything that the trained weights depend on."""
         return digest_json(
             [
                 super().fingerprint(),
@@ -198,12 +199,12 @@ class CurriculumRun(StageA):
     # -- the run -------------------------------------------------------------------------------
 
     def open_trainer(self, config: RunConfig, checkpoint: Path | None) -> Trainer:
-        """The loop, ready to run."""
+        """Return the training loop."""
         return self.open_loop(
             config,
             self.drawing,
             self.objective,
-            steps=0,  # how many there will be, nobody knows
+            steps=0,  # the total is not known in advance
             checkpoint=checkpoint,
             schedule=self.rate,
             also={"curriculum": self},
@@ -211,7 +212,7 @@ class CurriculumRun(StageA):
         )
 
     def run(self, config: RunConfig, *, checkpoint: Path | None, name: str) -> Trainer:
-        """Train until the curriculum finishes or stops, from the checkpoint where there is one.
+        """Train until the curriculum ends, starting from the checkpoint if there is one.
 
         Raises:
             TrainingError: a loss or gradient is not finite.

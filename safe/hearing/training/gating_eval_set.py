@@ -1,7 +1,7 @@
-"""Every question of a split with a sound on offer: what a gate has to decide on.
+"""The questions of a split, each paired with a sound that a gate can use or skip.
 
-Questions that need their sound are offered it. Those about a picture are offered the clip of
-another recording, as if one happened to play: consulting it is never of use.
+Questions that need their sound are paired with it. Picture questions are paired with the clip of
+another recording, which never helps to answer them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ HEARING, TASKS = ("audio", "av"), ("audio", "av", "vl")
 
 @dataclass(frozen=True)
 class GatingEvalSet:
-    """Questions in random order, and how many were left out.
+    """Questions in random order, and the number of omitted ones.
 
     Attributes:
-        rows: `row.heard` has the sound that is on offer.
-        shared: left out because a source of theirs is one of `apart_from`.
-        unusable: left out because their picture or sound cannot be used.
+        rows: `row.heard` has the paired sound.
+        shared: omitted because a source is in `apart_from`.
+        unusable: omitted because the picture or sound is unusable.
     """
 
     rows: list[Example]
@@ -39,7 +39,7 @@ class GatingEvalSet:
 
 
 def sources_of(sample: Sample) -> set[str]:
-    """Keys of the recordings and pictures that a sample is made of."""
+    """Keys of the recordings and pictures of a sample."""
     return {key for key in (sample.source, sample.image_source) if key}
 
 
@@ -49,7 +49,7 @@ def split_sources(manifest: Path, split: str) -> set[str]:
 
 
 def met_in(manifest: Path, split: str, listed: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Ids of listed questions that are in `split`, or made of a recording or picture of it.
+    """Ids of listed questions that are in `split` or use a recording or picture of it.
 
     Args:
         listed: rows with `id`, `source`, `image_source` and `heard_source`.
@@ -78,11 +78,11 @@ def gating_eval_set(
 
     Args:
         items: maximum number of questions of each task; None selects all.
-        apart_from: sources that neither question nor offered sound may come from. A dataset that
-            is split by question has recordings in several splits.
+        apart_from: sources to exclude. A dataset that is split by question has recordings in
+            several splits.
 
     Raises:
-        DataError: there is nothing to offer, or no question about pictures alone.
+        DataError: there is no usable audio question, or no usable picture question.
     """
     rng = np.random.default_rng([config.seed, 8, ("train", "val", "test").index(split)])
     by_task: dict[str, list[Sample]] = {}

@@ -1,4 +1,4 @@
-"""Rows that training never saw: what the pilot and those after it are measured on."""
+"""Held-out examples for the evaluations of experiments 04 and 08 to 12."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def pick(
     *,
     audible: bool,
 ) -> list[Sample]:
-    """Up to `wanted` random samples whose media can be used.
+    """Return up to `wanted` random samples with usable media.
 
     Samples with the same question, recording and picture count as one.
 
     Args:
-        audible: their sounds are needed too.
+        audible: the sounds must be usable too.
     """
     order = [candidates[i] for i in rng.permutation(len(candidates))]
     distinct = {(s.question, s.source, s.image_source): s for s in reversed(order)}
@@ -48,7 +48,7 @@ def pick(
 def audio_rows(
     config: RunConfig, manifest: Path, split: str, features: Features, encoder: TextEncoder
 ) -> list[Example]:
-    """Questions of a split that need their sound, each hearing its own; media encoded."""
+    """Examples of a split that need their sound, paired with it; encodes their media."""
     found = [s for task in ("audio", "av") for s in load_samples(manifest, split=split, task=task)]
     rng = np.random.default_rng([config.seed, 5])
     chosen = pick(found, config.held_out.audio_items, features, rng, audible=True)
@@ -56,7 +56,7 @@ def audio_rows(
 
 
 def vl_samples(config: RunConfig, manifest: Path) -> list[Sample]:
-    """Held-out VL questions, `held_out.vl_items` at most of each dataset, val and test alike."""
+    """VL samples of val and test, at most `held_out.vl_items` of each dataset."""
     by_dataset: dict[str, list[Sample]] = {}
     for split in SPLITS:
         for sample in load_samples(manifest, split=split, task="vl"):
@@ -72,9 +72,10 @@ def vl_samples(config: RunConfig, manifest: Path) -> list[Sample]:
 def vl_rows(
     config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
 ) -> list[Example]:
-    """Held-out VL questions, each hearing something that has nothing to do with it.
+    """Held-out VL examples, each paired with an unrelated sound.
 
-    That is the clip of another held-out recording or, as often as in training, near-silence.
+    The sound is the clip of another held-out recording or, as often as in training, background
+    noise.
     """
     samples = vl_samples(config, manifest)
     clips = {
@@ -84,7 +85,7 @@ def vl_rows(
         for s in load_samples(manifest, split=split, task=task)
     }
     offered = list(clips.values())[: config.held_out.vl_items]
-    faint = near_silence(config.cache, config.seed + 1)  # not those of training
+    faint = near_silence(config.cache, config.seed + 1)  # differs from training
     features.ensure(samples, [*offered, *faint])
     offered, faint = features.usable(offered), features.usable(faint)
     rng = np.random.default_rng([config.seed, 7])
@@ -97,7 +98,7 @@ def vl_rows(
 
 
 def swap_sounds(rows: Sequence[Example]) -> list[Example]:
-    """The same questions and pictures, each with the sound of the row half the list away."""
+    """The same questions and pictures, each with the sound of the example half the list away."""
     half = max(1, len(rows) // 2)
     return [
         dataclasses.replace(row, heard=rows[(i + half) % len(rows)].heard)
@@ -106,10 +107,10 @@ def swap_sounds(rows: Sequence[Example]) -> list[Example]:
 
 
 def subsample_evenly(rows: Sequence[Example], wanted: int) -> list[Example]:
-    """At most `wanted` rows, from all over the list.
+    """Return at most `wanted` examples, evenly spaced over the list.
 
     Raises:
-        DataError: there are none.
+        DataError: the list is empty.
     """
     if not rows:
         raise DataError(

@@ -1,7 +1,7 @@
-"""Stage A: rows that need their sound are learned, VL rows are kept as the base answers them.
+"""Stage A: learn the examples that need their sound, keep the base's answers to VL examples.
 
-Everything frozen is encoded once and read from the cache: image tokens, sounds, and the teacher's
-states. A step runs the language model alone.
+The outputs of the frozen models (image tokens, sounds, the teacher's states) are encoded once and
+read from the cache. A step runs only the language model.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ from safe.hearing.training.vl_gradients import Of, vl_gradients
 
 
 class Watch(Stateful, Protocol):
-    """Looks on while a model is trained."""
+    """Observes a training; its state is part of the checkpoint."""
 
     def __call__(self, record: StepRecord) -> None: ...
 
 
 @dataclass(frozen=True)
 class StageARows:
-    """What Stage A trains on.
+    """Training examples of Stage A.
 
     Attributes:
         hearing: rows that need their sound, and hear it.
         seeing: VL rows; what each hears is drawn anew for every batch.
-        clips: what VL rows may hear: sounds of the hearing rows, one a recording.
-        faint: near-silence, which they may hear too.
+        clips: sounds that VL examples can be paired with, one per recording of the audio examples.
+        faint: background noise, the other sounds that VL examples can be paired with.
     """
 
     audio_examples: list[Example]
@@ -74,10 +74,10 @@ class StageARows:
 def select_stage_a(
     config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
 ) -> StageARows:
-    """Training rows of the run, their media encoded.
+    """Select the training examples of the run and encode their media.
 
     Raises:
-        DataError: there is no row that needs its sound, or no VL row to keep.
+        DataError: there is no example that needs its sound, or no VL example.
     """
     settings, rng = config.stage_a, np.random.default_rng(config.seed)
     wanted = round(settings.rows * settings.audio_fraction)
@@ -107,13 +107,13 @@ def select_stage_a(
 
 @dataclass(frozen=True, slots=True)
 class StageARun:
-    """How a training run went.
+    """Result of a training.
 
     Attributes:
-        history: one record a step.
-        seconds: of the loop in this process; samples_per_s: rows trained on in that time.
+        history: one record per step.
+        seconds, samples_per_s: duration and throughput of the loop in this process.
         padding: share of positions that were padding.
-        resumed_at: step that a killed run went on from.
+        resumed_at: step at which a killed run was resumed.
     """
 
     history: list[StepRecord]
@@ -127,9 +127,9 @@ class StageA:
     """A SafeModel in Stage A.
 
     Args:
-        settings: of the loop; `distillation` 0 leaves the VL rows out, as nothing is learned from
-            them then.
-        seed: of the order of rows and of what VL rows hear.
+        settings: of the loop. With `distillation` 0 the VL examples are left out, because they
+            would contribute nothing.
+        seed: sets the order of examples and the sounds paired with VL examples.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class StageA:
         return self.feeder.model
 
     def gradients(self, count: int, seed: int, of: Of) -> Tensor:
-        """(n, P): gradients of VL rows, at the present weights; the model's mode stays as it is."""
+        """Return (n, P), the gradients of VL examples at the current weights."""
         rng = np.random.default_rng([self.seed, 6, seed])
         first, vl_examples = len(self.data.audio_examples), len(self.data.vl_examples)
         numbers = [first + int(i) for i in rng.permutation(vl_examples)[:count]]
@@ -159,10 +159,10 @@ class StageA:
         return vl_gradients(self.feeder, self.teacher, rows, weights, of=of)
 
     def batches(self) -> MixedBatches:
-        """The same share of hearing rows in every batch.
+        """Batches with the same share of audio examples.
 
         Raises:
-            ConfigError: a batch wants more rows of a kind than there are.
+            ConfigError: a batch needs more examples of a kind than there are.
         """
         audio_examples = round(self.settings.batch_size * self.settings.audio_fraction)
         shares = {
@@ -185,9 +185,9 @@ class StageA:
         return MixedBatches(drawn["audio"], drawn.get("VL"))
 
     def heard(self, whole: Sequence[int], step: int) -> dict[int, Sample]:
-        """What rows of a step hear instead of their own sound; of Stage A: every VL row.
+        """Sounds that replace the own sound of examples; in Stage A, of every VL example.
 
-        A pure function of seed and step, so that every process and every resumed run agree.
+        A pure function of seed and step, so that all processes and resumed runs agree.
         """
         rng = np.random.default_rng([self.seed, 4, step])
         first = len(self.data.audio_examples)
@@ -198,7 +198,7 @@ class StageA:
         }
 
     def irrelevant(self, number: int, rng: np.random.Generator, faint_share: float) -> Sample:
-        """A clip of something else than row `number`, or near-silence."""
+        """A clip of another recording than example `number`, or background noise."""
         faint = self.data.faint and rng.random() < faint_share
         pool = self.data.faint if faint else self.data.clips
         place = int(rng.integers(len(pool)))
@@ -207,7 +207,7 @@ class StageA:
         return pool[place]
 
     def make(self, numbers: list[int], whole: list[int], step: int) -> TrainingBatch:
-        """The micro-batch of the given rows."""
+        """Return the micro-batch of the given examples."""
         heard = self.heard(whole, step)
         rows = [
             dataclasses.replace(self.rows[n], heard=heard[n]) if n in heard else self.rows[n]
@@ -225,7 +225,7 @@ class StageA:
         )
 
     def fingerprint(self) -> str:
-        """Digest of all that decides how training ends."""
+        """Digest of everything that the trained weights depend on."""
         model = self.model
         return digest_json(
             [
@@ -248,7 +248,7 @@ class StageA:
         name: str = "stage a",
         watch: Watch | None = None,
     ) -> Trainer:
-        """The loop, ready to run; arguments as `train`."""
+        """Return the training loop; arguments as in `train`."""
         return self.open_loop(
             config,
             self.batches(),
@@ -274,10 +274,10 @@ class StageA:
         name: str = "",
         **hooks: Any,
     ) -> Trainer:
-        """A loop with the rates, precision and seed of this training.
+        """Return a loop with the learning rates, precision and seed of this training.
 
         Args:
-            hooks: what else `Trainer` takes; the others as in `train`.
+            hooks: further arguments of `Trainer`; the others as in `train`.
         """
         settings, device = self.settings, self.model.device
         bf16 = device.type == "cuda" and config.base.dtype == "bfloat16"
@@ -319,12 +319,12 @@ class StageA:
         name: str,
         watch: Watch | None = None,
     ) -> StageARun:
-        """Train to the last step, from the checkpoint where there is one.
+        """Train to the last step, starting from the checkpoint if there is one.
 
         Args:
-            folder: where trackers keep their records; None tracks nothing.
-            name: of this training, for the progress bar and the trackers.
-            watch: is told of every step, and its state is part of the checkpoint.
+            folder: of the trackers' records; None disables tracking.
+            name: shown by the progress bar and the trackers.
+            watch: called after every step; its state is part of the checkpoint.
 
         Raises:
             TrainingError: a loss or gradient is not finite.

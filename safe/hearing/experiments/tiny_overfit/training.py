@@ -1,4 +1,4 @@
-"""Learning a few hundred rows by heart: which rows, what each hears, and the run itself."""
+"""Training of experiment 03: selection of the examples, and the training loop."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from safe.hearing.training.trainer import StepRecord, Trainer, TrainingBatch, Tr
 def select_rows(
     config: RunConfig, manifest: Path, features: Features, encoder: TextEncoder
 ) -> list[Example]:
-    """The mixed rows of the tiny split. Every row hears a sound, as the gate is always ON.
+    """Select the mixed examples of the tiny split. All have a sound, because the gate is always ON.
 
-    Rows that need their sound (tasks `audio` and `av`) hear it; VL rows hear that of a random
-    other row and must learn to answer from the picture all the same. Captions are left out.
+    Examples of tasks `audio` and `av` have their own sound. VL examples have the sound of a random
+    other example and must be answered from the picture. Captions are left out.
 
     Raises:
-        DataError: the run has no row that needs its sound.
+        DataError: the run has no example that needs its sound.
     """
     settings, rng = TinyOverfitSettings.of(config), np.random.default_rng(config.seed)
     audio_rows = round(settings.rows * settings.audio_fraction)
@@ -54,13 +54,13 @@ def select_rows(
 
 @dataclass(frozen=True)
 class Overfit:
-    """Rows to be learned by heart, and the run that learns them."""
+    """Examples to memorize, and their training."""
 
     feeder: Feeder
     rows: list[Example]
 
     def fingerprint(self, config: RunConfig) -> str:
-        """Digest of all that decides how training ends."""
+        """Digest of everything that the trained weights depend on."""
         return digest_json(
             [
                 self.feeder.features.opened.digests,
@@ -74,7 +74,7 @@ class Overfit:
         )
 
     def train(self, config: RunConfig, checkpoint: Path | None) -> tuple[list[StepRecord], Trainer]:
-        """Train with the gate always ON; goes on from `checkpoint` where there is one."""
+        """Train with the gate always ON, starting from `checkpoint` if there is one."""
         settings = TinyOverfitSettings.of(config)
         trainer = Trainer(
             self.feeder.model,
