@@ -55,8 +55,8 @@ class StageARows:
     """Training examples of Stage A.
 
     Attributes:
-        hearing: rows that need their sound, and hear it.
-        seeing: VL rows; what each hears is drawn anew for every batch.
+        audio_examples: examples that need their sound, paired with it.
+        vl_examples: VL examples; their sounds are drawn again for every batch.
         clips: sounds that VL examples can be paired with, one per recording of the audio examples.
         faint: background noise, the other sounds that VL examples can be paired with.
     """
