@@ -8,6 +8,7 @@ from safe.hearing.experiments.rl_gate import jobs as rl_gate_jobs
 from safe.hearing.experiments.rl_gate import learning as rl_gate_learning
 from safe.hearing.experiments.rl_gate import measure as rl_gate
 from safe.hearing.models.policy import VIEWS
+from safe.pipeline.job_results import write_rows
 from tests.judging import decide, put_right_again, run, verdicts, with_limits
 from tests.tiny_policy import EXPERIMENT
 
@@ -43,7 +44,7 @@ def test_a_few_questions_of_test_among_those_learned_from(policy_run, tmp_path):
         path = folder / "outcomes" / rl_gate_jobs.ITEMS
         rows = pq.read_table(path).to_pylist()
         leaked = [r | {"split": "val"} for r in rows if r["split"] == "test"][:3]
-        rl_gate_jobs._write(path, rows + leaked)
+        write_rows(path, rows + leaked)
         found, metrics = outcome(policy_run, tmp_path)
     assert set(found.values()) == {"unavailable"}
     assert metrics["skips"].reason.startswith("3 training questions")
