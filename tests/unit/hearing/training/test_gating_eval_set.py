@@ -84,7 +84,7 @@ def test_a_sound_that_cannot_be_heard_is_left_out_and_counted(made, tmp_path):
 
 
 def test_a_split_without_pictures_or_without_sounds_is_named(made):
-    with pytest.raises(DataError, match="'val'.*about a picture alone"):
+    with pytest.raises(DataError, match=r"'val'.*about a picture alone"):
         offer(made, "val")
     everything = split_sources(made.manifest, "test")
     with pytest.raises(DataError, match=r"needs its sound.*50 share a source"):
