@@ -83,7 +83,7 @@ class TrainingSetup:
         return table
 
 
-class Looks:
+class PeriodicEvaluation:
     """Evaluates a model in eval mode during training; checkpoints include the results.
 
     Args:

@@ -48,7 +48,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> None:
             raise ConfigError(f"no job {job!r}", hint=f"name one of {', '.join(JOBS)}")
 
 
-def run(context: Context, job: str, bench: None = None) -> dict[str, Any]:
+def run(context: Context, job: str, setup: None = None) -> dict[str, Any]:
     """Run one job. Returns the content of result.json."""
     if job == "resumed":
         return _killed_and_resumed(context)

@@ -56,8 +56,8 @@ def rehearse(context: Context, job: str) -> dict[str, Any]:
     """Train through the stages of a job. Returns the content of result.json."""
     config, folder = context.config, context.folder
     small = config.curriculum.rehearsal
-    bench = TrainingSetup(context, rows=small.rows)
-    opened, rows = bench.opened, bench.rows
+    setup = TrainingSetup(context, rows=small.rows)
+    opened, rows = setup.opened, setup.rows
     # Dropout uses the random state, which a resumed run must restore.
     model = warm_start(config.folder / ADAPTER, opened, seed=config.seed, dropout=small.dropout)
     settings = config.stage_a.model_copy(
@@ -66,13 +66,13 @@ def rehearse(context: Context, job: str) -> dict[str, Any]:
     samples = [row.sample for row in rows.rows]
     stages = scenario(config.curriculum, job, epoch_rows(config.curriculum, samples, config.seed))
     training = CurriculumRun(
-        bench.feeder(model),
+        setup.feeder(model),
         rows,
-        bench.teacher,
+        setup.teacher,
         settings,
         stages,
-        held_out(bench, model),
-        noisy=_noisy(config, stages, rows, bench.features),
+        held_out(setup, model),
+        noisy=_noisy(config, stages, rows, setup.features),
         may_stop=job == "extension",
         log=folder / LOG,
         seed=config.seed,
@@ -99,19 +99,19 @@ def epoch_rows(config: CurriculumConfig, samples: Sequence[Sample], seed: int) -
     return [len(sampler) * sampler.batch_size for sampler in samplers]
 
 
-def held_out(bench: TrainingSetup, model: SafeModel) -> HeldOut:
+def held_out(setup: TrainingSetup, model: SafeModel) -> HeldOut:
     """Held-out validation examples, and the skip rate of the gate of 05 on validation."""
-    config, feeder = bench.config, bench.feeder(model)
+    config, feeder = setup.config, setup.feeder(model)
     wanted = config.curriculum.rehearsal.held_out
-    gate = load_gate(config.folder / GATING / GATE, base=bench.opened.vlm_ref.digest)
+    gate = load_gate(config.folder / GATING / GATE, base=setup.opened.vlm_ref.digest)
     columns = ["split", gate.kind]
     table = pq.read_table(config.folder / GATING / ITEMS, columns=columns)
     scores = table.filter(np.array(table["split"]) == CHOSEN_ON)[gate.kind].to_numpy()
 
-    kinds = {"audio": bench.held_out_audio("val", wanted), "vl": bench.held_out_vl(wanted)}
+    kinds = {"audio": setup.held_out_audio("val", wanted), "vl": setup.held_out_vl(wanted)}
 
     def ask() -> tuple[float, float]:
-        rows = bench.evaluate(feeder, kinds, with_base=("vl",))
+        rows = setup.evaluate(feeder, kinds, with_base=("vl",))
         heard, seen = ([row for row in rows if row["kind"] == kind] for kind in kinds)
         lost = sum(bool(row["base_right"]) for row in seen) - sum(row["right"] for row in seen)
         return sum(row["right"] for row in heard) / len(heard), lost / len(seen)

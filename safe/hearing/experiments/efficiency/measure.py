@@ -58,14 +58,14 @@ def measure(context: Context) -> list[Metric]:
     }
     model = opened.load(adapter)
     context.extra |= {"device": str(model.device), "seeds": {"adapter": config.seed}}
-    bench = PilotEvaluator(config, context.manifest, opened)
-    training = _training(context, bench, model)
-    answering = _answering(config, bench, model)
+    evaluator = PilotEvaluator(config, context.manifest, opened)
+    training = _training(context, evaluator, model)
+    answering = _answering(config, evaluator, model)
     points = [*training, *answering]
-    latency = _latency(config, bench, model)
+    latency = _latency(config, evaluator, model)
     write_table(context, POINTS, points)
     write_table(context, LATENCY, latency)
-    budget = bench.memory()
+    budget = evaluator.memory()
     recommended = recommend(training, budget)
     write_json(context.folder / RECOMMENDED, recommended)
     context.evidence.append(RECOMMENDED)
@@ -110,12 +110,14 @@ def _point(
     }
 
 
-def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
+def _training(
+    context: Context, evaluator: PilotEvaluator, model: SafeModel
+) -> list[dict[str, Any]]:
     """Profile Stage A optimizer steps from cached features, smallest batch first."""
     config = context.config
-    rows = select_stage_a(config, context.manifest, bench.features, bench.encoder)
-    teacher = Teacher(bench.features, bench.encoder, config.cache)
-    feeder = Feeder(model, bench.features, bench.encoder)
+    rows = select_stage_a(config, context.manifest, evaluator.features, evaluator.encoder)
+    teacher = Teacher(evaluator.features, evaluator.encoder, config.cache)
+    feeder = Feeder(model, evaluator.features, evaluator.encoder)
     sizes = sorted(
         {*ProfileSettings.of(config).batch_sizes, ProfileSettings.of(config).target_batch}
     )
@@ -139,15 +141,17 @@ def _training(context: Context, bench: PilotEvaluator, model: SafeModel) -> list
     return points
 
 
-def _answering(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
+def _answering(
+    config: RunConfig, evaluator: PilotEvaluator, model: SafeModel
+) -> list[dict[str, Any]]:
     """Profile inference on held-out questions: gate OFF, ON with cached and with raw audio."""
     points = []
-    rate = bench.opened.audio_encoder.sampling_rate
+    rate = evaluator.opened.audio_encoder.sampling_rate
     for size in sorted(ProfileSettings.of(config).batch_sizes):
-        rows = list(itertools.islice(itertools.cycle(bench.rows["test"]), size))
-        inputs = bench.feeder.plain(rows)
+        rows = list(itertools.islice(itertools.cycle(evaluator.rows["test"]), size))
+        inputs = evaluator.feeder.plain(rows)
         waves = [load_audio(row.heard.audio, rate) for row in rows if row.heard.audio is not None]
-        cached = bench.features.audio([row.heard for row in rows]).to(model.device)
+        cached = evaluator.features.audio([row.heard for row in rows]).to(model.device)
         ways: dict[str, dict[str, Any]] = {
             "answering, gate OFF": {"gate": False},
             "answering, cached audio": {"gate": True, "audio": cached},
@@ -166,14 +170,18 @@ def _answer(
     return lambda: model.generate(**inputs, **options, max_new_tokens=longest, do_sample=False)
 
 
-def _latency(config: RunConfig, bench: PilotEvaluator, model: SafeModel) -> list[dict[str, Any]]:
+def _latency(
+    config: RunConfig, evaluator: PilotEvaluator, model: SafeModel
+) -> list[dict[str, Any]]:
     """Time single questions: the pilot's adapter at its own k, untrained adapters at others."""
     found = []
     for k in sorted({*ProfileSettings.of(config).audio_tokens, model.config.audio_tokens}):
         own = k == model.config.audio_tokens
         adapter = model.config.model_copy(update={"audio_tokens": k})
-        fresh = bench.opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
-        times = bench.times(model if own else fresh, PilotSettings.of(config).latency_pairs)
+        fresh = evaluator.opened.build(
+            config.model_copy(update={"adapter": adapter}), seed=config.seed
+        )
+        times = evaluator.times(model if own else fresh, PilotSettings.of(config).latency_pairs)
         found += [{"audio_tokens": k, "pilot": own, **row} for row in times]
     return found
 

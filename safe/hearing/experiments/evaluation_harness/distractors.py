@@ -20,9 +20,9 @@ NOISE, SWEEP = "noise.parquet", "sweep.parquet"
 
 
 def irrelevance(
-    meters: MetricBuilder,
+    builder: MetricBuilder,
     context: Context,
-    bench: HarnessEvaluator,
+    evaluator: HarnessEvaluator,
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
     vl_examples: Sequence[Example],
@@ -37,8 +37,8 @@ def irrelevance(
     seed, noise = context.config.seed, Condition("", "", None, noise_alone)
     distractors = {
         "another example's sound": given["sound"],
-        "noise of equal loudness": bench.answer(
-            vl_examples, gate, bench.through(noise), said="noise of equal loudness"
+        "noise of equal loudness": evaluator.answer(
+            vl_examples, gate, evaluator.through(noise), said="noise of equal loudness"
         ),
         "near-silence": given["near_silence"],
     }
@@ -55,18 +55,18 @@ def irrelevance(
                 "base": plain.text,
                 "safe": answer.text,
                 "identical": answer.tokens == plain.tokens,
-                "base_score": bench.score(row.sample, plain.text),
-                "safe_score": bench.score(row.sample, answer.text),
+                "base_score": evaluator.score(row.sample, plain.text),
+                "safe_score": evaluator.score(row.sample, answer.text),
             }
             for row, answer, plain in zip(vl_examples, answers, base, strict=True)
         ]
     write_table(context, NOISE, table)
     by_name = {name: [r for r in table if r["distractor"] == name] for name in distractors}
     return [
-        _false_consultation(meters, by_name, gate, others),
+        _false_consultation(builder, by_name, gate, others),
         worst(
             {
-                name: meters.difference(
+                name: builder.difference(
                     "vl_under_noise",
                     [r["base_score"] for r in rows],
                     [r["safe_score"] for r in rows],
@@ -82,7 +82,7 @@ def irrelevance(
 
 
 def _false_consultation(
-    meters: MetricBuilder,
+    builder: MetricBuilder,
     by_name: Mapping[str, Table],
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
@@ -102,7 +102,7 @@ def _false_consultation(
     }
     (kind, name), count = max(counts.items(), key=lambda item: item[1])
     n = len(by_name[name])
-    return meters.measured(
+    return builder.measured(
         "false_consultation",
         count / n,
         n,
@@ -118,9 +118,9 @@ def _false_consultation(
 
 
 def gate_robust(
-    meters: MetricBuilder,
+    builder: MetricBuilder,
     context: Context,
-    bench: HarnessEvaluator,
+    evaluator: HarnessEvaluator,
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
     audio_examples: Sequence[Example],
@@ -131,13 +131,13 @@ def gate_robust(
     rows = [*audio_examples[:half], *vl_examples[: config.sweep_items - half]]
     table: Table = []
     conditions = sweep(
-        bench.rate,
+        evaluator.rate,
         snr_db=config.snr_db,
         clipping=config.clipping,
         sampling_rates=config.sampling_rates,
     )
     for condition in conditions:
-        given = bench.answer(rows, gate, bench.through(condition), said=condition.name)
+        given = evaluator.answer(rows, gate, evaluator.through(condition), said=condition.name)
         table += [
             {
                 "id": row.sample.id,
@@ -147,7 +147,7 @@ def gate_robust(
                 "level": condition.level,
                 "consulted": answer.consulted,
                 **{f"{g.kind}_consults": bool(g.consults(answer.scores[g.kind])) for g in others},
-                "score": bench.score(row.sample, answer.text),
+                "score": evaluator.score(row.sample, answer.text),
             }
             for i, (row, answer) in enumerate(zip(rows, given, strict=True))
         ]
@@ -160,7 +160,7 @@ def gate_robust(
         for policy, column in columns.items()
     }
     spreads = {policy: max(r.values()) - min(r.values()) for policy, r in rates.items()}
-    return meters.measured(
+    return builder.measured(
         "gate_robust",
         max(spreads.values()),
         len(rows),

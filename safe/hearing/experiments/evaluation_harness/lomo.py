@@ -26,9 +26,9 @@ MIN_DROP = 0.1  # nats of the right answer; 07.lomo_drop counts items that lose 
 
 
 def lomo(
-    meters: MetricBuilder,
+    builder: MetricBuilder,
     context: Context,
-    bench: HarnessEvaluator,
+    evaluator: HarnessEvaluator,
     gate: GateLike,
     audio_examples: Sequence[Example],
     vl_examples: Sequence[Example],
@@ -38,12 +38,16 @@ def lomo(
     ways: dict[str, tuple[Sequence[Example], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
-        "near_silence": (bench.faint(rows), gate),
+        "near_silence": (evaluator.faint(rows), gate),
         # Picture questions already have another example's sound.
         "swapped": (swap_sounds(audio_examples), gate),
     }
-    nats = {way: bench.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()}
-    answers = {way: bench.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()}
+    nats = {
+        way: evaluator.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()
+    }
+    answers = {
+        way: evaluator.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()
+    }
     table: Table = []
     for i, row in enumerate(rows):
         item = {
@@ -59,17 +63,17 @@ def lomo(
         for way in ways:
             if i < len(nats[way]):
                 text = answers[way][i].text
-                score = bench.score(row.sample, text)
+                score = evaluator.score(row.sample, text)
                 item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
         table.append(item)
     write_table(context, LOMO, table)
     plots.drops(context, table, MIN_DROP)
     needs, pictures = table[:first_picture], table[first_picture:]
     metrics = [
-        _drop(meters, needs),
-        _vl(meters, pictures, context.config.seed),
-        _separation(meters, needs, pictures, context.config.seed),
-        meters.difference(
+        _drop(builder, needs),
+        _vl(builder, pictures, context.config.seed),
+        _separation(builder, needs, pictures, context.config.seed),
+        builder.difference(
             "follows_sound",
             [r["score_sound"] for r in needs],
             [r["score_swapped"] for r in needs],
@@ -81,10 +85,10 @@ def lomo(
     return metrics, {way: given[first_picture:] for way, given in answers.items()}
 
 
-def _drop(meters: MetricBuilder, needs: Table) -> Metric:
+def _drop(builder: MetricBuilder, needs: Table) -> Metric:
     dropped = [row["drop"] > MIN_DROP for row in needs]
     kinds = sorted({row["question_type"] for row in needs})
-    return meters.measured(
+    return builder.measured(
         "lomo_drop",
         sum(dropped) / len(needs),
         len(needs),
@@ -111,10 +115,10 @@ def _drop(meters: MetricBuilder, needs: Table) -> Metric:
     )
 
 
-def _vl(meters: MetricBuilder, pictures: Table, seed: int) -> Metric:
+def _vl(builder: MetricBuilder, pictures: Table, seed: int) -> Metric:
     """Largest loss of VL accuracy over the ways to remove the sound."""
     found = {
-        way: meters.difference(
+        way: builder.difference(
             "lomo_vl",
             [r["score_sound"] for r in pictures],
             [r[f"score_{way}"] for r in pictures],
@@ -128,13 +132,13 @@ def _vl(meters: MetricBuilder, pictures: Table, seed: int) -> Metric:
     return worst(found)
 
 
-def _separation(meters: MetricBuilder, needs: Table, pictures: Table, seed: int) -> Metric:
+def _separation(builder: MetricBuilder, needs: Table, pictures: Table, seed: int) -> Metric:
     drops = [r["drop"] for r in needs], [r["drop"] for r in pictures]
     try:
         interval = auroc_interval(*drops, seed=seed)
     except ValueError as error:
-        return meters.missing("lomo_separation", str(error), len(needs))
-    return meters.measured(
+        return builder.missing("lomo_separation", str(error), len(needs))
+    return builder.measured(
         "lomo_separation",
         auroc(*drops),
         min(len(needs), len(pictures)),

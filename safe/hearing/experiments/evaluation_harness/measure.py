@@ -41,31 +41,31 @@ def measure(context: Context) -> list[Metric]:
     opened = open_base(config)
     adapter, chosen = config.folder / ADAPTER, config.folder / GATING / GATE
     gate = load_gate(chosen, base=opened.vlm_ref.digest)
-    bench = HarnessEvaluator(config, context.manifest, adapter, opened)
+    evaluator = HarnessEvaluator(config, context.manifest, adapter, opened)
     context.digests |= opened.digests | {
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
         "gate": digest_file(chosen),
         "references": digest_file(EvaluationSettings.of(config).references),
     }
-    context.extra |= {"device": str(bench.model.device)}
-    audio_examples, vl_examples = bench.rows()
+    context.extra |= {"device": str(evaluator.model.device)}
+    audio_examples, vl_examples = evaluator.rows()
     base, known = (
-        bench.base([*audio_examples, *vl_examples]),
+        evaluator.base([*audio_examples, *vl_examples]),
         {row.sample.id for row in vl_examples},
     )
-    beside = [row for row in bench.validation_rows() if row.sample.id not in known]
+    beside = [row for row in evaluator.validation_rows() if row.sample.id not in known]
     asked = [*audio_examples, *vl_examples, *beside]
-    answered = [*base, *bench.base(beside)]
+    answered = [*base, *evaluator.base(beside)]
     gates, pictures = _policies(config, gate), base[len(audio_examples) :]
-    drops, given = lomo(BUILDER, context, bench, gate, audio_examples, vl_examples)
+    drops, given = lomo(BUILDER, context, evaluator, gate, audio_examples, vl_examples)
     return [
-        baseline_matches(BUILDER, context, bench, references, asked, answered),
-        metrics_stable(BUILDER, context, bench, gate, audio_examples, vl_examples),
+        baseline_matches(BUILDER, context, evaluator, references, asked, answered),
+        metrics_stable(BUILDER, context, evaluator, gate, audio_examples, vl_examples),
         metrics_correct(BUILDER, context),
         *drops,
-        *irrelevance(BUILDER, context, bench, gate, gates, vl_examples, pictures, given),
-        gate_robust(BUILDER, context, bench, gate, gates, audio_examples, vl_examples),
+        *irrelevance(BUILDER, context, evaluator, gate, gates, vl_examples, pictures, given),
+        gate_robust(BUILDER, context, evaluator, gate, gates, audio_examples, vl_examples),
     ]
 
 

@@ -24,14 +24,14 @@ BASELINE, CHECKS, REPEATED = "baseline.parquet", "checks.parquet", "repeated.par
 OTHER_BATCH = 17  # unusual size, so that the batches differ
 
 
-def metrics_correct(meters: MetricBuilder, context: Context) -> Metric:
+def metrics_correct(builder: MetricBuilder, context: Context) -> Metric:
     checks = self_check.run(
         caption_reference=EvaluationSettings.of(context.config).caption_reference
     )
     done = [c for c in checks if c.found is not None]
     write_table(context, CHECKS, [c.as_dict() for c in checks])
     worst = max(done, key=lambda c: c.deviation)
-    return meters.measured(
+    return builder.measured(
         "metrics_correct",
         worst.deviation,
         len(done),
@@ -44,9 +44,9 @@ def metrics_correct(meters: MetricBuilder, context: Context) -> Metric:
 
 
 def baseline_matches(
-    meters: MetricBuilder,
+    builder: MetricBuilder,
     context: Context,
-    bench: HarnessEvaluator,
+    evaluator: HarnessEvaluator,
     references: Sequence[Reference],
     rows: Sequence[Example],
     given: Sequence[Given],
@@ -60,14 +60,14 @@ def baseline_matches(
             "task": row.sample.task,
             "question_type": row.sample.question_type,
             "answer": answer.text,
-            "score": bench.score(row.sample, answer.text),
+            "score": evaluator.score(row.sample, answer.text),
         }
         for row, answer in zip(rows, given, strict=True)
     ]
     write_table(context, BASELINE, table)
     for key in sorted({(row["dataset"], row["split"]) for row in table}):
         found = [row for row in table if (row["dataset"], row["split"]) == key]
-        _write_results(context, bench.layouts[key[0]], found)
+        _write_results(context, evaluator.layouts[key[0]], found)
     figures = aggregate.accuracies(table)
     models = [config.base.miniature, config.base.vlm]
     wanted = applicable(references, models)
@@ -78,9 +78,9 @@ def baseline_matches(
             if missing
             else f"{EvaluationSettings.of(config).references} has no figure of this base"
         )
-        return meters.missing("baseline_matches", why)
+        return builder.missing("baseline_matches", why)
     worst = max(compared, key=lambda c: c.ratio)
-    return meters.measured(
+    return builder.measured(
         "baseline_matches",
         worst.ratio,
         len(compared),
@@ -116,9 +116,9 @@ def _write_results(context: Context, layout: str, table: Table) -> None:
 
 
 def metrics_stable(
-    meters: MetricBuilder,
+    builder: MetricBuilder,
     context: Context,
-    bench: HarnessEvaluator,
+    evaluator: HarnessEvaluator,
     gate: UncertaintyGate,
     audio_examples: Sequence[Example],
     vl_examples: Sequence[Example],
@@ -135,12 +135,12 @@ def metrics_stable(
     }
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for way, (asked, batch) in ways.items():
-        answers = bench.answer(asked, gate, batch=batch, said=way)
-        scores = bench.log_probabilities(asked, True, batch=batch)
+        answers = evaluator.answer(asked, gate, batch=batch, said=way)
+        scores = evaluator.log_probabilities(asked, True, batch=batch)
         found[way] = {
             row.sample.id: {
                 "tokens": list(answer.tokens),
-                "score": bench.score(row.sample, answer.text),
+                "score": evaluator.score(row.sample, answer.text),
                 "log_probability": nats,
             }
             for row, answer, nats in zip(asked, answers, scores, strict=True)
@@ -164,7 +164,7 @@ def metrics_stable(
         for name, value in metrics.items()
         if value != by_rows["first"][name]
     ]
-    return meters.measured(
+    return builder.measured(
         "metrics_stable",
         len(differing) + sum(answers_that_differ.values()) + len(bits),
         len(ways) * len(by_rows["first"]),

@@ -16,14 +16,14 @@ from safe.hearing.models.full_size import build_full_size, count_answer
 TIMES = "timing.parquet"
 
 
-def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
+def skipped_work(builder: MetricBuilder, cost: Cost) -> Metric:
     """Audio-only work on skipped questions: operations and calls of audio modules."""
     skipped = [i for i, question in enumerate(cost.counted) if cost.skipped[question]]
     if not skipped:
-        return meters.missing("skipped_work", "the gate skipped none of the counted questions")
+        return builder.missing("skipped_work", "the gate skipped none of the counted questions")
     flops = sum(abs(cost.flops["gated"][i] - cost.flops["none consult"][i]) for i in skipped)
     calls = sum(cost.heard[i] for i in skipped)
-    return meters.measured(
+    return builder.measured(
         "skipped_work",
         flops + calls,
         len(skipped),
@@ -36,7 +36,7 @@ def skipped_work(meters: MetricBuilder, cost: Cost) -> Metric:
     )
 
 
-def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
+def time_saved(context: Context, builder: MetricBuilder, cost: Cost) -> Metric:
     """Share of the audio latency that was saved, divided by the share of skipped questions."""
     columns = {way: way.replace(" ", "_") for way in WAYS}
     table = [
@@ -47,7 +47,7 @@ def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
     write_table(context, TIMES, table)
     skip_rate = sum(cost.skipped) / len(cost.skipped)
     if skip_rate == 0:
-        return meters.missing("time_saved", "the gate skipped none of the timed questions")
+        return builder.missing("time_saved", "the gate skipped none of the timed questions")
     saved, could = (  # calls of a repeat are close in time; the median drops outliers
         np.median(cost.seconds["all consult"] - cost.seconds[way], axis=1)
         for way in ("gated", "none consult")
@@ -61,8 +61,8 @@ def time_saved(context: Context, meters: MetricBuilder, cost: Cost) -> Metric:
     }
     if could.sum() <= 0:  # audio adds no latency, so none was saved
         detail["note"] = "audio adds no measurable latency"
-        return meters.measured("time_saved", 0.0, len(could), per_item=TIMES, detail=detail)
-    return meters.measured(
+        return builder.measured("time_saved", 0.0, len(could), per_item=TIMES, detail=detail)
+    return builder.measured(
         "time_saved", float(saved.sum() / could.sum()), len(could), per_item=TIMES, detail=detail
     )
 

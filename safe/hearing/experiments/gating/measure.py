@@ -57,15 +57,15 @@ def measure(context: Context) -> list[Metric]:
     (context.folder / GATE).unlink(missing_ok=True)  # left by an earlier measurement
     opened = open_base(config)
     adapter = config.folder / ADAPTER
-    bench = GatingEvaluator(config, context.manifest, adapter, opened)
+    evaluator = GatingEvaluator(config, context.manifest, adapter, opened)
     context.digests |= opened.digests | {
         "manifest": digest_file(context.manifest),
         "adapter": digest_file(adapter / RECORD),
     }
-    context.extra |= {"device": str(bench.model.device)}
+    context.extra |= {"device": str(evaluator.model.device)}
 
-    offered = {split: bench.offered(split) for split in (CHOSEN_ON, REPORTED_ON)}
-    tables = {split: bench.tabulate(found.rows) for split, found in offered.items()}
+    offered = {split: evaluator.offered(split) for split in (CHOSEN_ON, REPORTED_ON)}
+    tables = {split: evaluator.tabulate(found.rows) for split, found in offered.items()}
     write_table(context, ITEMS, [row for table in tables.values() for row in table])
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
     gates = policies(val.scores, GatingSettings.of(config).points)
@@ -89,14 +89,14 @@ def measure(context: Context) -> list[Metric]:
     chosen = choices[selected].gate
     _save(context, choices[selected], tables, opened.vlm_ref.digest)
     rows = offered[REPORTED_ON].rows
-    gated = bench.answer_gated(rows, chosen)
+    gated = evaluator.answer_gated(rows, chosen)
     consults = chosen.consults(test.scores[chosen.kind])
     table = _held_against(gated, tables[REPORTED_ON], consults)
     write_table(context, GATED, table)
     rng = np.random.default_rng([config.seed, 9])
     timed = [rows[i] for i in rng.permutation(len(rows))[: GatingSettings.of(config).timed_items]]
-    cost = bench.cost(timed, chosen, repeats=GatingSettings.of(config).timing_repeats)
-    if bench.model.device.type == "cuda":
+    cost = evaluator.cost(timed, chosen, repeats=GatingSettings.of(config).timing_repeats)
+    if evaluator.model.device.type == "cuda":
         context.device_seconds += sum(float(s.sum()) for s in cost.seconds.values())
     of_the_gate = [
         _skip_rate(table, choices),

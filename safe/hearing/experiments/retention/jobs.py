@@ -19,7 +19,7 @@ from safe.hearing.config import StageAConfig
 from safe.hearing.context import Context
 from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.hearing.experiments.retention.plan import START, plan, seeds_of
-from safe.hearing.experiments.training_setup import Looks, TrainingSetup
+from safe.hearing.experiments.training_setup import PeriodicEvaluation, TrainingSetup
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.held_out import subsample_evenly
 from safe.hearing.training.stage_a import StageA, StageARun
@@ -41,12 +41,12 @@ def prepare(context: Context, wanted: Sequence[str]) -> RetentionTraining:
     return RetentionTraining(context)
 
 
-def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
+def run(context: Context, job: str, setup: RetentionTraining) -> dict[str, Any]:
     """Train a job with every seed. Returns the content of result.json."""
     config = context.config
     settings = plan(config, job)
     if job == START:
-        return bench.start(settings, context.folder)
+        return setup.start(settings, context.folder)
     drift: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
     diverged: dict[str, str] = {}
@@ -56,15 +56,15 @@ def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
     for seed in seeds_of(config, job):
         checkpoint = context.folder / f"seed_{seed}.pt"
         try:
-            stage, seen, trained = bench.train(settings, seed, checkpoint, f"09 {job}, seed {seed}")
+            stage, seen, trained = setup.train(settings, seed, checkpoint, f"09 {job}, seed {seed}")
         except TrainingError as error:
             diverged[str(seed)] = str(error)
             continue
-        asked = bench.ask(stage)
-        seen.append(bench.summary(settings.steps, asked))
+        rows = setup.evaluate_held_out(stage)
+        seen.append(setup.summary(settings.steps, rows))
         drift += [{"seed": seed, **row} for row in seen]
         penalty[str(seed)] = max(record.divergence for record in trained.history)
-        items += [{"seed": seed, **row} for row in asked]
+        items += [{"seed": seed, **row} for row in rows]
         if stage.retention:
             fit = asdict(stage.retention.fit)
             taken_out[str(seed)] = stage.retention.mean_taken_out
@@ -77,7 +77,7 @@ def run(context: Context, job: str, bench: RetentionTraining) -> dict[str, Any]:
         "diverged": diverged,
         "penalty": penalty,
         "null_space": {"memory": fit, "share_of_update_taken_out": taken_out},
-        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+        "digests": setup.opened.digests | {"manifest": digest_file(context.manifest)},
     }
 
 
@@ -120,14 +120,14 @@ class RetentionTraining(TrainingSetup):
         stage = StageA(feeder, self.rows, self.teacher, settings, seed)
         every = RetentionSettings.of(config).drift_every  # and at the end, on all held-out examples
         steps = range(every, settings.steps, every)
-        watch = Looks(model, steps, lambda step: self.look(feeder, step))
+        watch = PeriodicEvaluation(model, steps, lambda step: self.look(feeder, step))
         if self._first is None:
             self._first = self.look(feeder, 0)
         watch.seen.append(self._first)
         trained = stage.train(config, checkpoint=checkpoint, folder=None, name=name, watch=watch)
         return stage, watch.seen, trained
 
-    def ask(self, stage: StageA) -> list[dict[str, Any]]:
+    def evaluate_held_out(self, stage: StageA) -> list[dict[str, Any]]:
         """Evaluate all held-out examples: correctness and drift from the base."""
         kinds = {"vl": self.vl_examples, "audio": self.audio_examples}
         return self.evaluate(stage.feeder, kinds, with_base=("vl",))
@@ -137,11 +137,11 @@ class RetentionTraining(TrainingSetup):
         kinds = {"vl": self.drifting, "audio": self.audio_examples}
         return self.summary(step, self.evaluate(feeder, kinds, with_base=("vl",)))
 
-    def summary(self, step: int, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def summary(self, step: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What `look` returns at `step`, computed from the answers to all held-out examples."""
         ids = {row.sample.id for row in self.drifting}
-        drifts = [row["drift"] for row in asked if row["kind"] == "vl" and row["id"] in ids]
-        right = [row["right"] for row in asked if row["kind"] == "audio"]
+        drifts = [row["drift"] for row in rows if row["kind"] == "vl" and row["id"] in ids]
+        right = [row["right"] for row in rows if row["kind"] == "audio"]
         return {
             "step": step,
             "drift": math.fsum(drifts) / len(drifts),

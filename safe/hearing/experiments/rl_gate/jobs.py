@@ -56,12 +56,12 @@ def prepare(context: Context, wanted: Sequence[str]) -> LengthTraining | None:
     return LengthTraining(context) if set(wanted) - {OUTCOMES} else None
 
 
-def run(context: Context, job: str, bench: LengthTraining | None) -> dict[str, Any]:
+def run(context: Context, job: str, setup: LengthTraining | None) -> dict[str, Any]:
     """Run a job. Returns the content of result.json."""
     if job == OUTCOMES:
         return tabulate(context)
-    assert bench is not None
-    return bench.train(context, job)
+    assert setup is not None
+    return setup.train(context, job)
 
 
 class LengthTraining(TrainingSetup):
@@ -199,16 +199,18 @@ def tabulate(context: Context) -> dict[str, Any]:
     use_threads(config)
     opened = open_base(config)
     adapter, actions, detail = serving(context, context.folder.parent)
-    bench = ActionEvaluator(config, context.manifest, adapter, opened)
-    offered = {split: bench.offered(split) for split in SPLITS}
-    table = [row for split in SPLITS for row in bench.outcomes(offered[split].rows, actions)]
+    evaluator = ActionEvaluator(config, context.manifest, adapter, opened)
+    offered = {split: evaluator.offered(split) for split in SPLITS}
+    table = [row for split in SPLITS for row in evaluator.outcomes(offered[split].rows, actions)]
     write_rows(context.folder / ITEMS, table)
     timed = subsample_evenly(offered[SPLITS[0]].rows, PolicySettings.of(config).timed_items)
     return {
         "job": OUTCOMES,
         "actions": list(actions),
         "serving": detail,
-        "seconds": bench.seconds(timed, actions, repeats=PolicySettings.of(config).timing_repeats),
+        "seconds": evaluator.seconds(
+            timed, actions, repeats=PolicySettings.of(config).timing_repeats
+        ),
         "left_out": {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()},
         "digests": opened.digests
         | {"manifest": digest_file(context.manifest), "adapter": digest_file(adapter / RECORD)},

@@ -122,8 +122,10 @@ def measure(context: Context) -> list[Metric]:
         return [*(BUILDER.missing(name, why) for name in ("skips", "audio_drop")), *rest]
     opened = open_base(config)
     gate = _save(context, chosen, actions, learned_on, opened.vlm_ref.digest, adapter)
-    bench = ActionEvaluator(config, context.manifest, adapter, opened)
-    gated = bench.answer_gated(bench.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE)
+    evaluator = ActionEvaluator(config, context.manifest, adapter, opened)
+    gated = evaluator.answer_gated(
+        evaluator.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE
+    )
     measured_on = {**adapter_used, "policy": selection.selected}
     at_work = _at_work(context, gated, reported, actions, chosen)
     return [*(m.model_copy(update={"measured_on": measured_on}) for m in at_work), *rest]

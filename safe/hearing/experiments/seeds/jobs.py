@@ -39,13 +39,13 @@ def prepare(context: Context, wanted: Sequence[str]) -> SeedsTraining:
     return SeedsTraining(context)
 
 
-def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
+def run(context: Context, job: str, setup: SeedsTraining) -> dict[str, Any]:
     """Train with one seed and evaluate. Returns the content of result.json."""
     config, seed = context.config, seed_of(context.config, job)
     name, own = chosen(context)
-    model = bench.opened.build(config, seed=seed)
-    feeder = bench.feeder(model)
-    stage = StageA(feeder, bench.rows, bench.teacher, own, seed)
+    model = setup.opened.build(config, seed=seed)
+    feeder = setup.feeder(model)
+    stage = StageA(feeder, setup.rows, setup.teacher, own, seed)
     result: dict[str, Any] = {
         "job": job,
         "cell": name,
@@ -53,9 +53,9 @@ def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
         "seed": seed,
         "process": os.getpid(),
         "threads": torch.get_num_threads(),
-        "rows": digest_json([row.sample.id for row in bench.rows.rows]),
+        "rows": digest_json([row.sample.id for row in setup.rows.rows]),
         "diverged": None,
-        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+        "digests": setup.opened.digests | {"manifest": digest_file(context.manifest)},
     }
     try:
         trained = stage.train(
@@ -64,14 +64,14 @@ def run(context: Context, job: str, bench: SeedsTraining) -> dict[str, Any]:
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # the seed's result
     model.eval()
-    bench.opened.save(model, context.folder / "adapter")
-    write_rows(context.folder / ITEMS, bench.ask(feeder))
+    setup.opened.save(model, context.folder / "adapter")
+    write_rows(context.folder / ITEMS, setup.evaluate_held_out(feeder))
     return {
         **result,
         "adapter": digest_json(tensor_digests(sorted(model.trainable().items()))),
         "order": digest_json([stage.batches().next() for _ in range(4)]),
         "final_loss": trained.history[-1].loss,
-        "frozen": bench.frozen(model),
+        "frozen": setup.frozen(model),
     }
 
 
@@ -84,7 +84,7 @@ class SeedsTraining(TrainingSetup):
         self.audio_examples = self.held_out_audio("test", own.audio_items)
         self.vl_examples = self.held_out_vl(own.vl_items)
 
-    def ask(self, feeder: Feeder) -> list[dict[str, Any]]:
+    def evaluate_held_out(self, feeder: Feeder) -> list[dict[str, Any]]:
         """Evaluate all held-out examples with the gate ON."""
         kinds = {"audio": self.audio_examples, "vl": self.vl_examples}
         return self.evaluate(feeder, kinds, with_base=("vl",))

@@ -35,7 +35,7 @@ VARIED = ("first weights of the adapter", "order of examples", "sounds paired wi
 
 
 @dataclass(frozen=True)
-class Seeded:
+class SeedResult:
     """One training: its result.json and its held-out results."""
 
     name: str
@@ -83,11 +83,11 @@ def measure(context: Context) -> list[Metric]:
     ]
 
 
-def _read(context: Context, job: str) -> Seeded:
+def _read(context: Context, job: str) -> SeedResult:
     place, result = read_job(context, job)
     _check(context, job, result, place)
     items = [] if result["diverged"] else read_rows(place, ITEMS)
-    return Seeded(job, result, items)
+    return SeedResult(job, result, items)
 
 
 def _check(context: Context, job: str, result: Mapping[str, Any], place: Path) -> None:
@@ -103,7 +103,7 @@ def _check(context: Context, job: str, result: Mapping[str, Any], place: Path) -
             )
 
 
-def _why_not(diverged: Mapping[str, str], found: Sequence[Seeded]) -> str | None:
+def _why_not(diverged: Mapping[str, str], found: Sequence[SeedResult]) -> str | None:
     """Reason why these trainings cannot be used to estimate variance, or None."""
     if diverged:
         return "; ".join(f"{name} diverged: {text}" for name, text in diverged.items())
@@ -122,7 +122,7 @@ def _why_not(diverged: Mapping[str, str], found: Sequence[Seeded]) -> str | None
 def _deviation(
     name: str,
     values: Sequence[float],
-    found: Sequence[Seeded],
+    found: Sequence[SeedResult],
     kind: str,
     detail: Mapping[str, Any],
 ) -> Metric:
@@ -147,7 +147,7 @@ def _deviation(
     )
 
 
-def _components(found: Sequence[Seeded], kind: str) -> dict[str, Any]:
+def _components(found: Sequence[SeedResult], kind: str) -> dict[str, Any]:
     """Split the variance of accuracy into item noise and spread between seeds."""
     answers = [seed.answers(kind) for seed in found]
     ids = sorted(answers[0])
@@ -183,7 +183,7 @@ def _summary(found: SeedComponents) -> str:
     return f"{parts}; {advice}. More seeds do not reduce it, they only estimate it better."
 
 
-def _frozen(found: Sequence[Seeded]) -> Metric:
+def _frozen(found: Sequence[SeedResult]) -> Metric:
     """Number of seeds whose frozen path's outputs differ from the first seed's."""
     first = found[0].result["frozen"]
     differ = {

@@ -16,7 +16,7 @@ Right = Mapping[str, bool]  # sample id -> answered correctly
 
 
 def compare_cells(
-    config: RunConfig, bench: PilotEvaluator, jobs: Mapping[str, Job], base: Right
+    config: RunConfig, evaluator: PilotEvaluator, jobs: Mapping[str, Job], base: Right
 ) -> list[dict[str, Any]]:
     """One row for each configuration; a diverged one has the reason and no bounds."""
     cells = {name: job for name, job in jobs.items() if name.startswith("k")}
@@ -39,7 +39,7 @@ def compare_cells(
             "behind_best_high": None,
         }
         if name in right:
-            row |= _cell(config, bench, job, right[name], right[best], base)
+            row |= _cell(config, evaluator, job, right[name], right[best], base)
         table.append(row)
     return table
 
@@ -54,14 +54,14 @@ def as_candidates(table: Sequence[Mapping[str, Any]]) -> list[Candidate]:
 
 
 def _cell(
-    config: RunConfig, bench: PilotEvaluator, job: Job, mine: Right, best: Right, base: Right
+    config: RunConfig, evaluator: PilotEvaluator, job: Job, mine: Right, best: Right, base: Right
 ) -> dict[str, Any]:
     ids = [i for i in mine if i in base]
-    gain = _interval([mine[i] for i in ids], [base[i] for i in ids], ids, bench, config.seed)
+    gain = _interval([mine[i] for i in ids], [base[i] for i in ids], ids, evaluator, config.seed)
     behind = _interval(
-        [best[i] for i in ids], [mine[i] for i in ids], ids, bench, config.seed, mine is best
+        [best[i] for i in ids], [mine[i] for i in ids], ids, evaluator, config.seed, mine is best
     )
-    times = bench.times(bench.open(job), PAIRS)
+    times = evaluator.times(evaluator.open(job), PAIRS)
     right, asked = job.result["held_out"]["vl"]
     return {
         "accuracy": sum(mine.values()) / len(mine),
@@ -80,7 +80,7 @@ def _interval(
     ours: list[bool],
     theirs: list[bool],
     ids: list[str],
-    bench: PilotEvaluator,
+    evaluator: PilotEvaluator,
     seed: int,
     identical: bool = False,
 ) -> Interval | None:
@@ -90,7 +90,7 @@ def _interval(
             [float(o) for o in ours],
             [float(t) for t in theirs],
             seed=seed,
-            clusters=[bench.sources[i] for i in ids],
+            clusters=[evaluator.sources[i] for i in ids],
             identical_outputs=identical,
         )
     except ValueError:

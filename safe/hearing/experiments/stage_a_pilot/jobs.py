@@ -42,14 +42,14 @@ def prepare(context: Context, wanted: Sequence[str]) -> PilotTraining:
     return PilotTraining(context)
 
 
-def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
+def run(context: Context, job: str, setup: PilotTraining) -> dict[str, Any]:
     """Train one job and evaluate it. Returns the content of result.json."""
-    config, opened, rows = context.config, bench.opened, bench.rows
+    config, opened, rows = context.config, setup.opened, setup.rows
     adapter, settings = plan(config, job)
     model = opened.build(config.model_copy(update={"adapter": adapter}), seed=config.seed)
     reset_peak_memory(model.device)
-    feeder = bench.feeder(model)
-    stage = StageA(feeder, rows, bench.teacher, settings, config.seed)
+    feeder = setup.feeder(model)
+    stage = StageA(feeder, rows, setup.teacher, settings, config.seed)
     result: dict[str, Any] = {
         "job": job,
         "adapter": adapter.model_dump(mode="json"),
@@ -70,7 +70,7 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
     except TrainingError as error:
         return {**result, "diverged": str(error)}  # a result; the DAG continues
     write_rows(context.folder / "steps.parquet", [asdict(r) for r in trained.history])
-    answered = bench.answer(job, feeder, context.folder / "items.parquet")
+    answered = setup.answer(job, feeder, context.folder / "items.parquet")
     opened.save(model, context.folder / "adapter")
     return {
         **result,
@@ -81,7 +81,7 @@ def run(context: Context, job: str, bench: PilotTraining) -> dict[str, Any]:
         "padding": round(trained.padding, 4),
         "resumed_at": trained.resumed_at,
         "peak_memory_bytes": peak_memory(model.device),
-        "unusable_media": len(bench.features.faults),
+        "unusable_media": len(setup.features.faults),
     }
 
 

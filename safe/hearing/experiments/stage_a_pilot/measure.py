@@ -47,16 +47,16 @@ def measure(context: Context) -> list[Metric]:
         why = f"the pilot's training diverged: {pilot.why_not}"
         return [stable, *(BUILDER.missing(name, why) for name in METRICS if name != "stable")]
 
-    bench = PilotEvaluator(config, context.manifest, opened)
-    model = bench.open(pilot)
-    table = bench.off_table(model)
+    evaluator = PilotEvaluator(config, context.manifest, opened)
+    model = evaluator.open(pilot)
+    table = evaluator.off_table(model)
     write_table(context, VL, table)
     on, accuracy = _drop_on(config, jobs, table)
     plots.training(context, jobs, accuracy)
-    base, common = bench.base_right(), bench.majority()
+    base, common = evaluator.base_right(), evaluator.majority()
     gains = _gains(context, pilot, base, common)
-    times = bench.times(model, PilotSettings.of(config).latency_pairs)
-    cells = compare_cells(config, bench, jobs, base)
+    times = evaluator.times(model, PilotSettings.of(config).latency_pairs)
+    cells = compare_cells(config, evaluator, jobs, base)
     write_table(context, CELLS, cells)
     candidates = as_candidates(cells)
     context.offer("configurations", candidates, per_item=CELLS)
@@ -70,7 +70,7 @@ def measure(context: Context) -> list[Metric]:
         _latency(context, "latency", times),
         _latency_full(),
         stable,
-        *_selected(context, bench, jobs, chosen),
+        *_selected(context, evaluator, jobs, chosen),
     ]
 
 
@@ -245,14 +245,16 @@ def _stable(config: RunConfig, pilot: Job) -> Metric:
 
 
 def _selected(
-    context: Context, bench: PilotEvaluator, jobs: Mapping[str, Job], chosen: str | None
+    context: Context, evaluator: PilotEvaluator, jobs: Mapping[str, Job], chosen: str | None
 ) -> list[Metric]:
     """Memory and latency of the configuration that the rule selects."""
     if chosen is None:
         why = "no configuration is selected"
         return [BUILDER.missing(name, why) for name in ("memory_fits", "latency_acceptable")]
-    budget, peak = bench.memory(), jobs[chosen].result["peak_memory_bytes"]
-    times = bench.times(bench.open(jobs[chosen]), PilotSettings.of(context.config).latency_pairs)
+    budget, peak = evaluator.memory(), jobs[chosen].result["peak_memory_bytes"]
+    times = evaluator.times(
+        evaluator.open(jobs[chosen]), PilotSettings.of(context.config).latency_pairs
+    )
     return [
         BUILDER.measured(
             "memory_fits",

@@ -34,7 +34,7 @@ Items = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Swept:
+class CellResult:
     """One cell: the result of its last job and its held-out results."""
 
     cell: Cell
@@ -56,7 +56,7 @@ class Swept:
         return sum(row["right"] for row in rows) / len(rows)
 
 
-def read_cell(context: Context, cell: Cell) -> Swept:
+def read_cell(context: Context, cell: Cell) -> CellResult:
     """Read the last job in which a cell was trained.
 
     Raises:
@@ -65,7 +65,7 @@ def read_cell(context: Context, cell: Cell) -> Swept:
     own = SweepSettings.of(context.config)
     halving = own.mode == "halving"
     names = [job_name(cell, n) for n in range(1, len(stops(own)) + 1)] if halving else [cell.name]
-    last: Swept | None = None
+    last: CellResult | None = None
     for name in names:
         place, result = read_job(context, name)
         if result["settings"] != settings(context.config, cell).model_dump(mode="json"):
@@ -75,14 +75,14 @@ def read_cell(context: Context, cell: Cell) -> Swept:
                 hint=f"delete the folder and run `safe run-job 10_sweep {name} --config ...`",
             )
         if last is not None and result["dropped"]:
-            return Swept(cell, {**last.result, "dropped": True}, last.items)
+            return CellResult(cell, {**last.result, "dropped": True}, last.items)
         silent = result["diverged"] or result["dropped"]
-        last = Swept(cell, result, [] if silent else read_rows(place, ITEMS))
+        last = CellResult(cell, result, [] if silent else read_rows(place, ITEMS))
     assert last is not None
     return last
 
 
-def row_of(config: RunConfig, swept: Swept, best: Swept | None) -> dict[str, Any]:
+def row_of(config: RunConfig, swept: CellResult, best: CellResult | None) -> dict[str, Any]:
     """Table row of a cell."""
     cell, result = swept.cell, swept.result
     row: dict[str, Any] = {
@@ -131,7 +131,7 @@ def _share(rows: Items, column: str) -> float | None:
 
 
 def _bounds(
-    config: RunConfig, swept: Swept, best: Swept, split: str, level: float
+    config: RunConfig, swept: CellResult, best: CellResult, split: str, level: float
 ) -> dict[str, float | None]:
     """The bounds that decide, on one split; None if there are too few or too similar rows."""
     heard, seen, ideal = swept.of("audio", split), swept.of("vl", split), best.of("audio", split)

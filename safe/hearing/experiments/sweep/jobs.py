@@ -27,7 +27,7 @@ from safe.hearing.experiments.sweep.plan import (
     let_through,
     settings,
 )
-from safe.hearing.experiments.training_setup import Looks, TrainingSetup
+from safe.hearing.experiments.training_setup import PeriodicEvaluation, TrainingSetup
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.held_out import SPLITS
 from safe.hearing.training.stage_a import StageA
@@ -48,7 +48,7 @@ def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
     return SweepTraining(context)
 
 
-def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
+def run(context: Context, job: str, setup: SweepTraining) -> dict[str, Any]:
     """Train a job and evaluate it. Returns the content of result.json."""
     config = context.config
     mine = leg(SweepSettings.of(config), job)
@@ -62,7 +62,7 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
         "diverged": None,
         "looks": [],
         "losses": [],
-        "digests": bench.opened.digests | {"manifest": digest_file(context.manifest)},
+        "digests": setup.opened.digests | {"manifest": digest_file(context.manifest)},
     }
     jobs = context.folder.parent
     if mine.rung is not None and mine.rung > 1:
@@ -70,14 +70,14 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
         if mine.cell.name not in let_through(SweepSettings.of(config), previous):
             (jobs / job_name(mine.cell, mine.rung - 1) / STATE).unlink(missing_ok=True)
             return {**result, "dropped": True}
-    model = bench.opened.build(config, seed=config.seed)
-    feeder = bench.feeder(model)
-    stage = StageA(feeder, bench.rows, bench.teacher, own, config.seed)
+    model = setup.opened.build(config, seed=config.seed)
+    feeder = setup.feeder(model)
+    stage = StageA(feeder, setup.rows, setup.teacher, own, config.seed)
     state = _state(context.folder, mine)
-    looks = Looks(
+    looks = PeriodicEvaluation(
         model,
         SweepSettings.of(config).rungs,
-        lambda step: summary(bench.ask(feeder, [CHOSEN_ON]), step),
+        lambda step: summary(setup.evaluate_held_out(feeder, [CHOSEN_ON]), step),
     )
     last = mine.until == SweepSettings.of(config).steps
     trainer = stage.trainer(config, checkpoint=state, watch=looks)
@@ -89,9 +89,9 @@ def run(context: Context, job: str, bench: SweepTraining) -> dict[str, Any]:
                 trainer.advance(bar)
         trainer.save()
         model.eval()
-        asked = bench.ask(feeder, SPLITS)
-        write_rows(context.folder / ITEMS, asked)
-        result["looks"] = [*looks.seen, *([summary(asked, mine.until)] if last else [])]
+        rows = setup.evaluate_held_out(feeder, SPLITS)
+        write_rows(context.folder / ITEMS, rows)
+        result["looks"] = [*looks.seen, *([summary(rows, mine.until)] if last else [])]
     except TrainingError as error:
         result |= {"diverged": str(error), "looks": looks.seen}  # the cell's result
     finally:
@@ -146,16 +146,16 @@ class SweepTraining(TrainingSetup):
         for rows in self.audio_examples.values():
             self.teacher.ensure(rows)
 
-    def ask(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
+    def evaluate_held_out(self, feeder: Feeder, splits: Sequence[str]) -> list[dict[str, Any]]:
         """Evaluate all held-out examples of `splits`, with the correctness of SAFE and base."""
         found = (("audio", self.audio_examples), ("vl", self.vl_examples))
         kinds = {kind: [row for s in splits for row in by[s]] for kind, by in found}
         return self.evaluate(feeder, kinds, with_base=kinds)
 
 
-def summary(asked: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
+def summary(rows: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
     """Validation results at `step`, which decide a rung."""
-    mine = [row for row in asked if row["split"] == CHOSEN_ON]
+    mine = [row for row in rows if row["split"] == CHOSEN_ON]
     heard, seen = ([row for row in mine if row["kind"] == kind] for kind in ("audio", "vl"))
     lost = sum(bool(row["base_right"]) for row in seen) - sum(row["right"] for row in seen)
     return {

@@ -14,7 +14,7 @@ from safe.gates.schema import Candidate, Metric
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.sweep import METRICS, plots
-from safe.hearing.experiments.sweep.cells import Swept, as_candidates, read_cell, row_of
+from safe.hearing.experiments.sweep.cells import CellResult, as_candidates, read_cell, row_of
 from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import (
     CHOSEN_ON,
@@ -52,7 +52,7 @@ def measure(context: Context) -> list[Metric]:
 # -- neighbours, and what successive halving would do ---------------------------------------------
 
 
-def _consistent(own: SweepSettings, found: Mapping[str, Swept], count: int) -> Metric:
+def _consistent(own: SweepSettings, found: Mapping[str, CellResult], count: int) -> Metric:
     """Largest accuracy gap between neighbours, at the last step that both were evaluated."""
     gaps: dict[str, float] = {}
     for one, other in neighbours(own):
@@ -80,7 +80,7 @@ def _consistent(own: SweepSettings, found: Mapping[str, Swept], count: int) -> M
 
 
 def _halving(
-    context: Context, found: Mapping[str, Swept], candidates: Sequence[Candidate]
+    context: Context, found: Mapping[str, CellResult], candidates: Sequence[Candidate]
 ) -> Metric:
     """Loss of successive halving versus the grid, replayed on the grid's evaluations."""
     own = SweepSettings.of(context.config)
@@ -125,6 +125,6 @@ def _halving(
     )
 
 
-def _look_at(swept: Swept, step: int) -> Mapping[str, float] | None:
+def _look_at(swept: CellResult, step: int) -> Mapping[str, float] | None:
     """The cell's evaluation at a step; None if it had diverged by then."""
     return next((look for look in swept.result["looks"] if look["step"] == step), None)
