@@ -102,8 +102,8 @@ def test_of_equals_the_smaller_goes_on():
         ({"lora_lr": [1e-4, 1e-4]}, "ascending"),
         ({"distillation": [2.0, 1.0]}, "ascending"),
         ({"projector_lr": [0.0, 1e-4]}, "greater than 0"),
-        ({"rungs": [130, 50]}, "rungs rise"),
-        ({"rungs": [400]}, "rungs rise"),
+        ({"rungs": [130, 50]}, "rungs must be ascending"),
+        ({"rungs": [400]}, "rungs must be ascending"),
     ],
 )
 def test_a_grid_that_is_none_is_refused(values, said):
