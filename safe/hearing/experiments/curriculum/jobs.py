@@ -88,6 +88,8 @@ def _killed_and_resumed(context: Context) -> dict[str, Any]:
         finally:
             child.kill()
         break
+    for left in folder.glob(".*.tmp"):  # a write that a kill interrupted
+        left.unlink()
     path = folder / "result.json"
     if status or not path.exists():
         return {
