@@ -77,7 +77,7 @@ class ResamplerProjector(Projector):
         super().__init__(audio_tokens, width)
         if hidden % heads:
             raise ModelError(
-                f"the hidden width {hidden} of a resampler with {heads} heads is not divisible",
+                f"the hidden width {hidden} is not divisible by the resampler's {heads} heads",
                 key="adapter.hidden",
                 hint=f"choose a multiple of {heads}",
             )

@@ -1,7 +1,7 @@
-"""The trackers by name: the packages each needs, and how each is told to keep its record local.
+"""Experiment trackers: required packages, and arguments that keep the records local.
 
-Records lie below one folder. Nothing is asked on the terminal, and unless `tracking.online` is set
-nothing is sent: crash reports and usage statistics of the trackers are turned off in any case.
+Records are written below one folder. There are no prompts on the terminal. Nothing is sent unless
+`tracking.online` is set; crash reports and usage statistics of the trackers are always disabled.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from safe.hearing.config import TrackingConfig
 PACKAGES = {
     "wandb": ("wandb",),
     "tensorboard": ("tensorboard",),
-    "mlflow": ("mlflow", "sqlalchemy", "alembic"),  # mlflow-skinny leaves its SQL store's out
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),  # mlflow-skinny omits its SQL store's
 }
-TAG = "safe.record"  # of an MLflow run: which record it is
-FLUSH_S = 1.0  # wandb keeps 15 s in memory otherwise, which a killed run loses
+TAG = "safe.record"  # MLflow tag with the id of the record
+FLUSH_S = 1.0  # the default of wandb is 15 s, which a killed run would lose
 
 
 def missing_packages(trackers: Iterable[str]) -> list[str]:
-    """Packages that these trackers need and that are not installed."""
+    """Return the packages that these trackers need and that are not installed."""
     needed = dict.fromkeys(package for name in trackers for package in PACKAGES[name])
     return [package for package in needed if importlib.util.find_spec(package) is None]
 
 
 def check_trackers(tracking: TrackingConfig, folder: Path) -> None:
-    """Import the trackers' packages; log in where the record goes to a wandb server.
+    """Import the trackers' packages; log in to wandb if it is online.
 
     Raises:
-        ConfigError: a package is not installed, or `tracking.online` without a login.
+        ConfigError: a package is not installed, or wandb cannot be logged in to.
     """
     missing = missing_packages(tracking.trackers)
     if missing:
         raise ConfigError(
             f"not installed: {', '.join(missing)}",
             key="tracking.trackers",
-            hint="pip install safe[tracking], or take it out",
+            hint="run `pip install safe[tracking]`, or remove the tracker",
         )
     with environment(tracking, folder):
         for name in tracking.trackers:
@@ -60,23 +60,23 @@ def _log_in() -> None:
     except wandb.Error as error:
         found, why = False, str(error)
     finally:
-        wandb.teardown()  # its service would keep this environment
+        wandb.teardown()  # otherwise its service keeps this environment
     if not found:
         raise ConfigError(
-            f"Weights & Biases cannot be logged in to: {why}",
+            f"login to Weights & Biases failed: {why}",
             key="tracking.online",
-            hint="run `wandb login`, or set it to false and send the record with `wandb sync`",
+            hint="run `wandb login`, or set it to false and upload the record with `wandb sync`",
         )
 
 
 def wandb_mode(tracking: TrackingConfig) -> str:
-    """Offline, unless `tracking.online` is set; then as WANDB_MODE says."""
+    """Return `offline`, or the value of WANDB_MODE if `tracking.online` is set."""
     return os.environ.get("WANDB_MODE", "online") if tracking.online else "offline"
 
 
 @contextmanager
 def environment(tracking: TrackingConfig, folder: Path) -> Iterator[None]:
-    """Environment variables for what the trackers cannot be told otherwise; put back at the end."""
+    """Set environment variables of the trackers within the block."""
     values = {
         "WANDB_SILENT": "true",
         "WANDB_ERROR_REPORTING": "false",
@@ -105,13 +105,13 @@ def _local_store(folder: Path) -> str:
 def arguments(
     tracking: TrackingConfig, folder: Path, *, record: str, name: str, step: int, resumed: bool
 ) -> dict[str, dict[str, Any]]:
-    """`init_kwargs` of `Accelerator.init_trackers`; called within `environment`.
+    """Return `init_kwargs` of `Accelerator.init_trackers`; call it within `environment`.
 
     Args:
         record: id of the record.
-        name: what a person sees in place of it.
+        name: display name of the record.
         step: first step that will be logged.
-        resumed: whether the record is there already.
+        resumed: the record already exists.
     """
     made: dict[str, dict[str, Any]] = {}
     if "wandb" in tracking.trackers:
@@ -124,7 +124,7 @@ def arguments(
             "settings": _wandb_settings(),
         }
     if "tensorboard" in tracking.trackers:
-        # Steps after the checkpoint are logged again: what was there of them is superseded.
+        # Steps after the checkpoint are logged again and replace the old ones.
         made["tensorboard"] = {"purge_step": step}
     if "mlflow" in tracking.trackers:
         made["mlflow"] = _mlflow(tracking, folder, record, name, resumed)
@@ -139,7 +139,7 @@ def _wandb_settings() -> Any:
         disable_code=True,
         disable_job_creation=True,
         save_code=False,
-        symlink=False,  # result folders are copied about
+        symlink=False,  # result folders may be copied
         reinit="finish_previous",
         x_disable_meta=True,
         x_disable_machine_info=True,
@@ -153,7 +153,7 @@ def _mlflow(
     tracking: TrackingConfig, folder: Path, record: str, name: str, resumed: bool
 ) -> dict[str, Any]:
     mlflow = import_module("mlflow")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table that it creates
     made: dict[str, Any] = {"run_name": name, "tags": {TAG: record}}
     if os.environ["MLFLOW_TRACKING_URI"] == _local_store(folder):
         store = folder / "mlflow"
@@ -165,7 +165,7 @@ def _mlflow(
 
 
 def _mlflow_run(mlflow: Any, project: str, record: str) -> str | None:
-    """The run of this record, if it is there."""
+    """Return the id of the MLflow run with this record, or None."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(project)
     if experiment is None:
@@ -175,7 +175,7 @@ def _mlflow_run(mlflow: Any, project: str, record: str) -> str | None:
 
 
 def finish(tracker: Any, *, failed: bool) -> None:
-    """End one tracker's record, as failed where an error ended the training."""
+    """End a tracker's record; mark it as failed if the training failed."""
     if failed and tracker.name == "wandb":
         tracker.tracker.finish(exit_code=1)
     elif failed and tracker.name == "mlflow":
@@ -185,7 +185,7 @@ def finish(tracker: Any, *, failed: bool) -> None:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Nested settings as `a.b: value`, the values such as every tracker takes them."""
+    """Flatten nested settings to `a.b: value`, with value types that all trackers support."""
     made: dict[str, bool | int | float | str] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"

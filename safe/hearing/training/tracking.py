@@ -1,12 +1,11 @@
-"""Accelerate for one training: its device, its precision, and the record of its steps.
+"""Accelerate for one training: device, precision, and the record of its steps.
 
-A record begins with the first step that is logged, because only then is it known which record it
-is: a training that starts at step 0 begins a new one, and one that was resumed from a checkpoint
-goes on with the one it had. `tracking/NAME.json` remembers which that is.
+A record is opened when the first step is logged. Training from step 0 creates a new record; resumed
+training continues the previous one, whose id is in `tracking/NAME.json`. Resuming works as follows.
 
 - wandb: a new offline segment with the same run id, `resume="allow"`; `wandb sync` joins them.
-- tensorboard: the same folder; steps that are logged twice are shown once, as logged last.
-- mlflow: the same run, found by its tag; steps logged twice have two values.
+- tensorboard: the same folder; of steps that are logged twice the last values are shown.
+- mlflow: the same run, found by its tag; steps that are logged twice have two values.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from safe.hearing.training.trackers import arguments, check_trackers, environmen
 
 
 class TrackedAccelerator(Accelerator):
-    """An Accelerator and the record of the training it carries, if one is kept."""
+    """An Accelerator with an optional record of the training."""
 
     record: Record | None = None
 
 
 @dataclass
 class Record:
-    """Where one training is recorded; `begin` and `end` are called by `log_step` and `close`."""
+    """Record of one training; `log_step` and `close` call `begin` and `end`."""
 
     tracking: TrackingConfig
     folder: Path
@@ -52,7 +51,7 @@ class Record:
     ending: ExitStack = field(default_factory=ExitStack)
 
     def begin(self, accelerator: Accelerator, step: int) -> None:
-        """Start the trackers, `step` being the first that will be logged."""
+        """Start the trackers; `step` is the first one that will be logged."""
         self.begun = True
         self.folder.mkdir(parents=True, exist_ok=True)
         known = self._known() if step > 0 else None
@@ -78,7 +77,7 @@ class Record:
             self.ending.callback(lambda t: finish(t, failed=self.failed), tracker)
 
     def end(self, *, failed: bool) -> None:
-        """End the trackers that were started, and put the environment back."""
+        """End the started trackers and restore the environment."""
         self.failed = failed
         self.ending.close()
 
@@ -90,7 +89,7 @@ class Record:
         try:
             return str(json.loads(self._file.read_text(encoding="utf-8"))["id"])
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # tracking was turned on after the checkpoint was written
+            return None  # tracking was enabled after the checkpoint was written
 
 
 def open_accelerator(
@@ -102,20 +101,20 @@ def open_accelerator(
     run_name: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> Accelerator:
-    """Accelerate on this device, without gradient accumulation (the trainer's own affair).
+    """Create an Accelerator on this device; the trainer does gradient accumulation itself.
 
-    Accelerate keeps device and precision once a process; they become those given here, for
-    accelerators opened before as well. Train one model after another, not two by turns.
+    Accelerate stores device and precision per process. This call also changes them for Accelerators
+    that were created before, so do not alternate between two trainings.
 
     Args:
-        device: of the model; with several processes each has the one Accelerate gives it.
-        tracking: which trackers; those named keep their records below `folder/tracking`.
-        folder: of the experiment; None tracks nothing.
-        run_name: of this training, for its records.
-        settings: shown beside the curves; may be nested.
+        device: device of the model; with several processes Accelerate selects it.
+        tracking: trackers to use; their records are written below `folder/tracking`.
+        folder: folder of the experiment; None disables tracking.
+        run_name: name of this training in the records.
+        settings: settings to store in the records; may be nested.
 
     Raises:
-        ConfigError: a tracker's package is not installed, or it cannot be logged in to.
+        ConfigError: a tracker's package is not installed, or the login fails.
     """
     record = None
     if tracking is not None and tracking.trackers and folder is not None:
@@ -124,7 +123,7 @@ def open_accelerator(
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", run_name).strip("-.") or "training"
         record = Record(tracking, place, name, settings or {})
     if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
-        torch.cuda.set_device(device)  # which is the one that Accelerate takes
+        torch.cuda.set_device(device)  # Accelerate uses the current device
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = TrackedAccelerator(
         cpu=device.type == "cpu",
@@ -139,7 +138,7 @@ def open_accelerator(
 
 
 def log_step(accelerator: Accelerator, values: Mapping[str, float], step: int) -> None:
-    """Give the values of one step to the trackers; nothing where there are none."""
+    """Log the values of one step to the trackers, if there are any."""
     record = accelerator.record if isinstance(accelerator, TrackedAccelerator) else None
     if record is not None and not record.begun:
         record.begin(accelerator, step)
@@ -148,9 +147,9 @@ def log_step(accelerator: Accelerator, values: Mapping[str, float], step: int) -
 
 
 def close(accelerator: Accelerator) -> None:
-    """End the record; a second time nothing happens.
+    """End the record; further calls have no effect.
 
-    Called while an error is under way (from `finally`), it marks the record as failed.
+    A call during the handling of an exception (e.g. in `finally`) marks the record as failed.
     """
     if isinstance(accelerator, TrackedAccelerator) and accelerator.record is not None:
         record, accelerator.record = accelerator.record, None

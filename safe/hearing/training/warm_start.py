@@ -1,4 +1,4 @@
-"""A training that goes on from the pilot's adapter."""
+"""Initialise training from a saved adapter."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from safe.hearing.training.frozen_models import OpenedBase
 def warm_start(
     folder: Path, opened: OpenedBase, *, seed: int, dropout: float | None = None
 ) -> SafeModel:
-    """The adapter saved in `folder`, to be trained further.
+    """Load the adapter in `folder` for further training.
 
     Args:
-        dropout: of LoRA; None keeps the adapter's own.
+        dropout: dropout of LoRA; None keeps the adapter's value.
 
     Raises:
-        ModelError: there is no adapter, or it is of another base.
+        ModelError: there is no adapter, or it was trained on another base.
     """
     refs = {"base": opened.vlm_ref.digest, "audio_encoder": opened.audio_encoder_ref.digest}
     saved = load_adapter(folder, opened.vlm, opened.audio_encoder, digests=refs)
