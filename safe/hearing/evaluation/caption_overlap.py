@@ -98,10 +98,7 @@ def rouge_l(candidate: str, references: Sequence[str]) -> float:
 
 
 def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, bit-parallel (Hyyrö 2004).
-
-    https://doi.org/10.1080/00207160410001715302
-    """
+    """Bit-parallel length of the longest one: Hyyrö 2004, doi.org/10.1080/00207160410001715302."""
     at: dict[str, int] = {}
     for i, word in enumerate(second):
         at[word] = at.get(word, 0) | 1 << i

@@ -44,11 +44,11 @@ def run(arguments: Sequence[str | Path], text: str = "", *, memory_mb: int, seco
             command(arguments, memory_mb), input=data, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        raise Unavailable(_timeout_message(seconds)) from None
+        raise Unavailable(_timeout(seconds)) from None
     except OSError as error:
         raise Unavailable(f"Java does not start: {error.strerror}; {HINT}") from None
     if done.returncode != 0:
-        raise Unavailable(_failure_message(done.returncode, done.stderr))
+        raise Unavailable(_failure(done.returncode, done.stderr))
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -103,9 +103,7 @@ def session(
             process.kill()
             status = process.wait()
             return Unavailable(
-                _timeout_message(seconds)
-                if late.is_set()
-                else _failure_message(status, _read(errors))
+                _timeout(seconds) if late.is_set() else _failure(status, _read(errors))
             )
 
         try:
@@ -119,11 +117,11 @@ def session(
             stdout.close()
 
 
-def _timeout_message(seconds: float) -> str:
+def _timeout(seconds: float) -> str:
     return f"Java took longer than {seconds:.0f} s and was killed: score fewer or shorter captions"
 
 
-def _failure_message(status: int, stderr: bytes) -> str:
+def _failure(status: int, stderr: bytes) -> str:
     text = " ".join(stderr.decode("utf-8", "replace").split())[-_TAIL:]
     return f"Java failed with status {status}: {text or 'no message on stderr'}"
 

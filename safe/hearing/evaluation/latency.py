@@ -33,11 +33,7 @@ def orders(calls: int) -> list[list[int]]:
 def interleaved(
     calls: Sequence[Callable[[], Any]], device: torch.device, *, repeats: int
 ) -> list[tuple[float, ...]]:
-    """Time each call `repeats` times, after a warm-up, in turns of `orders`.
-
-    Returns:
-        One tuple per repeat, with the seconds of each call.
-    """
+    """Return the seconds of each call, per repeat, after a warm-up, in turns of `orders`."""
     for call in calls:
         call()
     wait(device)

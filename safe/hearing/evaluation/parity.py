@@ -182,11 +182,7 @@ def overhead(
 def time_pairs(
     model: SafeModel, plain_base: Any, inputs: Inputs, sounds: Audio, *, repeats: int
 ) -> list[tuple[float, float]]:
-    """Time forward of one batch by base and SAFE (gate OFF), in alternating order, after a warm-up.
-
-    Returns:
-        (base, SAFE) in seconds per repeat.
-    """
+    """Time alternating (base, SAFE OFF) forwards of one batch after a warm-up, in seconds."""
     calls: dict[str, Callable[[], Any]] = {
         "base": lambda: plain_base(**inputs),
         "safe": lambda: model(**inputs, gate=False, audio=sounds),

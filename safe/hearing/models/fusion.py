@@ -98,12 +98,10 @@ def fuse(
     embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image)
 
     steps = torch.arange(L, device=input_ids.device)
-    image_end = ((steps + 1) * is_image).amax(dim=1, keepdim=True)  # (B, 1)
+    end = ((steps + 1) * is_image).amax(dim=1, keepdim=True)  # (B, 1), position after the image
     steps = torch.arange(L + k, device=input_ids.device).expand(B, -1)
     order = torch.where(
-        steps < image_end,
-        steps,
-        torch.where(steps < image_end + k, L + steps - image_end, steps - k),
+        steps < end, steps, torch.where(steps < end + k, L + steps - end, steps - k)
     )
     text = torch.arange(L, device=input_ids.device).expand(B, -1)
     return Fused(
@@ -112,5 +110,5 @@ def fuse(
         ),
         mask=torch.cat([attention_mask, attention_mask.new_ones(B, k)], dim=1).gather(1, order),
         ids=torch.cat([input_ids, input_ids.new_full((B, k), image_token)], dim=1).gather(1, order),
-        text_positions=torch.where(text < image_end, text, text + k),
+        text_positions=torch.where(text < end, text, text + k),
     )
