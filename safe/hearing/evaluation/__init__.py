@@ -1,1 +1,1 @@
-"""Metrics and evaluators; nothing here knows how a model was trained."""
+"""Metrics and evaluators, independent of how a model was trained."""

@@ -1,4 +1,4 @@
-"""Policies over ways to listen as points of mean seconds and accuracy, and who dominates whom."""
+"""Policies over numbers of audio tokens as points of mean latency and accuracy, and dominance."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class ActionPoint:
-    """What a policy gives on some questions.
+    """Latency and accuracy of a policy on a set of questions.
 
     Attributes:
-        kind: of the policy; `setting` is its threshold or price, None where it has none.
-        seconds: mean over the questions.
-        accuracy: over all of them; `audio_accuracy` over those that need their sound.
+        kind: kind of the policy; `setting` is its threshold or price, or None.
+        seconds: mean latency.
+        accuracy: over all questions; `audio_accuracy` over those that need audio, `vl_accuracy`
+            over the others.
+        skip_rate: share of questions with action 0.
     """
 
     kind: str
@@ -35,15 +37,15 @@ def action_point(
     seconds: np.ndarray,
     hears: np.ndarray,
 ) -> ActionPoint:
-    """The point of taking `actions`.
+    """Evaluate `actions`.
 
     Args:
         actions: (N,) columns of `scores`; 0 skips.
-        scores: (N, A), 1 where the answer is right.
-        seconds: (A,), of each action.
-        hears: (N,) bool, the question needs its sound.
+        scores: (N, A), 1 where the answer is correct.
+        seconds: (A,), latency of each action.
+        hears: (N,) bool, True for questions that need audio.
     """
-    right = scores[np.arange(len(actions)), actions]
+    correct = scores[np.arange(len(actions)), actions]
 
     def share(values: np.ndarray) -> float:
         return float(values.mean()) if len(values) else float("nan")
@@ -52,15 +54,15 @@ def action_point(
         kind=kind,
         setting=setting,
         seconds=float(seconds[actions].mean()),
-        accuracy=share(right),
-        audio_accuracy=share(right[hears]),
-        vl_accuracy=share(right[~hears]),
+        accuracy=share(correct),
+        audio_accuracy=share(correct[hears]),
+        vl_accuracy=share(correct[~hears]),
         skip_rate=float((actions == 0).mean()),
     )
 
 
 def dominates(one: ActionPoint, other: ActionPoint) -> bool:
-    """Whether `one` is neither slower nor less accurate, and better in one of the two."""
+    """Return True if `one` is neither slower nor less accurate, and better in at least one."""
     return (
         one.seconds <= other.seconds
         and one.accuracy >= other.accuracy
@@ -69,7 +71,7 @@ def dominates(one: ActionPoint, other: ActionPoint) -> bool:
 
 
 def undominated(points: Sequence[ActionPoint], others: Iterable[ActionPoint]) -> list[ActionPoint]:
-    """Those of `points` that nothing in `others` nor among themselves dominates, each once."""
+    """Return the `points` that no point in `points` or `others` dominates, without duplicates."""
     rivals = [*others, *points]
     kept: list[ActionPoint] = []
     places: set[tuple[float, float]] = set()

@@ -1,4 +1,4 @@
-"""From items' scores to figures: every item that was asked counts, answered or not."""
+"""Aggregate item scores. Every evaluated item counts, including unanswered ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Figures = dict[tuple[str, str, str], tuple[float, int]]
 
 
 def accuracies(rows: Iterable[Mapping[str, Any]]) -> Figures:
-    """Mean score and number of items by dataset, split and figure.
+    """Compute mean score and number of items by dataset, split and figure.
 
     Args:
-        rows: with `dataset`, `split`, `task` and `score` in [0, 1]; an item that could not be
-            answered has score 0, it is never left out.
+        rows: have `dataset`, `split`, `task` and `score` in [0, 1]. An item that could not be
+            answered has score 0 and must be included.
 
     Returns:
         (dataset, split, "accuracy" or "accuracy/TASK") -> (mean, n).

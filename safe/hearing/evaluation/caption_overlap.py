@@ -1,8 +1,8 @@
-"""Caption metrics that count words and n-grams in common: BLEU, ROUGE-L and CIDEr-D.
+"""Caption metrics based on common words and n-grams: BLEU, ROUGE-L and CIDEr-D.
 
-BLEU (Papineni et al. 2002) and CIDEr-D (Vedantam et al. 2015) are pycocoevalcap 1.2's, ROUGE-L (Lin
-2004) is its formula with a faster search. Captions are tokens joined by spaces. Each metric returns
-its figure over all items and (N,) float64 of each, in the order of `candidates`.
+BLEU (Papineni et al. 2002) and CIDEr-D (Vedantam et al. 2015) are computed by pycocoevalcap 1.2,
+ROUGE-L (Lin 2004) by its formula with a faster search. Captions are tokens joined by spaces. Each
+metric returns its value over all items and per item, (N,) float64, in the order of `candidates`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FAR_TOO_LONG = 300
 
 
 def bleu(candidates: Mapping[str, str], references: References) -> dict[str, Scores]:
-    """BLEU-1 to BLEU-4, in [0, 1], against the reference of the closest length."""
+    """Compute BLEU-1 to BLEU-4, in [0, 1], with the closest reference length."""
     from pycocoevalcap.bleu.bleu import Bleu
 
     overall, each = Bleu(4).compute_score(*_as_coco(candidates, references), verbose=0)
@@ -33,23 +33,23 @@ def bleu(candidates: Mapping[str, str], references: References) -> dict[str, Sco
 
 
 def cider_d(candidates: Mapping[str, str], references: References) -> Scores:
-    """In [0, 10].
+    """Compute CIDEr-D, in [0, 10].
 
     Raises:
-        Unavailable: there is one item only.
+        Unavailable: there are fewer than two items.
     """
     from pycocoevalcap.cider.cider import Cider
 
     if len(candidates) < 2:
         raise Unavailable(
-            "CIDEr-D weighs words by how few items use them: score two items or more at once"
+            "CIDEr-D weights words by inverse item frequency: score two items or more at once"
         )
     overall, each = Cider().compute_score(*_as_coco(candidates, references))
     return float(overall), np.asarray(each, dtype=np.float64)
 
 
 def rouge(candidates: Mapping[str, str], references: References) -> Scores:
-    """The mean of `rouge_l`, in [0, 1]."""
+    """Compute the mean of `rouge_l`, in [0, 1]."""
     each = np.array([rouge_l(text, references[name]) for name, text in candidates.items()])
     return float(each.mean()), each
 
@@ -57,7 +57,7 @@ def rouge(candidates: Mapping[str, str], references: References) -> Scores:
 def _as_coco(
     candidates: Mapping[str, str], references: References
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """References and candidates as pycocoevalcap takes them."""
+    """Return references and candidates in pycocoevalcap's format."""
     return (
         {name: list(references[name]) for name in candidates},
         {name: [bounded(text, references[name])] for name, text in candidates.items()},
@@ -65,11 +65,11 @@ def _as_coco(
 
 
 def bounded(candidate: str, references: Sequence[str]) -> str:
-    """A caption of as many words, few of them distinct where it is far too long.
+    """Limit the number of distinct words of a far too long caption; its length stays the same.
 
-    Words that no reference has become one and the same. BLEU counts only words in common and
-    lengths, and CIDEr-D is 0 at such a length, so that neither changes; memory no longer grows
-    with every n-gram of a caption of millions of words.
+    Words that are in no reference are replaced by one placeholder. BLEU depends only on common
+    words and lengths, and CIDEr-D is 0 at such a length, so neither changes. This bounds the memory
+    for the n-grams of a caption of millions of words.
     """
     longest = max(reference.count(" ") for reference in references) + 1
     if candidate.count(" ") < longest + FAR_TOO_LONG:
@@ -79,18 +79,18 @@ def bounded(candidate: str, references: Sequence[str]) -> str:
 
 
 def rouge_l(candidate: str, references: Sequence[str]) -> float:
-    """F of the longest common subsequence of words, of the best precision and the best recall.
+    """Compute the F-score of the longest common subsequence, from best precision and best recall.
 
-    As pycocoevalcap's, but for captions without words, whose score is 0 here.
+    Same as pycocoevalcap, except that a caption without words scores 0.
     """
-    words = candidate.split()
+    candidate_words = candidate.split()
     precision, recall = 0.0, 0.0
     for reference in references:
-        wanted = reference.split()
-        if words and wanted:
-            common = _common_subsequence(words, wanted)
-            precision = max(precision, common / len(words))
-            recall = max(recall, common / len(wanted))
+        reference_words = reference.split()
+        if candidate_words and reference_words:
+            common = _common_subsequence(candidate_words, reference_words)
+            precision = max(precision, common / len(candidate_words))
+            recall = max(recall, common / len(reference_words))
     if not precision:
         return 0.0
     weight = ROUGE_BETA**2
@@ -98,7 +98,7 @@ def rouge_l(candidate: str, references: Sequence[str]) -> float:
 
 
 def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest one, by bits: Hyyrö 2004, doi.org/10.1080/00207160410001715302."""
+    """Bit-parallel length of the longest one: Hyyrö 2004, doi.org/10.1080/00207160410001715302."""
     at: dict[str, int] = {}
     for i, word in enumerate(second):
         at[word] = at.get(word, 0) | 1 << i

@@ -1,8 +1,8 @@
-"""Caption metrics as the COCO evaluation has them, by pycocoevalcap 1.2.
+"""Caption metrics of the COCO evaluation, by pycocoevalcap 1.2.
 
 BLEU, ROUGE-L and CIDEr-D: see `caption_overlap`; METEOR and SPICE: see `caption_java`. SPIDEr is
-the mean of CIDEr-D and SPICE (Liu et al. 2017). A metric that cannot run here is unavailable, with
-the reason; it is never 0.
+the mean of CIDEr-D and SPICE (Liu et al. 2017). A metric that cannot run is reported as unavailable
+with the reason, not as 0.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ LONGEST_REFERENCE = 10_000  # words
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """The metrics that were asked for, each in `corpus` and `items` or in `unavailable`.
+    """Requested metrics; each is in `corpus` and `items`, or in `unavailable`.
 
     Attributes:
-        ids: of the items, sorted.
-        corpus: over all items. In [0, 1]; CIDEr-D in [0, 10], SPIDEr in [0, 5.5].
-        items: (N,) float64 in the order of `ids`. Their mean is the corpus figure, but for BLEU
-            and METEOR, which sum what they count before they divide.
-        unavailable: metric -> why, and what would fix it.
-        tokenizer: which one made the tokens; figures of the two may differ slightly.
+        ids: item ids, sorted.
+        corpus: metric -> value over all items, in [0, 1]; CIDEr-D in [0, 10], SPIDEr in [0, 5.5].
+        items: metric -> (N,) float64 in the order of `ids`. Their mean is the corpus value, except
+            for BLEU and METEOR, which sum counts over items before dividing.
+        unavailable: metric -> reason and fix.
+        tokenizer: tokenizer that was used; values of the two may differ slightly.
         tokenizer_note: why it is not the official one, or empty.
     """
 
@@ -51,20 +51,19 @@ def caption_scores(
     metrics: Sequence[str] = METRICS,
     tokenizer: str = "auto",
 ) -> CaptionScores:
-    """Score one caption an item against its references.
+    """Score one caption per item against its references.
 
     Args:
-        predictions: id -> caption; an empty one is scored as it is given.
-        references: id -> one caption or more, of the same ids.
-        metrics: some of `METRICS`.
-        tokenizer: `ptb` is the official one and needs Java; `regex` follows its rules (2 of the
-            57,188 captions of AudioCaps come out otherwise); `auto` takes `regex` where `ptb`
-            cannot run.
+        predictions: id -> caption; an empty caption is scored as well.
+        references: id -> one or more captions, with the same ids.
+        metrics: a subset of `METRICS`.
+        tokenizer: `ptb` is the official one and needs Java; `regex` applies its rules (2 of the
+            57,188 captions of AudioCaps differ); `auto` uses `regex` if `ptb` cannot run.
 
     Raises:
-        ConfigError: an unknown metric or tokenizer.
-        DataError: ids that differ, an item without references, what is no string, a reference of
-            more than 10,000 words; or `ptb` is wanted and cannot run.
+        ConfigError: a metric or the tokenizer is unknown.
+        DataError: ids differ, an item has no references, a caption is not a string, a reference has
+            no word or more than 10,000, or the tokenizer is `ptb` and cannot run.
     """
     check_metrics(metrics)
     if tokenizer not in TOKENIZERS:
@@ -72,7 +71,7 @@ def caption_scores(
             f"unknown tokenizer {tokenizer!r}", key="tokenizer", hint=f"use {', '.join(TOKENIZERS)}"
         )
     _check(predictions, references)
-    ids = tuple(sorted(predictions))  # so that the order of a file changes no last bit
+    ids = tuple(sorted(predictions))  # results do not depend on the order of a file
     used, note, tokens = _tokenized(
         [predictions[name] for name in ids],
         [text for name in ids for text in references[name]],
@@ -95,11 +94,11 @@ def caption_scores(
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Raise ConfigError where one is not known."""
+    """Raise ConfigError if a metric is unknown or there is none."""
     unknown = [metric for metric in metrics if metric not in METRICS]
     if unknown or not metrics:
         raise ConfigError(
-            f"unknown metric {unknown[0][:60]!r}" if unknown else "no metric is named",
+            f"unknown metric {unknown[0][:60]!r}" if unknown else "there is no metric",
             key="metrics",
             hint=f"use some of {', '.join(METRICS)}",
         )
@@ -112,18 +111,18 @@ def _check(predictions: Mapping[str, str], references: Mapping[str, Sequence[str
     ):
         if missing := sorted(name.keys() - other.keys()):
             raise DataError(
-                f"{len(missing)} items have {text}, such as {missing[0][:60]!r}",
-                hint="give every item both, by the same id",
+                f"{len(missing)} items have {text}, e.g. {missing[0][:60]!r}",
+                hint="use the same ids in predictions and references",
             )
     if not predictions:
-        raise DataError("there is no caption to score", hint="give at least one item")
+        raise DataError("there is no caption to score", hint="pass at least one item")
     for item, given in references.items():
         texts = [predictions[item]] if isinstance(given, str) else [predictions[item], *given]
         if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
             raise DataError(
-                "one caption and a list of at least one reference, all of them strings, are needed",
+                "an item must have one caption and a list of at least one reference, all strings",
                 key=item[:60],
-                hint="correct that item or leave it out",
+                hint="correct or remove the item",
             )
 
 
@@ -132,18 +131,18 @@ def _check_words(references: References) -> None:
         words = [len(text.split()) for text in given]
         if max(words) == 0 or max(words) > LONGEST_REFERENCE:
             raise DataError(
-                "no reference has a word in it"
+                "no reference contains a word"
                 if max(words) == 0
-                else f"a reference has {max(words)} words; at most {LONGEST_REFERENCE} are scored",
+                else f"a reference has {max(words)} words; the limit is {LONGEST_REFERENCE}",
                 key=name[:60],
-                hint="correct the item's references or leave it out",
+                hint="correct the item's references or remove the item",
             )
 
 
 def _tokenized(
     predictions: list[str], references: list[str], tokenizer: str
 ) -> tuple[Literal["ptb", "regex"], str, list[str]]:
-    note = "asked for" if tokenizer == "regex" else ""
+    note = "requested" if tokenizer == "regex" else ""
     if tokenizer != "regex":
         try:
             return "ptb", "", caption_tokens.ptb([*predictions, *references])
@@ -152,14 +151,14 @@ def _tokenized(
                 raise DataError(
                     f"the PTB tokenizer cannot run: {error}",
                     key="tokenizer",
-                    hint="fix that, or use the tokenizer `regex`",
+                    hint="fix this, or use the tokenizer `regex`",
                 ) from None
             note = str(error)
     return "regex", note, caption_tokens.regex([*predictions, *references])
 
 
 class _Scorer:
-    """Metrics of one set of tokenized captions; what two of them share is computed once."""
+    """Compute metrics of tokenized captions and cache results that several metrics share."""
 
     def __init__(self, candidates: Mapping[str, str], references: References) -> None:
         self.captions = candidates, references

@@ -1,9 +1,9 @@
-"""Accuracy of an answer that must be one of its references, letter for letter but for case.
+"""Accuracy by exact match with a reference, ignoring case and white space.
 
-GQA (https://cs.stanford.edu/people/dorarad/gqa/evaluate.html, `eval.py`) compares the bare strings;
-its answers are lower case, so that what case and white space forgive can only be the prediction's.
-MUSIC-AVQA (https://github.com/GeWu-Lab/MUSIC-AVQA, `net_grd_avst/main_avst.py`) compares the index
-of the answer among the classes, row by row.
+GQA (https://cs.stanford.edu/people/dorarad/gqa/evaluate.html, `eval.py`) compares the strings as
+they are; its answers are lower case, so ignoring case and white space only affects predictions.
+MUSIC-AVQA (https://github.com/GeWu-Lab/MUSIC-AVQA, `net_grd_avst/main_avst.py`) compares the class
+index of the answer for each question.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-_SHORT = 200  # characters; longer answers are rare and not worth holding on to
+_SHORT = 200  # characters; longer answers are rare and not cached
 
 
 def fold(answer: str) -> str:
-    """The answer without case, and with single spaces between its words."""
-    return _remembered(answer) if len(answer) <= _SHORT else _fold(answer)
+    """Return the answer case-folded, with single spaces between words."""
+    return _cached_fold(answer) if len(answer) <= _SHORT else _fold(answer)
 
 
 def _fold(answer: str) -> str:
     return " ".join(answer.casefold().split())
 
 
-_remembered = lru_cache(maxsize=1 << 16)(_fold)
+_cached_fold = lru_cache(maxsize=1 << 16)(_fold)
 
 
 def item_accuracy(answer: str, references: Sequence[str]) -> float:
-    """1.0 where the answer equals any reference, else 0.0.
+    """Return 1.0 if the answer equals any reference, else 0.0.
 
     Raises:
-        ValueError: no reference is given.
+        ValueError: there is no reference.
     """
     if not references:
-        raise ValueError("an answer is held against at least one reference")
-    given = fold(answer)
-    return float(any(given == fold(reference) for reference in references))
+        raise ValueError("at least one reference is needed")
+    folded = fold(answer)
+    return float(any(folded == fold(reference) for reference in references))

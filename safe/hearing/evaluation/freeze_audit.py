@@ -1,4 +1,4 @@
-"""Which parameters train, which are frozen, and whether the frozen ones stayed what they were."""
+"""Audit of trainable and frozen parameters, and of changes to the frozen ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.models.weights import tensor_digests
 
-# What may train, by name within SafeModel; each pattern must have at least one parameter.
+# Parameters of SafeModel that may be trainable; each pattern must match at least one.
 DECLARED = {
     "projector": r"projector\..+",
     "LoRA A": r"adapted\..+\.lora_A\.default\.weight",
@@ -20,10 +20,10 @@ DECLARED = {
 
 
 def frozen_tensors(model: SafeModel) -> dict[str, Tensor]:
-    """Parameters and saved buffers of the base and the audio encoder, by name.
+    """Return parameters and saved buffers of the base and the audio encoder, by name.
 
-    The LoRA twin is looked at too: a weight of the twin that is not the base's own tensor is
-    listed under its own name, so that a copy put in its place is seen.
+    A weight of the LoRA copy that is not shared with the base is included as `twin.NAME`, so that
+    the audit detects it.
     """
     found = {f"base.{n}": t for n, t in model.base.state_dict(keep_vars=True).items()}
     found |= {
@@ -43,12 +43,12 @@ def _declared(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The verdict over the frozen tensors.
+    """Result of `audit_frozen`.
 
     Attributes:
-        share: of the frozen elements that ask for no gradient and did not change; 1 if all.
-        tensors: how many tensors were looked at.
-        thawed, changed: names of the offenders.
+        share: share of the elements that require no gradient and did not change; 1 if all.
+        tensors: number of tensors checked.
+        thawed, changed: names of tensors that require a gradient, and of those that changed.
     """
 
     share: float
@@ -58,7 +58,7 @@ class Frozen:
 
 
 def audit_frozen(model: SafeModel, step: Callable[[], None]) -> Frozen:
-    """Digest everything frozen, run a real training step, and look again."""
+    """Compare digests of all frozen tensors before and after a training step."""
     before = frozen_tensors(model)
     digests = tensor_digests(before.items())
     step()
@@ -73,26 +73,26 @@ def audit_frozen(model: SafeModel, step: Callable[[], None]) -> Frozen:
 
 
 def unexpected_trainable(model: SafeModel) -> list[str]:
-    """What is wrong with the set of trainable parameters, one line each; empty if nothing is."""
+    """Return the faults of the set of trainable parameters, one line each."""
     faults, seen = [], set()
     for name, weight in model.named_parameters():
         kind = _declared(name)
         if kind is not None:
             seen.add(kind)
         if weight.requires_grad and kind is None:
-            faults.append(f"{name} trains and is not declared")
+            faults.append(f"{name} is trainable and not declared")
         elif not weight.requires_grad and kind is not None:
-            faults.append(f"{name} is declared and frozen")
+            faults.append(f"{name} is declared as trainable and frozen")
     return faults + [f"no parameter of the {kind}" for kind in DECLARED if kind not in seen]
 
 
 def count(parameters: Mapping[str, nn.Parameter]) -> int:
-    """Scalars in the parameters."""
+    """Return the number of scalars in the parameters."""
     return sum(p.numel() for p in parameters.values())
 
 
 def parameter_table(model: SafeModel) -> list[dict[str, str | int]]:
-    """Trainable and frozen scalars by part of the model: `module, trainable, frozen`."""
+    """Return rows `module, trainable, frozen` with numbers of scalars, and a total."""
     table: dict[str, list[int]] = {}
     for name, weight in model.named_parameters():
         parts = name.split(".")
@@ -103,8 +103,8 @@ def parameter_table(model: SafeModel) -> list[dict[str, str | int]]:
             group = ".".join(parts[:2] if frozen else parts[:1])
         table.setdefault(group, [0, 0])[0 if weight.requires_grad else 1] += weight.numel()
     rows: list[dict[str, str | int]] = [
-        {"module": group, "trainable": trains, "frozen": rests}
-        for group, (trains, rests) in table.items()
+        {"module": group, "trainable": trainable, "frozen": frozen}
+        for group, (trainable, frozen) in table.items()
     ]
     totals = [sum(c) for c in zip(*table.values(), strict=True)]
     return [*rows, {"module": "total", "trainable": totals[0], "frozen": totals[1]}]

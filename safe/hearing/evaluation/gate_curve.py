@@ -1,7 +1,7 @@
-"""What gating policies would give and cost: operating points, their frontier, a threshold's choice.
+"""Operating points of gating policies, their Pareto frontier, and the choice of a threshold.
 
-A gate decides row by row, so that every policy's outcome follows from one table: each question's
-scores, and whether it is answered rightly without audio (OFF) and with it (ON).
+A gate decides for each question separately, so the outcome of every policy follows from one table:
+each question's scores, and whether the answers without audio (OFF) and with it (ON) are correct.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from safe.hearing.models.gating import POLICIES, UncertaintyGate
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Questions that are offered a sound, N of them, answered OFF and ON.
+    """Outcomes of N questions with audio, answered with the gate OFF and ON.
 
     Attributes:
-        ids, sources: of the questions; one source is one recording or picture.
-        hears: (N,) bool, the question needs its sound; the others are about the picture.
+        ids, sources: ids of the questions and of their recordings or pictures.
+        hears: (N,) bool, True for questions that need audio; the others need only the picture.
         scores: policy kind -> (N,) float64.
-        off, on: (N,) bool, right answers.
-        same: (N,) bool, both answers are equal token for token.
+        off, on: (N,) bool, whether the answer is correct.
+        same: (N,) bool, whether both answers have the same tokens.
     """
 
     ids: tuple[str, ...]
@@ -42,10 +42,14 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way to gate, and what it gives; shares are of the questions of their kind."""
+    """Operating point of a policy.
+
+    Attributes:
+        vl_consulted: share of the questions without need for audio that have the gate ON.
+    """
 
     kind: str
-    threshold: float | None  # None: always on, always off
+    threshold: float | None  # None for always_on and always_off
     skip_rate: float
     accuracy: float
     audio_accuracy: float
@@ -60,30 +64,30 @@ def _share(values: np.ndarray) -> float:
 def operating_point(
     outcomes: Outcomes, consult: np.ndarray, kind: str, threshold: float | None = None
 ) -> Point:
-    """What consulting in the rows of `consult`, (N,) bool, gives."""
-    right, hears = np.where(consult, outcomes.on, outcomes.off), outcomes.hears
+    """Compute the operating point of the gate decisions `consult`, (N,) bool."""
+    correct, hears = np.where(consult, outcomes.on, outcomes.off), outcomes.hears
     return Point(
         kind=kind,
         threshold=threshold,
         skip_rate=1 - _share(consult),
-        accuracy=_share(right),
-        audio_accuracy=_share(right[hears]),
-        vl_accuracy=_share(right[~hears]),
+        accuracy=_share(correct),
+        audio_accuracy=_share(correct[hears]),
+        vl_accuracy=_share(correct[~hears]),
         vl_consulted=_share(consult[~hears]),
     )
 
 
 def cuts_of(scores: np.ndarray) -> np.ndarray:
-    """Every threshold that parts the scores otherwise, ascending, half-way between neighbours.
+    """Return the midpoints of adjacent distinct scores, ascending; empty if all are equal.
 
-    Half-way, so that rounding decides no row. None where all scores are alike.
+    Midpoints make the decisions robust to rounding.
     """
     values = np.unique(scores)
     return (values[:-1] + values[1:]) / 2
 
 
 def thresholds(scores: np.ndarray, points: int) -> list[float]:
-    """Up to `points` of the cuts, at evenly spaced quantiles, ascending; fewer where tied."""
+    """Return up to `points` of the cuts, nearest to evenly spaced quantiles, ascending."""
     cuts = cuts_of(scores)
     if not len(cuts):
         return []
@@ -94,7 +98,7 @@ def thresholds(scores: np.ndarray, points: int) -> list[float]:
 
 
 def policies(scores: Mapping[str, np.ndarray], points: int) -> list[UncertaintyGate]:
-    """Every policy at the quantiles of its own scores, as `Outcomes.scores` has them."""
+    """Return every policy with thresholds at the quantiles of its scores (`Outcomes.scores`)."""
     return [
         policy(threshold=threshold)  # type: ignore[call-arg]
         for kind, policy in POLICIES.items()
@@ -103,7 +107,7 @@ def policies(scores: Mapping[str, np.ndarray], points: int) -> list[UncertaintyG
 
 
 def curve(outcomes: Outcomes, gates: Iterable[UncertaintyGate]) -> list[Point]:
-    """The operating point of each gate on these questions, then always on and always off."""
+    """Compute the operating points of the gates, then of always_on and always_off."""
     found = [
         operating_point(outcomes, g.consults(outcomes.scores[g.kind]), g.kind, g.threshold)
         for g in gates
@@ -117,10 +121,7 @@ def curve(outcomes: Outcomes, gates: Iterable[UncertaintyGate]) -> list[Point]:
 
 
 def frontier(points: Iterable[Point]) -> list[Point]:
-    """The points that no other beats in skip rate and accuracy at once, by rising skip rate.
-
-    Accuracy falls strictly along it; of points with equal skip rate and accuracy one is kept.
-    """
+    """Return the Pareto frontier: skip rate rises and accuracy falls strictly along it."""
     kept: list[Point] = []
     for point in sorted(points, key=lambda p: (-p.skip_rate, -p.accuracy)):
         if not kept or point.accuracy > kept[-1].accuracy:
@@ -128,18 +129,18 @@ def frontier(points: Iterable[Point]) -> list[Point]:
     return kept[::-1]
 
 
-# -- choosing -------------------------------------------------------------------------------------
+# -- choice of a threshold ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A threshold that was chosen, and what on.
+    """A chosen threshold.
 
     Attributes:
         gate: the policy with the threshold.
-        point: what it gives on those questions.
-        drop: interval of the audio accuracy it costs there against always-on.
-        outcomes: the very questions it was chosen on.
+        point: its operating point on `outcomes`.
+        drop: interval of the loss of audio accuracy compared with always-on, on `outcomes`.
+        outcomes: the questions that it was chosen on.
     """
 
     gate: UncertaintyGate
@@ -149,12 +150,12 @@ class Choice:
 
 
 def audio_drop(outcomes: Outcomes, consult: np.ndarray, *, seed: int) -> Interval:
-    """95 % interval of the accuracy lost on questions that need their sound, against always-on.
+    """Compute a 95 % interval of the loss of accuracy on audio questions, compared with always-on.
 
-    Paired, resampled by source; exactly 0 where every answer is the same token for token.
+    Paired, clustered by source; exactly 0 if all answers have the same tokens.
 
     Raises:
-        ValueError: too few sources, or too little variation, to tell.
+        ValueError: there are too few sources or too little variation for an interval.
     """
     hears = outcomes.hears
     gated = np.where(consult, outcomes.on, outcomes.off)[hears]
@@ -170,12 +171,12 @@ def audio_drop(outcomes: Outcomes, consult: np.ndarray, *, seed: int) -> Interva
 def choose_threshold(
     outcomes: Outcomes, gates: Iterable[UncertaintyGate], *, max_drop: float, seed: int
 ) -> Choice | None:
-    """Of one policy: a threshold that skips much while the drop's upper bound stays in limits.
+    """Choose a threshold of one policy with many skips and an upper bound of the drop in limits.
 
-    The given thresholds are tried first, from the one that skips most. Between the best of them and
-    its neighbour that costs too much, the last cut of the scores that is within limits is found by
-    halving. A threshold at that limit would be beyond it on other questions half of the time, so
-    the one taken lies in the middle, between the limit and the best of those given.
+    First, try the given thresholds from the one that skips most. Then find the last cut in limits
+    between the best of them and its neighbour that exceeds the limit, by bisection. A threshold at
+    the limit would exceed it on other questions half of the time, so take the middle between the
+    limit and the best given threshold.
     """
 
     def within(gate: UncertaintyGate) -> Choice | None:
@@ -183,7 +184,7 @@ def choose_threshold(
         try:
             drop = audio_drop(outcomes, consult, seed=seed)
         except ValueError:
-            return None  # it cannot be shown to cost little
+            return None  # the drop cannot be bounded
         if drop.high > max_drop:
             return None
         point = operating_point(outcomes, consult, gate.kind, gate.threshold)
@@ -193,19 +194,19 @@ def choose_threshold(
         return int(gate.consults(outcomes.scores[gate.kind]).sum())
 
     ordered = sorted(gates, key=consulting)
-    best, too_dear = None, None  # the latter skips more than `best`
+    best, too_costly = None, None  # `too_costly` skips more than `best`
     for gate in ordered:
         if (best := within(gate)) is not None:
             break
-        too_dear = gate
-    if best is None or too_dear is None:
+        too_costly = gate
+    if best is None or too_costly is None:
         return best
     policy = type(best.gate)
     finer = [policy(threshold=float(cut)) for cut in cuts_of(outcomes.scores[policy.kind])]  # type: ignore[call-arg]
-    low, high = consulting(too_dear), consulting(best.gate)
+    low, high = consulting(too_costly), consulting(best.gate)
     between = [g for g in sorted(finer, key=consulting) if low < consulting(g) < high]
     limit = None
-    first, last = 0, len(between)  # the least that is within lies in between[first:last], if any
+    first, last = 0, len(between)  # the first one in limits, if any, is in between[first:last]
     while first < last:
         middle = (first + last) // 2
         choice = within(between[middle])
@@ -222,7 +223,7 @@ def choose_threshold(
 def choose(
     outcomes: Outcomes, gates: Sequence[UncertaintyGate], *, max_drop: float, seed: int
 ) -> list[Choice]:
-    """One choice of each policy that has one."""
+    """Choose a threshold for each policy; policies without a valid threshold are left out."""
     by_kind = (
         choose_threshold(
             outcomes, [g for g in gates if g.kind == kind], max_drop=max_drop, seed=seed

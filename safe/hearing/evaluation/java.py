@@ -1,4 +1,4 @@
-"""Java programs that score captions: found, started with bounds, and ended whatever happens."""
+"""Run Java programs that score captions, with limits on memory and time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import IO
 
 HINT = "install a Java runtime (Debian: default-jre-headless)"
-_TAIL = 300  # characters of what a program said before it failed
+_TAIL = 300  # characters of a failed program's stderr in the message
 
 
 class Unavailable(Exception):
-    """A metric or tokenizer that cannot run here; its text says why, and what would fix it."""
+    """A metric or tokenizer cannot run; the message gives the reason and the fix."""
 
 
 def command(arguments: Sequence[str | Path], memory_mb: int) -> list[str]:
-    """Java with a heap of at most `memory_mb`, the same text and case rules on every machine.
+    """Return the command to run Java with a heap of `memory_mb` and a fixed encoding and locale.
 
     Raises:
-        Unavailable: there is no Java.
+        Unavailable: Java is not installed.
     """
     program = shutil.which("java")
     if program is None:
@@ -33,22 +33,22 @@ def command(arguments: Sequence[str | Path], memory_mb: int) -> list[str]:
 
 
 def run(arguments: Sequence[str | Path], text: str = "", *, memory_mb: int, seconds: float) -> str:
-    """Its output for `text` on its input.
+    """Run a program with `text` on stdin and return its stdout.
 
     Raises:
         Unavailable: it does not start, fails, or takes longer than `seconds`.
     """
-    given = text.encode("utf-8", "replace")  # JSON may hold half a surrogate pair
+    data = text.encode("utf-8", "replace")  # JSON may contain unpaired surrogates
     try:
         done = subprocess.run(
-            command(arguments, memory_mb), input=given, capture_output=True, timeout=seconds
+            command(arguments, memory_mb), input=data, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        raise Unavailable(_late(seconds)) from None
+        raise Unavailable(_timeout(seconds)) from None
     except OSError as error:
         raise Unavailable(f"Java does not start: {error.strerror}; {HINT}") from None
     if done.returncode != 0:
-        raise Unavailable(_failed(done.returncode, done.stderr))
+        raise Unavailable(_failure(done.returncode, done.stderr))
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -56,14 +56,14 @@ def run(arguments: Sequence[str | Path], text: str = "", *, memory_mb: int, seco
 def session(
     arguments: Sequence[str | Path], *, memory_mb: int, seconds: float
 ) -> Iterator[tuple[Callable[[str], None], Callable[[], str]]]:
-    """Two functions, to say a line to a running program and to hear its next one.
+    """Start a program; yield a function that writes a line to it and one that reads its next line.
 
-    The program is ended when the block is left, and after `seconds`; saying or hearing then raises.
+    The program is killed at the end of the block, and after `seconds`; both functions then raise.
 
     Raises:
         Unavailable: it does not start, has ended, or takes longer than `seconds`.
     """
-    with tempfile.TemporaryFile() as errors:  # a pipe that nobody reads would fill and block
+    with tempfile.TemporaryFile() as errors:  # an unread pipe would fill and block
         try:
             process = subprocess.Popen(
                 command(arguments, memory_mb),
@@ -86,42 +86,44 @@ def session(
         assert process.stdout is not None
         stdin, stdout = process.stdin, process.stdout
 
-        def say(line: str) -> None:
+        def write(line: str) -> None:
             try:
                 stdin.write(line.encode("utf-8", "replace") + b"\n")
                 stdin.flush()
             except BrokenPipeError:
-                raise _gone() from None
+                raise end_reason() from None
 
-        def hear() -> str:
+        def read() -> str:
             line = stdout.readline()
             if not line.endswith(b"\n"):
-                raise _gone()
+                raise end_reason()
             return line.decode("utf-8", "replace").strip()
 
-        def _gone() -> Unavailable:
+        def end_reason() -> Unavailable:
             process.kill()
             status = process.wait()
-            return Unavailable(_late(seconds) if late.is_set() else _failed(status, _read(errors)))
+            return Unavailable(
+                _timeout(seconds) if late.is_set() else _failure(status, _read(errors))
+            )
 
         try:
-            yield say, hear
+            yield write, read
         finally:
             timer.cancel()
             process.kill()
             process.wait()
-            with contextlib.suppress(BrokenPipeError):  # what it had not read is of no use now
+            with contextlib.suppress(BrokenPipeError):  # unread input may remain
                 stdin.close()
             stdout.close()
 
 
-def _late(seconds: float) -> str:
-    return f"Java took longer than {seconds:.0f} s and was ended: score fewer or shorter captions"
+def _timeout(seconds: float) -> str:
+    return f"Java took longer than {seconds:.0f} s and was killed: score fewer or shorter captions"
 
 
-def _failed(status: int, said: bytes) -> str:
-    text = " ".join(said.decode("utf-8", "replace").split())[-_TAIL:]
-    return f"Java failed with status {status}: {text or 'it said nothing'}"
+def _failure(status: int, stderr: bytes) -> str:
+    text = " ".join(stderr.decode("utf-8", "replace").split())[-_TAIL:]
+    return f"Java failed with status {status}: {text or 'no message on stderr'}"
 
 
 def _read(errors: IO[bytes]) -> bytes:

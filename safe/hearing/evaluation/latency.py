@@ -1,4 +1,4 @@
-"""Time of one thing against another, in pairs that alternate on the same machine."""
+"""Compare latencies of calls that alternate on the same machine."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked to."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def orders(calls: int) -> list[list[int]]:
-    """Orders in which each call follows each other one equally often, over all of them.
+    """Return orders of the calls that are balanced for carry-over effects such as caches.
 
-    What a call takes depends on what the one before it left in the machine's caches. A design
-    balanced for that (Williams 1949, Australian Journal of Scientific Research A 2, 149): as many
-    orders as calls, twice as many where their number is odd; each is first equally often, too.
+    Over all orders, each call follows each other call equally often and is first equally often
+    (Williams 1949, Australian Journal of Scientific Research A 2, 149). There are as many orders as
+    calls, twice as many if their number is odd.
     """
     zigzag = [(place + 1) // 2 * (-1) ** (place + 1) for place in range(calls)]  # 0, 1, -1, 2, ...
     square = [[(place + turn) % calls for place in zigzag] for turn in range(calls)]
@@ -33,11 +33,11 @@ def orders(calls: int) -> list[list[int]]:
 def interleaved(
     calls: Sequence[Callable[[], Any]], device: torch.device, *, repeats: int
 ) -> list[tuple[float, ...]]:
-    """Seconds of each call, `repeats` times over, after a warm-up, in the turns of `orders`."""
+    """Return the seconds of each call, per repeat, after a warm-up, in turns of `orders`."""
     for call in calls:
         call()
     wait(device)
-    found = []
+    results = []
     for order in islice(cycle(orders(len(calls))), repeats):
         seconds = [0.0] * len(calls)
         for number in order:
@@ -45,5 +45,5 @@ def interleaved(
             calls[number]()
             wait(device)
             seconds[number] = time.perf_counter() - started
-        found.append(tuple(seconds))
-    return found
+        results.append(tuple(seconds))
+    return results

@@ -1,4 +1,4 @@
-"""Did it learn? The shape of a loss curve, and the loss of a model that ignores what it hears."""
+"""Smoothing of loss curves, and the loss of a model that ignores the audio."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ BLOCKS = 25
 def smooth(
     losses: Sequence[float], epoch: int, blocks: int = BLOCKS
 ) -> tuple[list[float], list[float]]:
-    """Means of the loss over consecutive blocks of steps: (middle step, mean) of each.
+    """Average the loss over consecutive blocks of steps; return middle steps and means.
 
-    Where there are epochs enough, a block is of whole epochs: it sees every row equally often,
-    and its mean moves with what was learned and not with which rows were drawn. Steps left over
-    at the end belong to the last block.
+    If there are enough steps, a block consists of whole epochs, so that every example counts
+    equally and the means do not depend on the order of examples. Remaining steps at the end belong
+    to the last block.
 
     Args:
-        losses: one a step.
-        epoch: steps of an epoch.
-        blocks: least number wanted; fewer only where there are fewer steps.
+        losses: one per step.
+        epoch: number of steps of an epoch.
+        blocks: minimum number of blocks; there are fewer only if there are fewer steps.
     """
     per_block = len(losses) // blocks
     length = per_block - per_block % epoch if per_block >= epoch else max(1, per_block)
@@ -32,9 +32,9 @@ def smooth(
 
 
 def prior_entropy(groups: Iterable[str], answers: Iterable[str]) -> float:
-    """Conditional entropy H(answer | group) in nats per item, of the given items.
+    """Compute the conditional entropy H(answer | group) of the items, in nats per item.
 
-    The least mean loss per answer of a model that knows the group and nothing else of the item
+    This is the minimum mean loss per answer of a model that knows only the group of an item
     (Cover and Thomas, ch. 2).
     """
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -47,5 +47,5 @@ def prior_entropy(groups: Iterable[str], answers: Iterable[str]) -> float:
 
 
 def same_answer(given: str, wanted: str) -> bool:
-    """Equal but for case and white space."""
+    """Return True if the answers are equal up to case and white space."""
     return " ".join(given.casefold().split()) == " ".join(wanted.casefold().split())

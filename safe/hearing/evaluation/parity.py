@@ -1,7 +1,7 @@
-"""SAFE with its gate OFF against the plain base: the same numbers, for the same work.
+"""Compare SAFE with the gate OFF and the plain base: outputs, operations and time.
 
-The plain base is opened on its own, apart from the one inside SAFE: an adapter that was put into
-the base itself would change both sides of a comparison within SAFE alike.
+The plain base is loaded separately from the one inside SAFE. Otherwise an adapter inserted into the
+base itself would change both sides of the comparison.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ Inputs = dict[str, Tensor]  # as the base's processor makes them
 
 @dataclass(frozen=True, slots=True)
 class ItemParity:
-    """One sample, base against SAFE with the gate OFF.
+    """Comparison of base and SAFE with the gate OFF for one sample.
 
     Attributes:
-        mean_difference, max_difference: of absolute logits over all positions and words; the worse
-            of the sample alone in an OFF batch and as an OFF row among ON rows.
-        bit_equal: `torch.equal` in both.
-        base_answer, safe_answer: generated; token for token the same where `same_tokens`.
-        mixed: whether it was also an OFF row of a mixed batch.
+        mean_difference, max_difference: mean and maximum absolute difference of logits over
+            positions and vocabulary; the larger value of an OFF batch and a mixed batch.
+        bit_equal: `torch.equal` holds in both.
+        base_answer, safe_answer: generated answers.
+        same_tokens: the generated tokens are equal.
+        mixed: the sample was also OFF in a mixed batch.
     """
 
     id: str
@@ -45,13 +46,13 @@ class ItemParity:
     mixed: bool
 
 
-def _gap(mine: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    gap = (mine.double() - theirs.double()).abs().flatten(1)
-    return gap.mean(dim=1), gap.amax(dim=1)
+def _difference(safe: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    difference = (safe.double() - base.double()).abs().flatten(1)
+    return difference.mean(dim=1), difference.amax(dim=1)
 
 
 def _same_width(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Fill the shorter on the right with -1, which is no token."""
+    """Pad the shorter one on the right with -1, which is not a token."""
     width = max(one.shape[1], other.shape[1])
     filled = [pad(t, (0, width - t.shape[1]), value=-1) for t in (one, other)]
     return filled[0], filled[1]
@@ -68,20 +69,20 @@ def compare(
     decode: Callable[[Tensor, int], list[str]],
     max_new_tokens: int,
 ) -> Iterator[ItemParity]:
-    """Compare one batch of VL samples, alone and with every second row ON.
+    """Compare a batch of VL samples, with the gate OFF for all and ON for every second one.
 
     Args:
-        plain_base: the same base, opened on its own.
-        sounds: one a row, offered to every call: an OFF row must not hear it.
-        decode: sequences and prompt length to answers.
+        plain_base: the same base, loaded separately.
+        sounds: one per sample, passed to every call; must have no effect with the gate OFF.
+        decode: maps sequences and prompt length to answers.
 
     Yields:
-        One item a row, in order.
+        One item per sample, in order.
     """
     B, L = inputs["input_ids"].shape
     plain = plain_base(**inputs).logits
     alone = model(**inputs, gate=False, audio=sounds).logits
-    mean, most = _gap(alone, plain)
+    mean, most = _difference(alone, plain)
     equal = [torch.equal(a, p) for a, p in zip(alone, plain, strict=True)]
 
     gate = [row % 2 == 1 for row in range(B)]
@@ -89,18 +90,18 @@ def compare(
     mixed = model(**inputs, gate=gate, audio=sounds).logits[off]
     subset = {name: value[off] for name, value in inputs.items()}
     plain_off = plain_base(**subset).logits
-    mixed_mean, mixed_most = _gap(mixed, plain_off)
+    mixed_mean, mixed_most = _difference(mixed, plain_off)
     mean[off] = torch.maximum(mean[off], mixed_mean)
     most[off] = torch.maximum(most[off], mixed_most)
-    for row, mine, theirs in zip(off, mixed, plain_off, strict=True):
-        equal[row] = equal[row] and torch.equal(mine, theirs)
+    for row, safe, base in zip(off, mixed, plain_off, strict=True):
+        equal[row] = equal[row] and torch.equal(safe, base)
 
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
-    theirs = plain_base.generate(**inputs, **options)
-    ours = model.generate(**inputs, gate=False, audio=sounds, **options).sequences
-    base_answers, safe_answers = decode(theirs, L), decode(ours, L)
-    ours, theirs = _same_width(ours, theirs)
-    same = [torch.equal(o, t) for o, t in zip(ours, theirs, strict=True)]
+    base_tokens = plain_base.generate(**inputs, **options)
+    safe_tokens = model.generate(**inputs, gate=False, audio=sounds, **options).sequences
+    base_answers, safe_answers = decode(base_tokens, L), decode(safe_tokens, L)
+    safe_tokens, base_tokens = _same_width(safe_tokens, base_tokens)
+    same = [torch.equal(s, b) for s, b in zip(safe_tokens, base_tokens, strict=True)]
     for row in range(B):
         yield ItemParity(
             ids[row],
@@ -116,16 +117,16 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Work of SAFE with the gate OFF beyond that of a plain call.
+    """Difference in operations between SAFE with the gate OFF and plain calls of the base.
 
     Attributes:
-        flops: difference of counted floating-point operations.
-        modules: calls of modules that only one of the two makes.
+        flops: difference of floating-point operations.
+        modules: number of module calls that only one of the two makes.
         hooks: difference in hooks installed on the base.
-        base_flops: of the plain calls, for scale.
-        tensor_operations: dispatched operations more than the plain call; the gate's own few on
-            (B,) bools. Reported, not judged.
-        examples: some of the calls that only one of the two makes.
+        base_flops: floating-point operations of the plain calls, for scale.
+        tensor_operations: additional dispatched operations, which the gate makes on (B,) bools;
+            not included in `total`.
+        examples: some of the module calls that only one of the two makes.
     """
 
     flops: int
@@ -147,7 +148,7 @@ class Overhead:
 def overhead(
     model: SafeModel, plain_base: Any, inputs: Inputs, sounds: Audio, *, max_new_tokens: int
 ) -> Overhead:
-    """Trace forward and generate of one batch, base and SAFE OFF, with the sounds at hand."""
+    """Trace forward and generate of one batch for base and SAFE; sounds are passed to SAFE."""
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
     pairs = (
         (
@@ -161,12 +162,12 @@ def overhead(
     )
     flops = base_flops = operations = 0
     extra: Counter[str] = Counter()
-    for plain, mine in pairs:
-        theirs, ours = trace(plain, plain_base), trace(mine, model.base, wrapper=model)
-        flops += abs(ours.flops - theirs.flops)
-        extra += (ours.calls - theirs.calls) + (theirs.calls - ours.calls)
-        base_flops += theirs.flops
-        operations += ours.tensor_ops.total() - theirs.tensor_ops.total()
+    for call_base, call_safe in pairs:
+        base, safe = trace(call_base, plain_base), trace(call_safe, model.base, wrapper=model)
+        flops += abs(safe.flops - base.flops)
+        extra += (safe.calls - base.calls) + (base.calls - safe.calls)
+        base_flops += base.flops
+        operations += safe.tensor_ops.total() - base.tensor_ops.total()
     return Overhead(
         flops=flops,
         modules=extra.total(),
@@ -181,7 +182,7 @@ def overhead(
 def time_pairs(
     model: SafeModel, plain_base: Any, inputs: Inputs, sounds: Audio, *, repeats: int
 ) -> list[tuple[float, float]]:
-    """Seconds of (base, SAFE OFF) forwards of one batch, in alternating order, after a warm-up."""
+    """Time alternating (base, SAFE OFF) forwards of one batch after a warm-up, in seconds."""
     calls: dict[str, Callable[[], Any]] = {
         "base": lambda: plain_base(**inputs),
         "safe": lambda: model(**inputs, gate=False, audio=sounds),

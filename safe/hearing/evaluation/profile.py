@@ -1,4 +1,4 @@
-"""Peak memory and time of repeated work, on a GPU and on a CPU."""
+"""Peak memory and time of repeated calls, on a GPU or a CPU."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ import torch
 from safe.hearing.evaluation.latency import wait
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # what Linux's clear_refs takes to reset VmHWM: proc(5)
+RESET_PEAK = "5"  # value for clear_refs that resets VmHWM: proc(5)
 SAMPLE_SECONDS = 0.002
 
 
 @dataclass(slots=True)
 class Peak:
-    """Most memory held at once, and how that is known.
+    """Peak memory.
 
     Attributes:
-        bytes: of the device's tensors, or the process's resident set.
-        reserved: taken by the device's allocator; on a CPU as `bytes`.
-        method: `device`, `VmHWM` or `sampled`.
+        bytes: of the device's tensors, or of the process's resident set.
+        reserved: bytes reserved by the device's allocator; equal to `bytes` on a CPU.
+        method: how it was measured: `device`, `VmHWM` or `sampled`.
     """
 
     bytes: int = 0
@@ -39,7 +39,7 @@ class Peak:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """The peak while the block runs; it is filled in when the block has ended."""
+    """Measure the peak of the block; the result is filled in at its end."""
     peak = Peak()
     gc.collect()
     if device.type == "cuda":
@@ -63,7 +63,7 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
 
 
 def _trim() -> None:
-    """Give freed memory back, so that an earlier peak does not hide this one (glibc alone)."""
+    """Return freed memory to the system (glibc only), to start from a low resident set."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -73,7 +73,7 @@ def _reset_high_water() -> bool:
     try:
         CLEAR.write_text(RESET_PEAK)
     except OSError:
-        return False  # no Linux, or a container that forbids it
+        return False  # not Linux, or forbidden in this container
     return _high_water() > 0
 
 
@@ -105,14 +105,14 @@ def _sampled() -> Iterator[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Repeated work of one size: seconds of each repeat, and the peak over all of them."""
+    """Seconds of each repeat, and the peak memory over all repeats."""
 
     seconds: list[float]
     peak: Peak
 
 
 def profile(call: Callable[[], Any], device: torch.device, *, repeats: int) -> Point:
-    """Time and peak memory of `call`, after a warm-up that is in the peak and not in the times."""
+    """Measure time and peak memory of `call`; the peak includes a warm-up, the times do not."""
     seconds = []
     with peak_memory(device) as peak:
         call()
@@ -126,7 +126,7 @@ def profile(call: Callable[[], Any], device: torch.device, *, repeats: int) -> P
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes that the device has; on a CPU the machine's, or its control group's where less."""
+    """Return the device's memory in bytes; on a CPU the machine's or its control group's limit."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     total = int(psutil.virtual_memory().total)

@@ -1,8 +1,4 @@
-"""Figures that were published or recorded, which an evaluation must reproduce.
-
-Each names its source and how far off a measurement may be; a harness that misses one measures
-something else.
-"""
+"""Published or recorded figures that an evaluation must reproduce within a tolerance."""
 
 from __future__ import annotations
 
@@ -21,17 +17,17 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Reference(Strict):
-    """One figure.
+    """Reference figure.
 
     Attributes:
         id: unique in the table.
-        model: `base.miniature` of a run, or the id of the model measured (`base.vlm`,
+        model: `base.miniature` of a run, or the id of the model (`base.vlm`,
             `base.audio_encoder`).
         dataset: name of the dataset in the config.
         split: train, val or test.
-        figure: `accuracy` by the dataset's own rule, or `accuracy/TASK`, of one task's questions.
-        value, tolerance: in the figure's own unit; the difference may be as large as the tolerance.
-        source: where the value comes from, and how it was made.
+        figure: `accuracy` by the dataset's metric, or `accuracy/TASK` for one task.
+        value, tolerance: in the figure's unit; the difference may be at most the tolerance.
+        source: where the value comes from and how it was computed.
     """
 
     id: Text
@@ -45,7 +41,7 @@ class Reference(Strict):
 
 
 class ReferenceTable(Strict):
-    """`config/references.yaml`."""
+    """Content of `config/references.yaml`."""
 
     references: list[Reference]
 
@@ -59,7 +55,7 @@ class ReferenceTable(Strict):
 
 @dataclass(frozen=True)
 class Compared:
-    """A reference beside what was measured; `ratio` is the difference over the tolerance."""
+    """A reference and the measured value; `ratio` is their difference divided by the tolerance."""
 
     reference: Reference
     measured: float
@@ -74,7 +70,7 @@ def load_references(path: Path) -> list[Reference]:
     """Read the table.
 
     Raises:
-        ConfigError: naming file, key and the fix.
+        ConfigError: the file cannot be read or has invalid keys.
     """
     values = read_yaml(path)
     try:
@@ -88,14 +84,14 @@ def load_references(path: Path) -> list[Reference]:
 
 
 def applicable(references: Iterable[Reference], models: Sequence[str | None]) -> list[Reference]:
-    """Those for the models of a run."""
+    """Return the references for the models of a run."""
     return [r for r in references if r.model in models]
 
 
 def compare(
     references: Iterable[Reference], figures: Mapping[tuple[str, str, str], tuple[float, int]]
 ) -> tuple[list[Compared], list[Reference]]:
-    """Each reference beside its figure, and those whose figure was not measured.
+    """Compare references with figures; return comparisons, and references without a figure.
 
     Args:
         figures: (dataset, split, figure) -> value and number of items.

@@ -1,7 +1,7 @@
-"""Are the metrics right? Each is held against a source that shares no line with it.
+"""Checks of the metrics against independent sources.
 
-The sources are closed forms, counts by hand, scipy, and the scores that the official caption
-implementation gives a published file, where that file is at hand.
+The sources are closed forms, manual counts, scipy, and scores of the official caption
+implementation for a published file, if the file is available.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from safe.errors import DataError
 from safe.hearing.evaluation import aggregate, captions, classification, exact_match, retention, vqa
 
-# As written, as the official rule reads it (VQA evaluation code, `processPunctuation` and
-# `processDigitArticle`; https://visualqa.org/evaluation.html).
+# (answer, its normal form by `processPunctuation` and `processDigitArticle` of the VQA evaluation
+# code; https://visualqa.org/evaluation.html).
 SAME_ANSWER = (
     ("Two", "2"),
     ("the dog", "dog"),
@@ -42,12 +42,12 @@ KNOWN_CAPTION_SCORES = {
     "cider_d": 0.401724,
     "rouge_l": 0.395808,
 }
-KNOWN_TO = 5e-7  # they are given to six digits
+KNOWN_TO = 5e-7  # rounding to six digits
 
 
 @dataclass(frozen=True)
 class Check:
-    """A metric beside its source; `found` is None where it could not run, and `reason` says why."""
+    """Value of a metric and its expected value; if it could not run, `found` is None."""
 
     name: str
     found: float | None
@@ -57,21 +57,21 @@ class Check:
 
     @property
     def deviation(self) -> float:
-        """How far off, beyond what the source itself leaves open; infinite if not finite."""
+        """Absolute error in excess of `within`; infinite if the error is not finite."""
         assert self.found is not None
         off = abs(self.found - self.expected)
         return max(0.0, off - self.within) if np.isfinite(off) else float("inf")
 
     def as_dict(self) -> dict[str, Any]:
-        """For a table."""
+        """Return the fields as a table row."""
         return asdict(self)
 
 
 def run(*, caption_reference: Path | None = None) -> list[Check]:
-    """Every check.
+    """Run all checks.
 
     Args:
-        caption_reference: the CSV whose official scores are known.
+        caption_reference: CSV file whose official scores are known.
 
     Raises:
         DataError: the CSV cannot be read.
@@ -88,18 +88,18 @@ def run(*, caption_reference: Path | None = None) -> list[Check]:
 
 def _vqa() -> Iterator[Check]:
     for agree in range(11):
-        # Of the ten subsets of nine, `agree` leave out one who agrees.
+        # Of the ten subsets of nine, `agree` leave out a matching answer.
         expected = (agree * min(1, (agree - 1) / 3) + (10 - agree) * min(1, agree / 3)) / 10
         references = ["yes"] * agree + ["no"] * (10 - agree)
         found = vqa.item_accuracy("yes", references)
         yield Check(f"VQA accuracy, {agree} of ten agree", found, max(0.0, expected))
-    for given, wanted in SAME_ANSWER:
-        found = vqa.item_accuracy(given, [*[wanted] * 9, "something else"])
-        yield Check(f"VQA normalisation, {given!r}", found, 1.0)
+    for answer, normal in SAME_ANSWER:
+        found = vqa.item_accuracy(answer, [*[normal] * 9, "something else"])
+        yield Check(f"VQA normalisation, {answer!r}", found, 1.0)
 
 
 def _counting() -> Iterator[Check]:
-    """Accuracy over items, some of them unanswered, against a count by hand."""
+    """Accuracy over items, some of them unanswered, against a manual count."""
     answers = [str(i % 7) for i in range(200)]
     given = {
         "perfect": answers,
@@ -111,9 +111,9 @@ def _counting() -> Iterator[Check]:
             {"dataset": "d", "split": "s", "task": "vl", "score": exact_match.item_accuracy(p, [a])}
             for p, a in zip(predictions, answers, strict=True)
         ]
-        right = len([1 for p, a in zip(predictions, answers, strict=True) if p == a])
+        correct = len([1 for p, a in zip(predictions, answers, strict=True) if p == a])
         found = aggregate.accuracies(rows)["d", "s", "accuracy"][0]
-        yield Check(f"accuracy, {name}", found, right / 200)
+        yield Check(f"accuracy, {name}", found, correct / 200)
 
 
 def _captions() -> Iterator[Check]:
@@ -129,7 +129,7 @@ def _captions() -> Iterator[Check]:
 
 def _caption_file(path: Path | None) -> Iterator[Check]:
     if path is None:
-        why = "evaluation.caption_reference names no file"
+        why = "evaluation.caption_reference is not set"
         yield Check("captions, published file", None, 0.0, reason=why)
         return
     try:
@@ -143,13 +143,13 @@ def _caption_file(path: Path | None) -> Iterator[Check]:
             f"not the published file: {error!r}",
             where=path,
             key="evaluation.caption_reference",
-            hint="name aac-metrics' data/example_1.csv, or leave the key out",
+            hint="use aac-metrics' data/example_1.csv, or remove the key",
         ) from None
     try:
         scores = captions.caption_scores(
             predictions, references, metrics=tuple(KNOWN_CAPTION_SCORES), tokenizer="ptb"
         )
-    except DataError as error:  # no Java: these figures were made with the PTB tokenizer
+    except DataError as error:  # without Java; the known scores need the PTB tokenizer
         for name, value in KNOWN_CAPTION_SCORES.items():
             yield Check(f"{name}, published file", None, value, reason=error.what)
         return
@@ -178,7 +178,7 @@ def _ranking() -> Iterator[Check]:
     statistic = mannwhitneyu(scores[labels], scores[~labels]).statistic
     expected = float(statistic) / (labels.sum() * (~labels).sum())
     yield Check("AUROC, against Mann-Whitney's U", classification.auroc(scores, labels), expected)
-    confidence = np.repeat([0.65, 0.95], 100)  # mid-bin of fifteen or ten bins alike
+    confidence = np.repeat([0.65, 0.95], 100)  # middle of a bin, for fifteen and ten bins
     correct = np.concatenate([np.arange(100) < 80, np.arange(100) < 90])
     found = classification.expected_calibration_error(confidence, correct)
     yield Check("calibration error of two levels", found, (0.15 + 0.05) / 2)

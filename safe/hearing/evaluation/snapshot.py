@@ -1,4 +1,4 @@
-"""What a model answers with its gate OFF, kept as digests to be compared bit for bit later."""
+"""Digests of a model's outputs with the gate OFF, to compare them bit for bit later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safe.hearing.models.weights import tensor_digest
 
 @dataclass(frozen=True, slots=True)
 class OffAnswer:
-    """One row with the gate OFF: digests of its logits and of the tokens generated."""
+    """Digests of the logits and generated tokens of one example with the gate OFF."""
 
     id: str
     logits: str
@@ -33,10 +33,11 @@ def off_answers(
     *,
     max_new_tokens: int,
 ) -> list[OffAnswer]:
-    """Forward and greedy generation with the gate OFF.
+    """Run forward and greedy generation with the gate OFF.
 
     Args:
-        batches: ids and the processor's inputs; to be comparable, the same batches each time.
+        batches: ids and the processor's inputs. Snapshots are comparable only if the batches are
+            the same.
     """
     found = []
     for ids, inputs in batches:

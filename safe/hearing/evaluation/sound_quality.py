@@ -1,4 +1,4 @@
-"""Sounds made worse in known ways, to see what a model or its gate makes of them."""
+"""Degradation of sounds, to evaluate the robustness of a model or gate."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Degrade = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to make a sound worse.
+    """One degradation.
 
     Attributes:
-        name: as in tables and plots.
-        kind: conditions of one kind differ by their level only.
-        level: dB, share of the peak or Hz; None where there is only one.
-        degrade: a waveform (n,) and a generator for what is random -> a waveform (n,).
+        name: name in tables and plots.
+        kind: conditions of one kind differ only in their level.
+        level: dB, share of the peak or Hz; None if the kind has no levels.
+        degrade: maps a waveform (n,) and a random generator to a waveform (n,).
     """
 
     name: str
@@ -30,9 +30,9 @@ class Condition:
 
 
 def add_noise(wave: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.ndarray:
-    """The sound with white noise, at a signal-to-noise ratio of their mean powers.
+    """Add white noise at a signal-to-noise ratio, defined by mean powers.
 
-    Scaled down as a whole where it would leave full scale, which keeps the ratio.
+    The result is scaled down if it exceeds full scale.
     """
     noise = rng.standard_normal(len(wave))
     power = float(np.mean(np.square(wave, dtype=np.float64)))
@@ -41,13 +41,13 @@ def add_noise(wave: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.n
 
 
 def clip(wave: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
-    """The sound cut off at a share of its peak, as by an overdriven recorder, at its old peak."""
+    """Clip at a share of the peak and rescale to the original peak."""
     peak = float(np.abs(wave).max())
     return (np.clip(wave, -share * peak, share * peak) / share).astype(np.float32)
 
 
 def band_limit(wave: np.ndarray, rng: np.random.Generator, rate: int, lower: int) -> np.ndarray:
-    """The sound as if recorded at `lower` Hz: resampled there and back, at its old length."""
+    """Resample to `lower` Hz and back; the length stays the same."""
     back = soxr.resample(soxr.resample(wave, rate, lower), lower, rate)
     found = np.zeros_like(wave, dtype=np.float32)
     found[: len(back)] = back[: len(wave)]
@@ -55,24 +55,24 @@ def band_limit(wave: np.ndarray, rng: np.random.Generator, rate: int, lower: int
 
 
 def noise_alone(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """White noise of the sound's length and mean power."""
+    """Return white noise with the length and mean power of the sound."""
     noise = rng.standard_normal(len(wave))
     power = np.mean(np.square(wave, dtype=np.float64))
     return _within_full_scale(noise * np.sqrt(power / np.mean(noise**2)))
 
 
 def unchanged(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The sound itself."""
+    """Return the sound."""
     return wave
 
 
 def sweep(
     rate: int, *, snr_db: Sequence[float], clipping: Sequence[float], sampling_rates: Sequence[int]
 ) -> list[Condition]:
-    """The sound as it is, then every condition, worse and worse within each kind.
+    """Return the unchanged condition, then all others, from mild to strong within each kind.
 
     Args:
-        rate: Hz of the waveforms; sampling rates that are not below it change nothing and are left
+        rate: sampling rate of the waveforms in Hz; `sampling_rates` that are not below it are left
             out.
     """
     noises = (

@@ -1,4 +1,4 @@
-"""Is a training curve stable? Spikes, divergence and oscillation of loss and gradient norm."""
+"""Stability of training curves: spikes, divergence and oscillation of loss or gradient norm."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
-WINDOW = 25  # steps a value is compared with
-SPIKE_MADS = 12.0  # beyond what the noise of any stable curve of the miniature reached
-SCALE = 1.4826  # of the MAD, so that it estimates a normal standard deviation
+WINDOW = 25  # number of previous steps that a value is compared with
+SPIKE_MADS = 12.0  # above the noise of all stable curves of the miniature
+SCALE = 1.4826  # factor from MAD to the standard deviation of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """What is wrong with a curve.
+    """Faults of a curve.
 
     Attributes:
         not_finite: steps with a value that is not finite.
-        spikes: steps that stand out upwards.
-        diverged: the last tenth lies above the first.
+        spikes: steps with a spike, see `judge_curve`.
+        diverged: the median of the last tenth exceeds that of the first tenth.
     """
 
     not_finite: tuple[int, ...]
@@ -35,12 +35,11 @@ class Stability:
 def judge_curve(
     values: Sequence[float], *, mads: float = SPIKE_MADS, window: int = WINDOW
 ) -> Stability:
-    """Look at one curve of positive values, such as a loss or a gradient norm.
+    """Find faults of a curve of positive values, such as a loss or a gradient norm.
 
-    A step is compared, in logarithms so that a falling curve is measured by one scale, with the
-    median of the `window` steps before it. A spike lies further above than `mads` times the
-    median absolute deviation of all such differences. The first `window` steps have too little
-    before them to be called spikes.
+    The logarithm of each value is compared with the median of the `window` values before it. A step
+    is a spike if this difference exceeds the median difference by more than `mads` scaled median
+    absolute deviations. The first `window` steps are not checked for spikes.
     """
     broken = tuple(i for i, v in enumerate(values) if not math.isfinite(v))
     if broken or not values:
@@ -57,19 +56,19 @@ def judge_curve(
 
 
 def rising_share(values: Sequence[float], blocks: int = 12) -> float:
-    """How much of the way that a curve goes leads upwards, from 0 to 1.
+    """Return the share of upward movement in a curve's total movement, in [0, 1].
 
-    Of the means over `blocks` consecutive pieces: the sum of all rises over the sum of all rises
-    and falls. A curve that falls has 0, one that swings without coming down 0.5.
+    Computed on means over `blocks` consecutive pieces: sum of rises / (sum of rises and falls). A
+    falling curve has 0; a curve that oscillates around a constant has about 0.5.
 
     Raises:
         ValueError: fewer than two values.
     """
     if len(values) < 2:
-        raise ValueError(f"{len(values)} values are no curve")
+        raise ValueError(f"a curve needs at least two values, not {len(values)}")
     count = min(blocks, len(values))
     edges = [round(i * len(values) / count) for i in range(count + 1)]
     means = [fmean(values[a:b]) for a, b in pairwise(edges)]
     moves = [b - a for a, b in pairwise(means)]
-    way = math.fsum(abs(move) for move in moves)
-    return math.fsum(move for move in moves if move > 0) / way if way else 0.0
+    total = math.fsum(abs(move) for move in moves)
+    return math.fsum(move for move in moves if move > 0) / total if total else 0.0

@@ -1,13 +1,13 @@
-"""VQA accuracy by the official rule.
+"""Official VQA accuracy.
 
 Source: https://github.com/GT-Vision-Lab/VQA, `PythonEvaluationTools/vqaEvaluation/vqaEval.py`, as
-of 2018 and later, and https://visualqa.org/evaluation.html. An answer is held against each nine of
-the ten humans: min(1, matches among the nine / 3), averaged over the ten ways to leave one out.
+of 2018 and later, and https://visualqa.org/evaluation.html. The accuracy is min(1, matches / 3)
+with nine of the ten human answers, averaged over the ten subsets of nine.
 
-Three habits of that code decide scores and are kept. Where the ten humans gave one and the same
-answer, nothing is normalised, so that "Yes!" is wrong where all said "yes"; its author's word:
-https://github.com/GT-Vision-Lab/VQA/issues/14. Only the first 32 full stops of an answer go (the
-regex flag is passed as a count). "none" becomes "0" on both sides.
+Three properties of that code affect scores and are reproduced. If all ten humans gave the same
+answer, nothing is normalised, so "Yes!" is wrong if all said "yes" (confirmed by the author:
+https://github.com/GT-Vision-Lab/VQA/issues/14). Only the first 32 full stops of an answer are
+removed, because the regex flag is passed as a count. "none" becomes "0" on both sides.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from functools import lru_cache
 from safe.errors import DataError
 
 HUMANS = 10
-ENOUGH = 3  # humans who agree with an answer make it wholly right
+ENOUGH = 3  # matching human answers give full accuracy
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _ANY_PUNCTUATION = re.compile(f"[{re.escape(_PUNCTUATION)}]")
 _NUMBER_WITH_COMMA = re.compile(r"\d,\d")
 _FULL_STOP = re.compile(r"\.(?!\d)")
-_FULL_STOPS = int(re.UNICODE)  # 32, by the official slip
+_FULL_STOPS = int(re.UNICODE)  # 32, as in the official code
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {word: str(number) for number, word in enumerate(_WORDS)} | {"none": "0"}
 _ARTICLES = frozenset(("a", "an", "the"))
 
-# As the official table has them. A word that lost one of its apostrophes gets it back.
+# From the official table. A word without one of its apostrophes is mapped to the word with it.
 _CONTRACTIONS = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't
     haven't he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've
@@ -50,17 +50,17 @@ def _without_one_apostrophe(word: str) -> list[str]:
 
 _RESTORED = {
     written: word for word in _CONTRACTIONS.split() for written in _without_one_apostrophe(word)
-} | {"somebody'd": "somebodyd"}  # the official table has this one the other way round
+} | {"somebody'd": "somebodyd"}  # reversed in the official table
 
-_SHORT = 200  # characters; longer answers are rare and not worth holding on to
+_SHORT = 200  # characters; longer answers are rare and not cached
 
 
 def normalise(answer: str) -> str:
-    """The answer as the official code compares it: punctuation, case, numbers, articles, spelling.
+    """Normalise punctuation, case, numbers, articles and contractions as the official code does.
 
-    Linear in the answer's length.
+    Run time is linear in the answer's length.
     """
-    return _remembered(answer) if len(answer) <= _SHORT else _normalise(answer)
+    return _cached_normalise(answer) if len(answer) <= _SHORT else _normalise(answer)
 
 
 def _trim(answer: str) -> str:
@@ -76,13 +76,12 @@ def _normalise(answer: str) -> str:
     return " ".join(_RESTORED.get(word, word) for word in words if word not in _ARTICLES)
 
 
-_remembered = lru_cache(maxsize=1 << 16)(_normalise)
+_cached_normalise = lru_cache(maxsize=1 << 16)(_normalise)
 
 
 def _strip_punctuation(text: str) -> str:
-    """A mark goes where it stands beside a space, or anywhere beside a number like 1,000.
-
-    Elsewhere all of its kind become spaces.
+    """Remove a punctuation mark if it is next to a space anywhere in the text, or if the text
+    contains a number like 1,000. Otherwise replace it by a space.
     """
     dropped = _NUMBER_WITH_COMMA.search(text) is not None
     return text.translate(
@@ -94,25 +93,25 @@ def _strip_punctuation(text: str) -> str:
 
 
 def item_accuracy(answer: str, references: Sequence[str]) -> float:
-    """One answer's accuracy in [0, 1] against the answers of the ten humans.
+    """Compute the accuracy of an answer, in [0, 1], given the answers of ten humans.
 
     Raises:
-        DataError: there are not ten references; the formula is defined on ten.
+        DataError: the number of references is not ten.
     """
     if len(references) != HUMANS:
         raise DataError(
-            f"{len(references)} human answers, where VQA accuracy takes {HUMANS}",
+            f"VQA accuracy needs {HUMANS} human answers, not {len(references)}",
             key="answers",
-            hint="use the annotations as published, with the answers of all ten humans",
+            hint="use the published annotations with the answers of all ten humans",
         )
-    given = _trim(answer)
+    predicted = _trim(answer)
     humans = [_trim(reference) for reference in references]
     if len(set(humans)) > 1:
-        given = normalise(given)
+        predicted = normalise(predicted)
         humans = [normalise(human) for human in humans]
-    agree = humans.count(given)
+    agree = humans.count(predicted)
     if not agree:
         return 0.0
-    # Left out is one of those who agree, or one of the others.
+    # A subset of nine leaves out either a matching answer or another one.
     without_one, with_all = min(1.0, (agree - 1) / ENOUGH), min(1.0, agree / ENOUGH)
     return (agree * without_one + (HUMANS - agree) * with_all) / HUMANS

@@ -1,4 +1,4 @@
-"""Can this sound be consulted at all? A faulty one is named, never turned into zeros."""
+"""Checks of audio inputs. Faulty audio is reported, never replaced by zeros."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SILENT_PEAK = 1e-4  # -80 dB of full scale: below what 16-bit recordings of anything carry
+SILENT_PEAK = 1e-4  # -80 dB of full scale: below the noise floor of 16-bit recordings
 
-# Waveforms at the audio encoder's sampling rate (None where a row has none), or the audio encoder's
-# features of every row, with NaN throughout in the rows that have none.
+# Waveforms at the audio encoder's sampling rate (None for an example without audio), or the audio
+# encoder's features of all examples (all NaN for an example without audio).
 Audio = Sequence[np.ndarray | None] | Tensor
 
 
 def waveform_fault(waveform: np.ndarray | None) -> str | None:
-    """Why the waveform cannot be consulted, or None."""
+    """Return why the waveform cannot be used, or None."""
     if waveform is None:
         return "no audio"
     if waveform.ndim != 1 or waveform.size == 0:
@@ -29,7 +29,7 @@ def waveform_fault(waveform: np.ndarray | None) -> str | None:
 
 
 def audio_faults(audio: Audio | None, rows: list[int]) -> dict[int, str]:
-    """Row -> why it cannot be consulted, for those of `rows` that cannot."""
+    """Return index -> reason, for the examples in `rows` whose audio cannot be used."""
     if audio is None:
         return dict.fromkeys(rows, "no audio")
     if isinstance(audio, Tensor):
@@ -40,7 +40,7 @@ def audio_faults(audio: Audio | None, rows: list[int]) -> dict[int, str]:
 
 
 def has_audio(audio: Audio | None, rows: int) -> Tensor:
-    """(B,) bool: rows that come with a sound, good or bad."""
+    """Return (B,) bool: examples that have audio, usable or not."""
     if audio is None:
         return torch.zeros(rows, dtype=torch.bool)
     if isinstance(audio, Tensor):

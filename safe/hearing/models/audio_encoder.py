@@ -22,15 +22,15 @@ KIND, KEY = "a CLAP model", "base.audio_encoder"
 
 
 class AudioEncoder:
-    """Waveforms in, CLAP embeddings or feature sequences out. Nothing in it is trainable.
+    """Frozen CLAP model that maps waveforms to embeddings or feature sequences.
 
     Attributes:
-        model: the whole `ClapModel`; its text tower serves zero-shot classification.
-        feature_extractor: log-mel spectrograms as the checkpoint was trained on.
-        sampling_rate: Hz that every waveform must have.
+        model: the complete `ClapModel`; its text tower is used for zero-shot classification.
+        feature_extractor: computes log-mel spectrograms as in the checkpoint's training.
+        sampling_rate: required sampling rate of waveforms, in Hz.
         embedding_dim: width D of `embed`.
         sequence_dim: width C of `sequence`.
-        max_samples: a longer waveform is cut there (see `features`).
+        max_samples: longer waveforms are truncated (see `features`).
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class AudioEncoder:
         return self.model.logit_scale_a.device
 
     def features(self, waveforms: Sequence[np.ndarray]) -> Tensor:
-        """Log-mel spectrograms, (B, channels, frames, mels), on the CPU.
+        """Compute log-mel spectrograms, (B, channels, frames, mels), on the CPU.
 
-        A waveform longer than the model's window keeps its beginning: CLAP's own extractor takes
-        a random part of it, and one sound would then have many embeddings.
+        A waveform longer than the model's window is truncated at the end. CLAP's own extractor
+        takes a random crop, which gives a different embedding on every call.
 
         Raises:
-            ModelError: a waveform is empty, not one-dimensional, or holds NaN or infinity.
+            ModelError: a waveform is empty, not one-dimensional, or contains NaN or infinity.
         """
         cut = []
         for index, waveform in enumerate(waveforms):
@@ -63,12 +63,8 @@ class AudioEncoder:
             if wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
                 raise ModelError(
                     f"waveform {index} of the batch has shape {wave.shape}"
-                    + (
-                        ""
-                        if wave.size == 0 or wave.ndim != 1
-                        else " and values that are not finite"
-                    ),
-                    hint="pass mono float samples, at least one; run `safe audit` to find the file",
+                    + ("" if wave.size == 0 or wave.ndim != 1 else " and contains NaN or infinity"),
+                    hint="pass non-empty mono float waveforms; find the file with `safe audit`",
                 )
             cut.append(wave[: self.max_samples])
         batch = self.feature_extractor(cut, sampling_rate=self.sampling_rate, return_tensors="pt")
@@ -76,7 +72,7 @@ class AudioEncoder:
 
     @torch.inference_mode()
     def embed(self, waveforms: Sequence[np.ndarray]) -> Tensor:
-        """CLAP's audio embeddings, (B, D), of unit length.
+        """Compute CLAP audio embeddings, (B, D), of unit length.
 
         Args:
             waveforms: B mono arrays at `sampling_rate`, amplitudes in [-1, 1].
@@ -85,19 +81,19 @@ class AudioEncoder:
 
     @torch.inference_mode()
     def sequence(self, waveforms: Sequence[np.ndarray]) -> Tensor:
-        """The audio tower's last feature map as a sequence, (B, T, C).
+        """Return the audio tower's last feature map as a sequence, (B, T, C).
 
-        Its T positions run over time within each frequency band, bands one after another.
+        The T positions are ordered by frequency band, then by time.
         """
         maps: Tensor = self._audio(waveforms).last_hidden_state  # (B, C, bands, steps)
         return maps.flatten(2).transpose(1, 2).contiguous()
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """CLAP's text embeddings, (B, D), of unit length.
+        """Compute CLAP text embeddings, (B, D), of unit length.
 
         Raises:
-            ModelError: the checkpoint has no tokenizer (a LAION `.pt` file brings none).
+            ModelError: the checkpoint has no tokenizer (a LAION `.pt` file contains none).
         """
         tokenizer = open_pretrained(AutoTokenizer, self.source, kind="CLAP's tokenizer", key=KEY)
         batch = tokenizer(list(texts), padding=True, return_tensors="pt").to(self.device)
@@ -107,7 +103,7 @@ class AudioEncoder:
 
     def _audio(self, waveforms: Sequence[np.ndarray]):  # type: ignore[no-untyped-def]
         features = self.features(waveforms).to(self.device)
-        # The extractor marks one row at random as long when none is; nothing longer gets here.
+        # The extractor marks a random waveform as longer if none is. All are truncated here.
         longer = torch.zeros(len(features), 1, dtype=torch.bool, device=self.device)
         return self.model.get_audio_features(input_features=features, is_longer=longer)
 
@@ -115,7 +111,7 @@ class AudioEncoder:
 def load_audio_encoder(
     path_or_id: str | Path, revision: str | None = None, device: str | torch.device = "cpu"
 ) -> AudioEncoder:
-    """Open a CLAP model and freeze it; always float32, as CLAP's batch norm wants.
+    """Load a CLAP model in float32, which CLAP's batch norm needs, and freeze it.
 
     Args:
         path_or_id: folder written by `save_pretrained`, or a hub id.
@@ -123,7 +119,8 @@ def load_audio_encoder(
         device: `auto`, `cpu`, `cuda`, `cuda:N` or a torch device.
 
     Raises:
-        ModelError: no such folder or id, damaged or incomplete weights, another architecture.
+        ModelError: the folder or id does not exist, weights are damaged or incomplete, or the
+            architecture is not CLAP.
     """
     source = str(path_or_id)
     check_model_type(source, revision, "clap", kind=KIND, key=KEY)

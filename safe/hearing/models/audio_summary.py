@@ -1,4 +1,4 @@
-"""A glance at a sound that costs next to nothing: what a gate may know before it listens."""
+"""Cheap statistics of a waveform, for gates to use before the audio encoder runs."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ FLOOR = 1e-6  # -120 dB of full scale
 
 
 def preview(waves: Sequence[np.ndarray | None], rate: int) -> np.ndarray:
-    """(B, 4) float64 of mono waveforms: one pass over the samples, no transform.
+    """Compute (B, 4) float64 statistics of mono waveforms in one pass over the samples.
 
-    Loudness (root mean square) and peak in dB of full scale; zero crossings in kHz; and how much
-    the loudness of the second half differs from that of the first, in dB.
+    The columns are loudness (root mean square) and peak in dB of full scale, zero crossings per
+    second in kHz, and loudness of the second half minus that of the first half in dB.
 
     Raises:
-        ModelError: a row has no waveform, or one that is empty or not finite.
+        ModelError: a waveform is missing, not mono, not finite, or has fewer than two samples.
     """
     found = np.empty((len(waves), len(NAMES)))
     for row, wave in enumerate(waves):
         if wave is None or wave.ndim != 1 or wave.size < 2 or not np.isfinite(wave).all():
             raise ModelError(
-                f"row {row} has no sound to glance at",
-                hint="give waveforms, or gate such rows without a preview",
+                f"example {row} of the batch has no usable waveform",
+                hint="pass waveforms, or use a gate that does not need them",
             )
         wide = wave.astype(np.float64)  # squares of a float32 overflow above 1e19
         halves = np.array_split(wide, 2)
-        # Not by BLAS, whose threads would take longer to gather, and sum in another order.
+        # No BLAS: starting its threads takes longer, and it sums in another order.
         energies = [float(np.square(half).sum()) for half in halves]
         first, second = (
             _decibel(energy / half.size) for energy, half in zip(energies, halves, strict=True)

@@ -1,4 +1,4 @@
-"""Opening a BLIP-2, frozen: the trained miniature and a downloaded one take the same way."""
+"""Load a frozen BLIP-2, either a trained miniature or a downloaded checkpoint."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ DTYPES = {
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, else the CPU.
+    """Return the torch device; `auto` is CUDA if available, else the CPU.
 
     Raises:
-        ModelError: a CUDA device was named and this machine has none of that number.
+        ModelError: the named CUDA device does not exist on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
-            f"there is no device {name!r} here ({torch.cuda.device_count()} CUDA devices)",
+            f"there is no device {name!r} ({torch.cuda.device_count()} CUDA devices found)",
             key="device",
-            hint="write `device: auto` or `device: cpu`, or use a machine with a GPU",
+            hint="set `device: auto` or `device: cpu`, or use a machine with a GPU",
         )
     return device
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' notices and its weight-loading bar off the terminal."""
+    """Suppress transformers' log messages and progress bars."""
     level = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -53,13 +53,13 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _mend(source: str, kind: str, key: str) -> str:
+def _hint(source: str, kind: str, key: str) -> str:
     if Path(source).exists():
-        return f"the folder must hold a {kind} saved by save_pretrained, with its processor"
+        return f"the folder must contain {kind} saved by save_pretrained, with its processor"
     return (
-        f"`{source}` is no folder here; as a hub id it needs the network or a copy in the Hugging "
-        f"Face cache (`hf download {source}`). Otherwise name a folder in `{key}`, or use a "
-        "released one (`base.miniature`)"
+        f"`{source}` is not a local folder; a hub id needs network access or a copy in the Hugging "
+        f"Face cache (`hf download {source}`). Or set `{key}` to a folder, or use a released "
+        "model (`base.miniature`)"
     )
 
 
@@ -72,7 +72,7 @@ def open_pretrained(
     revision: str | None = None,
     **options: Any,
 ) -> Any:
-    """`opener.from_pretrained(source, ...)`, its many faults turned into one `ModelError`."""
+    """Call `opener.from_pretrained(source, ...)` and raise its errors as `ModelError`."""
     if revision is not None:
         options["revision"] = revision
     try:
@@ -81,31 +81,31 @@ def open_pretrained(
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"cannot be opened as {kind}: {reason}",
+            f"cannot be loaded as {kind}: {reason}",
             where=source,
             key=key,
-            hint=_mend(source, kind, key),
+            hint=_hint(source, kind, key),
         ) from error
     except Exception as error:  # safetensors raises a bare subclass of Exception
         if type(error).__name__ != "SafetensorError":
             raise
         raise ModelError(
-            f"holds a damaged weights file: {error}",
+            f"contains a damaged weights file: {error}",
             where=source,
             key=key,
-            hint="download or train it again; the file was probably cut off",
+            hint="download or train it again; the file is probably truncated",
         ) from error
 
 
 def refuse_incomplete(info: dict[str, Any], source: str, *, kind: str, key: str) -> None:
-    """Refuse a checkpoint that leaves weights of the model at their random initial values."""
+    """Raise ModelError if the checkpoint does not set all weights of the model."""
     missing = sorted(info.get("missing_keys", ()))
     mismatched = sorted(str(k[0]) for k in info.get("mismatched_keys", ()))
     if missing or mismatched:
         names = ", ".join((missing + mismatched)[:4])
         raise ModelError(
-            f"is no whole {kind}: {len(missing)} weights are missing and {len(mismatched)} have "
-            f"another shape ({names})",
+            f"does not contain all weights of {kind}: {len(missing)} weights are missing and "
+            f"{len(mismatched)} have a wrong shape ({names})",
             where=source,
             key=key,
             hint="use a complete checkpoint of that architecture",
@@ -115,14 +115,14 @@ def refuse_incomplete(info: dict[str, Any], source: str, *, kind: str, key: str)
 def check_model_type(
     source: str, revision: str | None, expected: str, *, kind: str, key: str
 ) -> None:
-    """Refuse another architecture before a byte of its weights is read."""
+    """Raise ModelError, before weights are read, if the checkpoint's model type differs."""
     config = open_pretrained(AutoConfig, source, kind=kind, key=key, revision=revision)
     if config.model_type != expected:
         raise ModelError(
-            f"holds a {config.model_type!r} model, not {kind}",
+            f"contains a {config.model_type!r} model, not {kind}",
             where=source,
             key=key,
-            hint=f"give a checkpoint whose model_type is {expected!r}",
+            hint=f"use a checkpoint whose model_type is {expected!r}",
         )
 
 
@@ -132,21 +132,21 @@ def load_vlm(
     dtype: str | torch.dtype = "float32",
     device: str | torch.device = "cpu",
 ) -> tuple[Blip2ForConditionalGeneration, Blip2Processor]:
-    """Open a BLIP-2 and freeze it.
+    """Load a BLIP-2 and freeze it.
 
     Args:
         path_or_id: folder written by `save_pretrained`, or a hub id.
         revision: hub branch, tag or commit.
-        dtype: of the weights; under float16 transformers keeps the Q-Former in float32.
+        dtype: dtype of the weights; with float16 transformers keeps the Q-Former in float32.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or a torch device.
 
     Returns:
-        The model in evaluation mode with `requires_grad` False everywhere, and its processor,
-        whose tokenizer pads on the left so that a batch can be generated from.
+        The model in evaluation mode with `requires_grad` False for all parameters, and its
+        processor. The tokenizer pads on the left, as batched generation requires.
 
     Raises:
-        ModelError: no such folder or id, damaged or incomplete weights, another architecture, a
-            processor that does not fit the model.
+        ModelError: the folder or id does not exist, weights are damaged or incomplete, the
+            architecture is not BLIP-2, or the processor does not fit the model.
     """
     source, kind, key = str(path_or_id), "a BLIP-2", "base.vlm"
     check_model_type(source, revision, "blip-2", kind=kind, key=key)
@@ -169,13 +169,13 @@ def load_vlm(
 def _fit_processor(
     model: Blip2ForConditionalGeneration, processor: Blip2Processor, source: str
 ) -> None:
-    """Make the processor write the placeholders that the model replaces by image embeddings."""
+    """Configure the processor to insert the model's image placeholders and to pad on the left."""
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     queries = int(model.config.num_query_tokens)
-    if processor.num_query_tokens is None:  # processors saved before the placeholder existed
+    if processor.num_query_tokens is None:  # saved before transformers had placeholders
         processor.num_query_tokens = queries
     token = tokenizer.convert_tokens_to_ids("<image>")
     if model.config.image_token_index is None and token is not None:
@@ -185,9 +185,9 @@ def _fit_processor(
     if processor.num_query_tokens != queries:
         faults.append(f"{processor.num_query_tokens} placeholders for {queries} queries")
     if token != model.config.image_token_index:
-        faults.append(f"<image> is token {token}, the model's is {model.config.image_token_index}")
+        faults.append(f"<image> is token {token}, the model uses {model.config.image_token_index}")
     if token is not None and token >= rows:
-        faults.append(f"<image> is token {token}, the model embeds {rows}")
+        faults.append(f"<image> is token {token}, the model has {rows} embeddings")
     if faults:
         raise ModelError(
             f"the processor does not fit the model: {'; '.join(faults)}",

@@ -1,6 +1,6 @@
-"""What a gate may see of the untouched base, before anything is heard.
+"""Inputs of a gate that come from the base: its first-token logits and the embedded question.
 
-Shape legend: B rows, L prompt positions, q image tokens, V vocabulary, d width.
+Shape legend: B examples, L prompt positions, q image tokens, V vocabulary, d width.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from safe.hearing.models.rows import Batch, plain_arguments
 
 @torch.no_grad()
 def run_base(base: Any, batch: Batch, *, interpolate: bool = False) -> BaseOutputs:
-    """Logits of the first answer token, and image tokens, of one forward.
+    """Run one forward pass of the base; return logits of the first answer token and image tokens.
 
     Args:
         base: a `Blip2ForConditionalGeneration`.
-        interpolate: of the picture's position encodings.
+        interpolate: interpolate the position encodings of the image.
 
     Raises:
-        ModelError: prompts padded on the right, where there is no last position to look at.
+        ModelError: prompts are padded on the right; the last position must be a prompt token.
     """
     options: dict[str, Any] = {"interpolate_pos_encoding": True} if interpolate else {}
     if not base.config.use_decoder_only_language_model:
@@ -34,23 +34,23 @@ def run_base(base: Any, batch: Batch, *, interpolate: bool = False) -> BaseOutpu
         options["decoder_input_ids"] = batch.input_ids.new_full((len(batch), 1), start)
     elif batch.attention_mask is not None and not bool((batch.attention_mask[:, -1]).all()):
         raise ModelError(
-            "prompts are padded on the right, where a gate looks for the answer",
+            "prompts are padded on the right; the gate reads logits at the last position",
             hint="set the tokenizer's padding_side to 'left'",
         )
     if "logits_to_keep" in inspect.signature(base.language_model.forward).parameters:
         options["logits_to_keep"] = 1  # as `generate` computes the first answer token
-    seen = base(**plain_arguments(batch), **options)
+    outputs = base(**plain_arguments(batch), **options)
     image = project(
         base,
-        seen.qformer_outputs.last_hidden_state,
-        seen.vision_outputs.last_hidden_state.dtype,
+        outputs.qformer_outputs.last_hidden_state,
+        outputs.vision_outputs.last_hidden_state.dtype,
     )
-    return BaseOutputs(seen.logits[:, -1], image)
+    return BaseOutputs(outputs.logits[:, -1], image)
 
 
 @torch.no_grad()
 def read_question(base: Any, batch: Batch) -> Tensor:
-    """(B, d): mean of the embedded words, without image placeholders and padding."""
+    """Return (B, d): mean of the prompt's token embeddings without placeholders and padding."""
     words = batch.input_ids != base.config.image_token_index
     if batch.attention_mask is not None:
         words &= batch.attention_mask.bool()

@@ -1,9 +1,8 @@
-"""An adapter on disk: LoRA in PEFT's own format, the projector, and the base they belong to.
+"""Save and load adapters: LoRA in PEFT's format, the projector, and references to the base.
 
-FOLDER/lora/adapter_config.json, adapter_model.safetensors   opened by plain `peft`
+FOLDER/lora/adapter_config.json, adapter_model.safetensors   can be loaded with `peft` alone
 FOLDER/projector.safetensors
-FOLDER/safe.json                                              base and audio encoder: id, revision,
-digest
+FOLDER/safe.json                   base and audio encoder: id, revision, digest
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ LORA_WEIGHTS = f"{LORA}/adapter_model.safetensors"
 
 
 class ModelRef(Strict):
-    """A frozen model that an adapter belongs to."""
+    """Reference to a frozen model that an adapter was trained on."""
 
     id: str
     revision: str | None = None
@@ -42,7 +41,7 @@ class ModelRef(Strict):
 
 
 class AdapterRecord(Strict):
-    """`safe.json`."""
+    """Content of `safe.json`."""
 
     schema_version: int = 1
     base: ModelRef
@@ -59,7 +58,7 @@ def refs_of(
     base_revision: str | None = None,
     audio_encoder_revision: str | None = None,
 ) -> tuple[ModelRef, ModelRef]:
-    """(base, audio encoder) with the digests of their weights as they are now."""
+    """Return references to base and audio encoder with digests of their current weights."""
     return (
         ModelRef(id=base_id, revision=base_revision, digest=weight_digest(model.base)),
         ModelRef(
@@ -73,10 +72,10 @@ def refs_of(
 def save_adapter(
     model: SafeModel, folder: Path, *, base: ModelRef, audio_encoder: ModelRef
 ) -> Path:
-    """Write the adapter whole or not at all; an adapter already at `folder` is replaced.
+    """Write the adapter atomically; an existing adapter at `folder` is replaced.
 
     Raises:
-        SafeError: the disk is full or the folder may not be written to.
+        SafeError: the disk is full or the folder is not writable.
     """
     with atomic(folder) as temporary:
         try:
@@ -101,10 +100,10 @@ def save_adapter(
 
 
 def read_record(folder: Path) -> AdapterRecord:
-    """`safe.json` of an adapter folder.
+    """Read `safe.json` of an adapter folder.
 
     Raises:
-        ModelError: missing, no JSON, or with other fields.
+        ModelError: the file is missing, is not JSON, or has wrong fields.
     """
     path = folder / RECORD
     try:
@@ -121,10 +120,10 @@ def _check_frozen(kind: str, wanted: ModelRef, found: str, where: Path) -> None:
     if found != wanted.digest:
         raise ModelError(
             f"the adapter was trained on the {kind} {wanted.id!r} with weight digest "
-            f"{wanted.digest}, the one given has {found}",
+            f"{wanted.digest}, but this one has {found}",
             where=where,
             key=f"{kind}.digest",
-            hint=f"open {wanted.id!r}"
+            hint=f"load {wanted.id!r}"
             + (f" at revision {wanted.revision!r}" if wanted.revision else "")
             + ", or train a new adapter on this one",
         )
@@ -135,7 +134,7 @@ def _read_tensors(folder: Path, name: str, digest: str | None) -> dict[str, torc
     try:
         if digest_file(path) != digest:
             raise ModelError(
-                "the file is not the one that was saved: its digest differs",
+                "the file was changed after it was saved: its digest differs",
                 where=path,
                 hint="restore the folder from its source, or train again",
             )
@@ -154,15 +153,14 @@ def load_adapter(
     on_bad_audio: OnBadAudio = "refuse",
     digests: Mapping[str, str] | None = None,
 ) -> SafeModel:
-    """Open an adapter on the base and audio encoder it was trained with.
+    """Load an adapter on the base and audio encoder it was trained with.
 
     Args:
-        digests: `{"base": ..., "audio_encoder": ...}` where they were just computed; else they are
-            computed here, which for a base of billions of weights takes some seconds.
+        digests: `{"base": ..., "audio_encoder": ...}` if already known. By default they are
+            computed, which takes some seconds for a base with billions of weights.
 
     Raises:
-        ModelError: another base or audio encoder (both digests are named), or files damaged or
-            missing.
+        ModelError: the base or audio encoder has another digest, or files are damaged or missing.
     """
     record = read_record(folder)
     known: Mapping[str, Any] = digests or {}
@@ -179,7 +177,7 @@ def load_adapter(
     model = SafeModel(base, audio_encoder, record.adapter, on_bad_audio=on_bad_audio)
     try:
         if set(lora) != set(get_peft_model_state_dict(model.adapted)):
-            raise RuntimeError("other LoRA layers than the record says")
+            raise RuntimeError("the LoRA layers differ from the record")
         set_peft_model_state_dict(model.adapted, lora)
         model.projector.load_state_dict(projector)
     except RuntimeError as error:

@@ -1,7 +1,7 @@
-"""The plan's model at full size, built on the meta device: shapes without a byte of weights.
+"""SafeModel at full size on the meta device, which stores shapes and no weights.
 
-Sizes are those of the published checkpoints (Salesforce/blip2-opt-2.7b, laion/clap-htsat-unfused),
-written out here so that no hub is needed.
+The sizes are those of Salesforce/blip2-opt-2.7b and laion/clap-htsat-unfused. They are defined here
+so that no network access is needed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PLAN_ADAPTER = AdapterConfig(
 
 
 def blip2_opt_2_7b_config() -> Blip2Config:
-    """EVA-CLIP g/14 of 39 layers, a Q-Former of 12, OPT-2.7B of 32."""
+    """EVA-CLIP g/14 with 39 layers, a Q-Former with 12, OPT-2.7B with 32."""
     return Blip2Config(
         vision_config=Blip2VisionConfig(
             hidden_size=1408,
@@ -70,7 +70,7 @@ def blip2_opt_2_7b_config() -> Blip2Config:
 
 
 def clap_htsat_config() -> ClapConfig:
-    """HTSAT-tiny as published by LAION, projecting to 512."""
+    """HTSAT-tiny as published by LAION, with projection dimension 512."""
     return ClapConfig(
         audio_config=ClapAudioConfig(
             patch_embeds_hidden_size=96,
@@ -87,7 +87,7 @@ def clap_htsat_config() -> ClapConfig:
 
 
 def build_full_size(adapter: AdapterConfig = PLAN_ADAPTER) -> SafeModel:
-    """SafeModel of BLIP-2 OPT-2.7B and CLAP HTSAT on the meta device; it can only be counted."""
+    """Build SafeModel of BLIP-2 OPT-2.7B and CLAP HTSAT on the meta device, to count operations."""
     with torch.device("meta"):
         base = Blip2ForConditionalGeneration(blip2_opt_2_7b_config())
         audio_encoder = AudioEncoder(ClapModel(clap_htsat_config()), ClapFeatureExtractor(), "meta")
@@ -99,9 +99,9 @@ PROMPT, IMAGE, FRAMES = 16, 224, 1001  # tokens of a question, pixels, mel frame
 
 @torch.no_grad()
 def count_answer(model: SafeModel) -> dict[str, int]:
-    """Floating-point operations of the first answer token at full size, part by part.
+    """Count floating-point operations of the first answer token at full size, by component.
 
-    Counted by PyTorch on the meta device for one question: `vision` (tower and Q-Former),
+    PyTorch's counter runs on the meta device for one question. Keys: `vision` (tower and Q-Former),
     `language` (the base), `audio_encoder`, `projector`, and `language_on` (with k audio tokens and
     LoRA).
     """
@@ -113,10 +113,10 @@ def count_answer(model: SafeModel) -> dict[str, int]:
             call()
         return int(counter.get_total_flops())
 
-    def see() -> None:  # as fusion.image_tokens, without masks, which meta tensors cannot have
-        seen = base.vision_model(pixel_values=pixels, return_dict=True).last_hidden_state
+    def run_vision() -> None:  # as fusion.image_tokens, without masks (unsupported on meta)
+        patches = base.vision_model(pixel_values=pixels, return_dict=True).last_hidden_state
         queries = base.qformer(
-            query_embeds=base.query_tokens, encoder_hidden_states=seen, return_dict=True
+            query_embeds=base.query_tokens, encoder_hidden_states=patches, return_dict=True
         ).last_hidden_state
         base.language_projection(queries)
 
@@ -126,14 +126,14 @@ def count_answer(model: SafeModel) -> dict[str, int]:
 
     pixels = torch.empty(1, 3, IMAGE, IMAGE, device="meta")
     bins = model.audio_encoder_model.config.audio_config.num_mel_bins
-    sound = torch.empty(1, 1, FRAMES, bins, device="meta")
-    heard = torch.empty(1, model.audio_encoder.embedding_dim, device="meta")
+    mels = torch.empty(1, 1, FRAMES, bins, device="meta")
+    embedding = torch.empty(1, model.audio_encoder.embedding_dim, device="meta")
     positions = config.num_query_tokens + PROMPT
     return {
-        "vision": count(see),
+        "vision": count(run_vision),
         "language": count(lambda: language(base.language_model, positions)),
-        "audio_encoder": count(lambda: model.audio_encoder_model.audio_model(sound)),
-        "projector": count(lambda: model.projector(heard)),
+        "audio_encoder": count(lambda: model.audio_encoder_model.audio_model(mels)),
+        "projector": count(lambda: model.projector(embedding)),
         "language_on": count(
             lambda: language(model.language_model, positions + model.config.audio_tokens)
         ),

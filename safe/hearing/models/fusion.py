@@ -1,6 +1,6 @@
-"""Audio tokens beside image tokens in the language model's input.
+"""Insert image and audio tokens into the language model's input.
 
-Shape legend: B rows, L prompt positions, q image tokens, k audio tokens, d width.
+Shape legend: B examples, L prompt positions, q image tokens, k audio tokens, d width.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from safe.errors import ModelError
 
 
 def image_tokens(base: Any, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-    """(B, q, d): vision tower, Q-Former and language projection, as BLIP-2's own forward runs them.
+    """Compute (B, q, d) image tokens by vision tower, Q-Former and projection, as BLIP-2 does.
 
     Args:
         base: a `Blip2ForConditionalGeneration`.
         pixel_values: (B, channels, height, width).
     """
-    seen = base.vision_model(
+    patches = base.vision_model(
         pixel_values=pixel_values,
         interpolate_pos_encoding=interpolate_pos_encoding,
         return_dict=True,
     ).last_hidden_state
     queries = base.qformer(
-        query_embeds=base.query_tokens.expand(len(seen), -1, -1),
-        encoder_hidden_states=seen,
-        encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
+        query_embeds=base.query_tokens.expand(len(patches), -1, -1),
+        encoder_hidden_states=patches,
+        encoder_attention_mask=torch.ones(
+            patches.shape[:-1], dtype=torch.long, device=patches.device
+        ),
         return_dict=True,
     ).last_hidden_state
-    return project(base, queries, seen.dtype)
+    return project(base, queries, patches.dtype)
 
 
 def project(base: Any, queries: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, q, d): the Q-Former's output (B, q, ·) in the language model's space.
+    """Project the Q-Former's output (B, q, ·) to the language model's input space, (B, q, d).
 
     Args:
-        dtype: the vision tower's; the Q-Former may run in float32.
+        dtype: dtype of the vision tower; the Q-Former may run in float32.
     """
     tokens: Tensor = base.language_projection(queries.to(dtype))
     return tokens
@@ -47,13 +49,13 @@ def project(base: Any, queries: Tensor, dtype: torch.dtype) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """Input of the language model for rows that consult.
+    """Input of the language model for examples with the gate ON.
 
     Attributes:
         embeds: (B, L + k, d).
         mask: (B, L + k).
         ids: (B, L + k), with the image placeholder at the audio positions.
-        text_positions: (B, L), where each prompt position went.
+        text_positions: (B, L), index of each prompt position in the new sequence.
     """
 
     embeds: Tensor
@@ -71,35 +73,35 @@ def fuse(
     audio: Tensor,
     image_token: int,
 ) -> Fused:
-    """Put the image tokens at their placeholders and the audio tokens right behind them.
+    """Replace the image placeholders by image tokens and insert the audio tokens after them.
 
     Args:
-        input_ids, attention_mask: (B, L); every row holds q placeholders.
+        input_ids, attention_mask: (B, L); every example has q placeholders.
         embeds: (B, L, d), embedded `input_ids`.
         image: (B, q, d).
         audio: (B, k, d).
 
     Raises:
-        ModelError: a row has another number of placeholders than image tokens.
+        ModelError: the number of placeholders of an example differs from q.
     """
-    here = input_ids == image_token
-    counts = here.sum(dim=1)
+    is_image = input_ids == image_token
+    counts = is_image.sum(dim=1)
     if not bool((counts == image.shape[1]).all()):
         raise ModelError(
-            f"rows with {sorted(set(counts.tolist()))} image placeholders for {image.shape[1]} "
+            f"prompts have {sorted(set(counts.tolist()))} image placeholders for {image.shape[1]} "
             "image tokens",
-            hint="make the prompt with the processor that was saved with the base",
+            hint="make prompts with the processor that was saved with the base",
         )
     B, L = input_ids.shape
     k = audio.shape[1]
     image, audio = image.to(embeds.dtype), audio.to(embeds.dtype)
-    embeds = embeds.masked_scatter(here.unsqueeze(-1), image)
+    embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image)
 
     steps = torch.arange(L, device=input_ids.device)
-    behind = ((steps + 1) * here).amax(dim=1, keepdim=True)  # (B, 1), just after the image
+    end = ((steps + 1) * is_image).amax(dim=1, keepdim=True)  # (B, 1), position after the image
     steps = torch.arange(L + k, device=input_ids.device).expand(B, -1)
     order = torch.where(
-        steps < behind, steps, torch.where(steps < behind + k, L + steps - behind, steps - k)
+        steps < end, steps, torch.where(steps < end + k, L + steps - end, steps - k)
     )
     text = torch.arange(L, device=input_ids.device).expand(B, -1)
     return Fused(
@@ -108,5 +110,5 @@ def fuse(
         ),
         mask=torch.cat([attention_mask, attention_mask.new_ones(B, k)], dim=1).gather(1, order),
         ids=torch.cat([input_ids, input_ids.new_full((B, k), image_token)], dim=1).gather(1, order),
-        text_positions=torch.where(text < behind, text, text + k),
+        text_positions=torch.where(text < end, text, text + k),
     )

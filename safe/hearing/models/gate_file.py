@@ -1,4 +1,4 @@
-"""A gate on disk: policy, threshold, and what the threshold was chosen on."""
+"""Save and load gates: policy, threshold, and the questions the threshold was chosen on."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Digest = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class _Closed(BaseModel):
-    """No unknown key, no conversion (`"0.5"` is no number), no later change."""
+    """Base model without unknown keys or type conversion (`"0.5"` is not a number); frozen."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ChosenOn(_Closed):
-    """Where a threshold comes from.
+    """Questions that a threshold was chosen on.
 
     Attributes:
-        run, split: the run and its split that the threshold was chosen on.
-        items: how many questions that were.
+        run, split: the run and its split.
+        items: number of questions.
         digest: `items_digest` of run and question ids.
-        table: Parquet file beside the gate that lists them.
-        base: weight digest of the base whose uncertainty was looked at.
+        table: Parquet file in the gate's folder that lists the questions.
+        base: weight digest of the base whose uncertainty was used.
     """
 
     run: str
@@ -42,7 +42,7 @@ class ChosenOn(_Closed):
 
 
 class GateRecord(_Closed):
-    """A gate file."""
+    """Content of a gate file."""
 
     schema_version: Literal[1] = 1
     kind: Literal["entropy", "max_probability", "margin"]
@@ -51,15 +51,15 @@ class GateRecord(_Closed):
 
 
 def items_digest(run: str, ids: Iterable[str]) -> str:
-    """Digest of a run's questions, whatever their order."""
+    """Return the digest of a run's questions, independent of their order."""
     return digest_json([run, sorted(ids)])
 
 
 def save_gate(path: Path, gate: UncertaintyGate, chosen_on: ChosenOn) -> Path:
-    """Write a gate whole or not at all.
+    """Write a gate file atomically.
 
     Raises:
-        SafeError: the disk is full or the folder may not be written to.
+        SafeError: the disk is full or the folder is not writable.
     """
     record = GateRecord.model_validate(
         {"kind": gate.kind, "threshold": float(gate.threshold), "chosen_on": chosen_on}
@@ -69,10 +69,10 @@ def save_gate(path: Path, gate: UncertaintyGate, chosen_on: ChosenOn) -> Path:
 
 
 def read_gate(path: Path) -> GateRecord:
-    """The whole record of a gate file.
+    """Read a gate file.
 
     Raises:
-        ModelError: missing, no JSON, or with other fields, types or values.
+        ModelError: the file is missing, is not JSON, or has wrong fields, types or values.
     """
     try:
         return GateRecord.model_validate_json(path.read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def read_gate(path: Path) -> GateRecord:
         raise ModelError(
             "there is no gate",
             where=path,
-            hint="experiment 05 writes one, if a threshold qualifies",
+            hint="run experiment 05, which writes one if a threshold qualifies",
         ) from None
     except ValidationError as error:
         fault = error.errors()[0]
@@ -93,16 +93,18 @@ def read_gate(path: Path) -> GateRecord:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"cannot be read: {error}", where=path, hint="restore it, or measure 05 again"
+            f"cannot be read: {error}",
+            where=path,
+            hint="restore it, or measure experiment 05 again",
         ) from None
 
 
 def load_gate(path: Path, *, base: str | None = None) -> UncertaintyGate:
-    """The policy of a gate file, to be handed to `SafeModel` as `gate`.
+    """Load the policy of a gate file, to pass to `SafeModel` as `gate`.
 
     Args:
-        base: weight digest of the base it is to be used with. A threshold on one base's
-            uncertainty means nothing on another.
+        base: weight digest of the base to use it with. A threshold is valid only for the base that
+            it was chosen on.
 
     Raises:
         ModelError: the file cannot be used, or was made for another base.
@@ -110,10 +112,10 @@ def load_gate(path: Path, *, base: str | None = None) -> UncertaintyGate:
     record = read_gate(path)
     if base is not None and base != record.chosen_on.base:
         raise ModelError(
-            f"the gate was chosen on a base with weight digest {record.chosen_on.base}, the one "
-            f"given has {base}",
+            f"the gate was chosen on a base with weight digest {record.chosen_on.base}, but this "
+            f"base has {base}",
             where=path,
             key="chosen_on.base",
-            hint="choose a threshold for this base: experiment 05",
+            hint="choose a threshold for this base with experiment 05",
         )
     return POLICIES[record.kind](threshold=record.threshold)  # type: ignore[call-arg]

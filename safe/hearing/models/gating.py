@@ -1,8 +1,8 @@
-"""The gate: which rows of a batch consult the audio encoder.
+"""Gates: policies that decide which examples of a batch use the audio encoder.
 
-A policy decides once per call, and `SafeModel` uses that one decision in forward, generate and
-score. Policies that look at the base's own uncertainty read `GateRequest.base_logits`, which runs
-the base only when asked.
+A policy decides once per call; forward, generate and score of `SafeModel` use this decision.
+Policies that need the base's uncertainty read `GateRequest.base_logits`, which runs the base only
+when called.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from safe.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class BaseOutputs:
-    """What one forward of the untouched base shows of a batch.
+    """Outputs of one forward pass of the base.
 
     Attributes:
-        logits: (B, V), of the first answer token.
+        logits: (B, V), logits of the first answer token.
         image: (B, q, d), image tokens.
     """
 
@@ -33,25 +33,25 @@ class BaseOutputs:
 
 
 def no_question() -> Tensor:
-    """For requests that come without prompts."""
-    raise ModelError("there is no question to read", hint="gate by `SafeModel`, which has prompts")
+    """Default of `GateRequest.question`: raise ModelError."""
+    raise ModelError("the request has no prompts", hint="call the gate through `SafeModel`")
 
 
 def no_preview() -> Tensor:
-    """For requests that come without sounds."""
-    raise ModelError("there is no sound to glance at", hint="give the rows' waveforms as `audio`")
+    """Default of `GateRequest.preview`: raise ModelError."""
+    raise ModelError("the gate needs waveforms", hint="pass the waveforms as `audio`")
 
 
 @dataclass(frozen=True, slots=True)
 class GateRequest:
-    """What a policy may look at.
+    """Inputs that are available to a policy.
 
     Attributes:
-        rows: B, rows in the batch.
-        has_audio: (B,) bool, rows that come with a sound to consult.
-        look: runs the untouched base on the prompt, once however often it is called.
-        question: (B, d), mean of the prompt's embedded words, without a run of the base.
-        preview: glances at the sounds, `safe.hearing.models.audio_summary`; (B, 4) float64.
+        rows: B, number of examples in the batch.
+        has_audio: (B,) bool, examples that have audio.
+        look: runs the base on the prompt; repeated calls reuse the first result.
+        question: returns (B, d), mean of the prompt's token embeddings; does not run the base.
+        preview: returns (B, 4) float64, see `safe.hearing.models.audio_summary`.
     """
 
     rows: int
@@ -61,7 +61,7 @@ class GateRequest:
     preview: Callable[[], Tensor] = no_preview
 
     def base_logits(self) -> Tensor:
-        """(B, V), the base's logits of the first answer token."""
+        """Return (B, V), the base's logits of the first answer token."""
         return self.look().logits
 
 
@@ -70,15 +70,15 @@ class Gate(Protocol):
     """A gating policy."""
 
     def decide(self, request: GateRequest) -> Tensor:
-        """(B,) bool on the CPU, True where the row consults the audio encoder; or (B,) int64, the
-        number of audio tokens that it hears, 0 where it does not consult.
+        """Return a tensor on the CPU with one decision per example: (B,) bool, True for gate ON; or
+        (B,) int64, the number of audio tokens to use, 0 for gate OFF.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AlwaysOn:
-    """Every row consults; a row without audio is then refused or counted, never ignored."""
+    """Gate ON for every example. Missing audio follows the model's `on_bad_audio`."""
 
     def decide(self, request: GateRequest) -> Tensor:
         return torch.ones(request.rows, dtype=torch.bool)
@@ -86,7 +86,7 @@ class AlwaysOn:
 
 @dataclass(frozen=True, slots=True)
 class AlwaysOff:
-    """No row consults: SAFE is the base."""
+    """Gate OFF for every example: the output is the base's."""
 
     def decide(self, request: GateRequest) -> Tensor:
         return torch.zeros(request.rows, dtype=torch.bool)
@@ -94,7 +94,7 @@ class AlwaysOff:
 
 @dataclass(frozen=True, slots=True)
 class WhereAudio:
-    """Rows that come with a sound consult it."""
+    """Gate ON for examples that have audio."""
 
     def decide(self, request: GateRequest) -> Tensor:
         return request.has_audio.clone()
@@ -102,60 +102,60 @@ class WhereAudio:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The caller says for each row."""
+    """Fixed decision per example."""
 
     consult: tuple[bool, ...]
 
     def decide(self, request: GateRequest) -> Tensor:
         if len(self.consult) != request.rows:
             raise ModelError(
-                f"the gate's mask has {len(self.consult)} entries for {request.rows} rows",
-                hint="give one boolean a row",
+                f"the gate's mask has {len(self.consult)} entries for {request.rows} examples",
+                hint="pass one bool per example",
             )
         return torch.tensor(self.consult, dtype=torch.bool)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The caller says how many audio tokens each row hears; 0 does not consult."""
+    """Fixed number of audio tokens per example; 0 is gate OFF."""
 
     counts: tuple[int, ...]
 
     def decide(self, request: GateRequest) -> Tensor:
         if len(self.counts) != request.rows:
             raise ModelError(
-                f"the gate has {len(self.counts)} numbers of tokens for {request.rows} rows",
-                hint="give one a row",
+                f"the gate has {len(self.counts)} numbers of tokens for {request.rows} examples",
+                hint="pass one number per example",
             )
         return torch.tensor(self.counts, dtype=torch.int64)
 
 
 def tokens_heard(decided: Tensor, most: int) -> list[int]:
-    """Audio tokens of each row, from what a gate decided; True hears all of them.
+    """Convert a gate's decision to the number of audio tokens per example; True means all.
 
     Args:
         decided: (B,) bool or int64.
-        most: how many there are.
+        most: number of audio tokens of the adapter.
 
     Raises:
-        ModelError: fewer than none, or more than there are; or no decision at all.
+        ModelError: a number outside 0 to `most`, or another dtype than bool or int64.
     """
     if decided.dtype == torch.bool:
         return [most if consult else 0 for consult in decided.tolist()]
     if decided.dtype != torch.int64:
-        raise ModelError(f"a gate decides in bool or int64, not {decided.dtype}")
+        raise ModelError(f"a gate must return bool or int64, not {decided.dtype}")
     counts: list[int] = decided.tolist()
     wrong = sorted({count for count in counts if not 0 <= count <= most})
     if wrong:
         raise ModelError(
-            f"the gate asks for {', '.join(map(str, wrong))} audio tokens, of 0 to {most}",
-            hint="choose among the adapter's audio tokens",
+            f"the gate returned {', '.join(map(str, wrong))} audio tokens, not 0 to {most}",
+            hint="use at most the adapter's number of audio tokens",
         )
     return counts
 
 
 class UncertaintyGate(ABC):
-    """Consult where the base's own distribution of the first answer token is uncertain.
+    """Gate ON where the base's distribution of the first answer token is uncertain.
 
     Attributes:
         kind: name of the policy in a gate file.
@@ -168,26 +168,29 @@ class UncertaintyGate(ABC):
         if not math.isfinite(self.threshold):
             raise ModelError(
                 f"a threshold must be a finite number, not {self.threshold}",
-                hint="always ON and always OFF have policies of their own",
+                hint="use AlwaysOn or AlwaysOff for a gate without a threshold",
             )
 
     @classmethod
     def score(cls, logits: Tensor) -> Tensor:
-        """(B,) float64 on the CPU: what the threshold is held against, of logits (B, V).
+        """Compute the score of logits (B, V) that is compared with the threshold.
+
+        Returns:
+            (B,) float64 on the CPU.
 
         Raises:
-            ModelError: as `probabilities`.
+            ModelError: see `probabilities`.
         """
         return cls.of(probabilities(logits))
 
     @staticmethod
     @abstractmethod
     def of(probabilities: Tensor) -> Tensor:
-        """The score of (B, V) `probabilities`."""
+        """Compute the (B,) score of `probabilities`, (B, V)."""
 
     @abstractmethod
     def consults(self, scores: Any) -> Any:
-        """Which scores (a tensor or an array) lie on the uncertain side of the threshold."""
+        """Return a bool mask of the scores (tensor or array) on the threshold's uncertain side."""
 
     def decide(self, request: GateRequest) -> Tensor:
         found: Tensor = self.consults(self.score(request.base_logits()))
@@ -195,11 +198,10 @@ class UncertaintyGate(ABC):
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """(B, V) float64 on the CPU.
+    """Compute the softmax of logits (B, V), as float64 on the CPU.
 
     Raises:
-        ModelError: logits that are no distribution, such as NaN: they must neither skip nor
-            consult unnoticed.
+        ModelError: the shape is wrong, or the softmax contains NaN.
     """
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise ModelError(f"logits must be (B, V) with V > 1, not {tuple(logits.shape)}")
@@ -207,16 +209,15 @@ def probabilities(logits: Tensor) -> Tensor:
     broken = torch.nonzero(found.isnan().any(dim=-1)).flatten().tolist()
     if broken:
         raise ModelError(
-            f"the base's logits are no distribution (NaN or infinite) in rows {broken}",
-            hint="look for the cause in the base, its precision or these inputs; until then gate "
-            "with `True`, `False` or a mask",
+            f"the base's logits contain NaN or infinity for the examples {broken} of the batch",
+            hint="check the base, its dtype and these inputs, or use a fixed gate (bool or mask)",
         )
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class EntropyGate(UncertaintyGate):
-    """Consult where the entropy, in nats, exceeds the threshold (Shannon 1948)."""
+    """Gate ON where the entropy in nats exceeds the threshold (Shannon 1948)."""
 
     kind: ClassVar[str] = "entropy"
     threshold: float
@@ -231,7 +232,7 @@ class EntropyGate(UncertaintyGate):
 
 @dataclass(frozen=True, slots=True)
 class MaxProbabilityGate(UncertaintyGate):
-    """Consult where the largest probability is below the threshold."""
+    """Gate ON where the largest probability is below the threshold."""
 
     kind: ClassVar[str] = "max_probability"
     threshold: float
@@ -246,7 +247,7 @@ class MaxProbabilityGate(UncertaintyGate):
 
 @dataclass(frozen=True, slots=True)
 class MarginGate(UncertaintyGate):
-    """Consult where the largest probability leads the second by less than the threshold."""
+    """Gate ON where the difference of the two largest probabilities is below the threshold."""
 
     kind: ClassVar[str] = "margin"
     threshold: float
@@ -269,10 +270,10 @@ GateLike = Gate | Tensor | Sequence[bool] | bool
 
 
 def as_gate(gate: GateLike) -> Gate:
-    """A policy from a policy, a (B,) bool tensor, a sequence of bools, or one bool for all rows.
+    """Convert a policy, a (B,) bool tensor, a sequence of bools, or one bool to a policy.
 
     Raises:
-        ModelError: anything else, such as a tensor of numbers.
+        ModelError: any other value, such as a tensor of numbers.
     """
     if isinstance(gate, bool):
         return AlwaysOn() if gate else AlwaysOff()
@@ -280,11 +281,11 @@ def as_gate(gate: GateLike) -> Gate:
         if gate.dtype != torch.bool or gate.dim() != 1:
             raise ModelError(
                 f"a gate mask must be a (B,) bool tensor, not {tuple(gate.shape)} {gate.dtype}",
-                hint="compare with a threshold first",
+                hint="compare the values with a threshold first",
             )
         return Mask(tuple(gate.tolist()))
     if isinstance(gate, Gate):
         return gate
     if isinstance(gate, Sequence) and all(isinstance(g, bool) for g in gate):
         return Mask(tuple(gate))
-    raise ModelError(f"not a gate: {gate!r}", hint="give a policy, a bool, or one bool a row")
+    raise ModelError(f"not a gate: {gate!r}", hint="pass a policy, a bool, or one bool per example")

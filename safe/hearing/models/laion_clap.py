@@ -1,8 +1,8 @@
-"""LAION's own CLAP checkpoints (`.pt`) as transformers' `ClapModel`.
+"""Convert LAION's CLAP checkpoints (`.pt`) to transformers' `ClapModel`.
 
-Both implement one network (HTS-AT and RoBERTa); only names and the fused query-key-value matrix
-differ. The shape of the network is read off the weights. Every key of the checkpoint is renamed,
-or belongs to a part that gives no embedding and is listed in `UNUSED`; anything else is refused.
+Both implement the same network (HTS-AT and RoBERTa) with different parameter names and a fused
+query-key-value matrix. The config is inferred from the weights. Keys in `UNUSED` are dropped and
+all others renamed; an unknown key is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from transformers import (
 from safe.digest import digest_file
 from safe.errors import ModelError
 
-# Parts of LAION's model that no embedding passes through.
+# Parameters of LAION's model that the embeddings do not depend on.
 UNUSED = re.compile(
     r"(text_transform|audio_transform)\.|logit_scale_.*_mlp$|attn_mask$"
     r"|audio_branch\.(spectrogram_extractor|logmel_extractor|spec_augmenter|tscam_conv|head)\."
@@ -51,12 +51,12 @@ AUDIO = (
 BLOCK = re.compile(r"audio_branch\.layers\.(\d+)\.blocks\.(\d+)\.")
 TEXT_LAYER = re.compile(r"text_branch\.encoder\.layer\.(\d+)\.")
 HEAD_WIDTH = 64  # of RoBERTa, in every size
-# Rebuilt from the config by transformers; old and new files may or may not hold them.
+# transformers rebuilds these from the config; a file may or may not contain them.
 DERIVED = ("position_ids", "token_type_ids", "relative_position_index", "num_batches_tracked")
 
 
 def renamed(key: str) -> str:
-    """transformers' name of LAION's parameter `key` (its `qkv` is still to be split)."""
+    """Return transformers' name of LAION's parameter `key`; `qkv` is not split yet."""
     for pattern, name in PARTS:
         key = re.sub(pattern, name, key)
     if key.startswith("audio_model."):
@@ -66,7 +66,7 @@ def renamed(key: str) -> str:
 
 
 def rename_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A LAION state dict under transformers' names, each fused `qkv` cut into its three parts."""
+    """Rename a LAION state dict to transformers' names and split each fused `qkv`."""
     result: dict[str, Tensor] = {}
     for key, value in weights.items():
         if UNUSED.match(key):
@@ -81,10 +81,10 @@ def rename_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def infer_config(weights: Mapping[str, Tensor]) -> ClapConfig:
-    """The network's shape, from the shapes of LAION's weights.
+    """Infer the config from the shapes of LAION's weights.
 
     Raises:
-        ModelError: the audio tower is no HTS-AT, or the text tower no RoBERTa.
+        ModelError: the audio tower is not HTS-AT, or the text tower is not RoBERTa.
     """
     needed = (
         "audio_branch.patch_embed.proj.weight",
@@ -97,7 +97,7 @@ def infer_config(weights: Mapping[str, Tensor]) -> ClapConfig:
     missing = [key for key in needed if key not in weights]
     if missing:
         raise ModelError(
-            f"is no CLAP of HTS-AT and RoBERTa: {missing[0]} is missing",
+            f"is not a CLAP with HTS-AT and RoBERTa: {missing[0]} is missing",
             hint="use one of LAION's HTSAT checkpoints, or a transformers folder",
         )
     blocks = {(int(m[1]), int(m[2])) for m in map(BLOCK.match, weights) if m}
@@ -137,10 +137,10 @@ def infer_config(weights: Mapping[str, Tensor]) -> ClapConfig:
 
 
 def load_weights(model: ClapModel, weights: Mapping[str, Tensor]) -> None:
-    """Put LAION's weights into `model`; every key on either side must have its partner.
+    """Load LAION's weights into `model`; the keys must match exactly, except for `DERIVED`.
 
     Raises:
-        ModelError: a key without partner, or of another shape.
+        ModelError: a key is unknown or missing, or has another shape.
     """
     given, wanted = rename_weights(weights), model.state_dict()
     unknown = sorted(k for k in given if k not in wanted and not k.endswith(DERIVED))
@@ -161,12 +161,12 @@ def load_weights(model: ClapModel, weights: Mapping[str, Tensor]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights of a `.pt` file, without the prefix of data-parallel training.
+    """Read the weights of a `.pt` file and strip the prefix of data-parallel training.
 
-    Read with `weights_only=True`: nothing in the file is executed.
+    Uses `weights_only=True`, so no code in the file is executed.
 
     Raises:
-        ModelError: missing, damaged, or a file that holds more than tensors and numbers.
+        ModelError: the file is missing, damaged, or contains more than tensors and numbers.
     """
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
@@ -177,16 +177,16 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             "cannot be read as weights only: " + " ".join(str(error).split())[:200],
             where=path,
-            hint="use the file as LAION publishes it; a pickle that holds code is not opened",
+            hint="use the file that LAION publishes; a pickle that contains code is not loaded",
         ) from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise ModelError("holds no state dict", where=path, hint="use a LAION CLAP checkpoint")
+        raise ModelError("contains no state dict", where=path, hint="use a LAION CLAP checkpoint")
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
 def _numpy_numbers() -> list[Any]:
-    """What LAION's trainer left beside the weights: numpy's numbers, which run nothing."""
+    """NumPy number types that LAION's trainer saved with the weights; they are safe to load."""
     import numpy as np
     from numpy._core import multiarray
 
@@ -201,7 +201,7 @@ def _numpy_numbers() -> list[Any]:
 
 
 def feature_extractor(fused: bool, mels: int) -> ClapFeatureExtractor:
-    """Log-mel spectrograms as LAION's models of either kind were trained on, at 48 kHz."""
+    """Build the log-mel extractor that LAION's models (fused or not) were trained with, 48 kHz."""
     return ClapFeatureExtractor(
         feature_size=mels,
         frequency_min=50,
@@ -211,14 +211,14 @@ def feature_extractor(fused: bool, mels: int) -> ClapFeatureExtractor:
 
 
 def convert_checkpoint(path: Path, cache: Path) -> Path:
-    """Convert a LAION `.pt` once.
+    """Convert a LAION `.pt`, unless the cache already contains the result.
 
     Returns:
-        A folder below `cache` that `load_ear` opens. It has no tokenizer: LAION's file brings
-        none, and the audio encoder alone needs none.
+        A folder below `cache` for `load_audio_encoder`. It has no tokenizer, as LAION's file
+        contains none and the audio tower needs none.
 
     Raises:
-        ModelError: the file cannot be read or is another network.
+        ModelError: the file cannot be read or contains another network.
     """
     if not path.is_file():
         raise ModelError(

@@ -1,13 +1,12 @@
-"""A learned gate: a linear policy over what is known before listening, kept in one small file.
+"""A learned gate: a linear policy over features that need no audio encoder, saved in one file.
 
-What it looks at is one of three views, each with all that the one before has: the question alone,
-as the mean of its embedded words; what one forward of the base shows (image tokens as a mean, and
-the entropy, largest probability and margin of the answer); and a glance at the sound. A view is
-worth having where it earns its time: a forward of the base takes about as long as the base's
-answer. The policy has a preference for each action, to skip or to hear so many audio tokens; the
-largest is taken, of equals the one that listens least.
+A policy uses one of three views; each adds features to the previous one. `question` is the mean of
+the prompt's token embeddings. `look` adds one forward pass of the base: the mean image token, and
+the entropy, largest probability and margin of the first answer token. This takes about as long as
+the base's answer. `glance` adds statistics of the waveform. An action is to skip, or a number of
+audio tokens. The action with the largest preference is taken, the first one on ties.
 
-Shape legend: B rows, F features, A actions, d width of the language model.
+Shape legend: B examples, F features, A actions, d width of the language model.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ QUESTION, LOOK, GLANCE = VIEWS = ("question", "look", "glance")  # the cheapest 
 
 
 def features_of(request: GateRequest, view: str = GLANCE) -> Tensor:
-    """(B, F) float64 on the CPU: the policy's state.
+    """Compute the policy's input features, (B, F) float64 on the CPU.
 
     Raises:
-        ModelError: it glances, and rows come without waveforms.
+        ModelError: the view is `glance` and waveforms are missing.
     """
     parts = [request.question().double().cpu()]
     if view != QUESTION:
-        look = request.look()
-        likely = probabilities(look.logits)
+        outputs = request.look()
+        answer_probs = probabilities(outputs.logits)
         parts += [
-            look.image.double().mean(dim=1).cpu(),
-            torch.stack([policy.of(likely) for policy in POLICIES.values()], dim=1),
+            outputs.image.double().mean(dim=1).cpu(),
+            torch.stack([policy.of(answer_probs) for policy in POLICIES.values()], dim=1),
         ]
     if view == GLANCE:
         parts.append(request.preview().double())
@@ -53,7 +52,7 @@ def features_of(request: GateRequest, view: str = GLANCE) -> Tensor:
 
 
 def feature_names(width: int, view: str = GLANCE) -> list[str]:
-    """What `features_of` gives, in its order; `width` is d."""
+    """Return the names of the columns of `features_of`; `width` is d."""
     names = [f"question {i}" for i in range(width)]
     if view != QUESTION:
         names += [*(f"image {i}" for i in range(width)), *POLICIES]
@@ -61,20 +60,20 @@ def feature_names(width: int, view: str = GLANCE) -> list[str]:
 
 
 def view_of(features: Sequence[str]) -> str | None:
-    """The view that has these features; None where none has."""
+    """Return the view with these features, or None."""
     width = sum(name.startswith("question ") for name in features)
     return next((view for view in VIEWS if feature_names(width, view) == list(features)), None)
 
 
 class PolicyRecord(BaseModel):
-    """What stands beside the weights.
+    """Metadata of a policy file.
 
     Attributes:
-        actions: audio tokens of each action; the first is 0, to skip.
-        features: names of what it looks at, those of a view.
-        base, adapter: digests of the base's weights and of the adapter's record; a policy means
-            nothing on others.
-        trained_on: digest of the outcomes that it was trained on.
+        actions: audio tokens of each action; the first is 0 (skip).
+        features: feature names of a view.
+        base, adapter: digests of the base's weights and of the adapter's record; the policy is
+            valid only for these.
+        trained_on: digest of the outcomes that the policy was trained on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,10 +89,10 @@ class PolicyRecord(BaseModel):
 
 @dataclass(frozen=True)
 class LearnedGate:
-    """A gate whose rows skip, or hear as many audio tokens as the policy prefers.
+    """Gate that selects the number of audio tokens (0 to skip) by a linear policy.
 
     Attributes:
-        mean, scale: (F,), what features are brought to mean 0 and deviation 1 by.
+        mean, scale: (F,), mean and standard deviation that normalise the features.
         weight, bias: (A, F) and (A,), float64.
     """
 
@@ -105,19 +104,19 @@ class LearnedGate:
 
     @cached_property
     def view(self) -> str:
-        """What it looks at before it decides.
+        """View whose features the policy uses.
 
         Raises:
-            ModelError: its features are those of no view.
+            ModelError: the features belong to no view.
         """
         found = view_of(self.record.features)
         if found is None:
-            raise ModelError("the policy's features are those of no view", hint=HINT)
+            raise ModelError("the policy's features belong to no view", hint=HINT)
         return found
 
     @cached_property
     def _weight_FA(self) -> Tensor:
-        """The weights on features as they come, which leaves two operations to a decision."""
+        """Weights for unnormalised features, so that a decision needs only one `addmm`."""
         return (self.weight / self.scale).T
 
     @cached_property
@@ -125,26 +124,30 @@ class LearnedGate:
         return self.bias - self.mean @ self._weight_FA
 
     def preferences(self, features_BF: Tensor) -> Tensor:
-        """(B, A)."""
+        """Compute the preference for each action, (B, A).
+
+        Raises:
+            ModelError: the number of features is wrong.
+        """
         if features_BF.shape[1] != len(self.mean):
             raise ModelError(
-                f"the policy knows {len(self.mean)} features and is given {features_BF.shape[1]}",
-                hint="use it with the base that it was trained with",
+                f"the policy needs {len(self.mean)} features, not {features_BF.shape[1]}",
+                hint="use the base that the policy was trained with",
             )
         return torch.addmm(self._bias_A, features_BF.double(), self._weight_FA)
 
     def decide(self, request: GateRequest) -> Tensor:
-        """(B,) int64: audio tokens that each row hears.
+        """Return (B,) int64, the number of audio tokens of each example.
 
         Raises:
-            ModelError: it glances, and rows come without waveforms.
+            ModelError: the view is `glance` and waveforms are missing.
         """
         preferred = self.preferences(features_of(request, self.view)).argmax(dim=1)
         return torch.tensor(self.record.actions, dtype=torch.int64)[preferred]
 
 
 def save_policy(path: Path, gate: LearnedGate) -> Path:
-    """Write a policy whole or not at all."""
+    """Write a policy file atomically."""
     tensors = {name: getattr(gate, name).double().contiguous() for name in TENSORS}
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"record": gate.record.model_dump_json()})
@@ -152,13 +155,13 @@ def save_policy(path: Path, gate: LearnedGate) -> Path:
 
 
 def load_policy(path: Path, *, base: str | None = None, adapter: str | None = None) -> LearnedGate:
-    """The policy of a file, to be handed to `SafeModel` as `gate`.
+    """Load a policy file, to pass to `SafeModel` as `gate`.
 
     Args:
-        base, adapter: digests of what it is to be used with.
+        base, adapter: digests of the base and adapter to use it with.
 
     Raises:
-        ModelError: the file cannot be used, or is of another base or adapter.
+        ModelError: the file cannot be used, or was made for another base or adapter.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -166,7 +169,7 @@ def load_policy(path: Path, *, base: str | None = None, adapter: str | None = No
             tensors = {name: file.get_tensor(name) for name in TENSORS}
     except FileNotFoundError:
         raise ModelError(
-            "there is no policy", where=path, hint="experiment 12 writes one"
+            "there is no policy", where=path, hint="run experiment 12, which writes one"
         ) from None
     except ValidationError as error:
         raise ModelError(
@@ -178,11 +181,11 @@ def load_policy(path: Path, *, base: str | None = None, adapter: str | None = No
     for what, wanted, found in (("base", record.base, base), ("adapter", record.adapter, adapter)):
         if found is not None and found != wanted:
             raise ModelError(
-                f"the policy was trained with the {what} of digest {wanted}, the one given has "
+                f"the policy was trained with the {what} of digest {wanted}, but this {what} has "
                 f"{found}",
                 where=path,
                 key=what,
-                hint=f"train a policy for this {what}: experiment 12",
+                hint=f"train a policy for this {what} with experiment 12",
             )
     return LearnedGate(record, *(tensors[name] for name in TENSORS))
 
@@ -197,17 +200,17 @@ def _check_shapes(record: PolicyRecord, tensors: dict[str, Tensor], path: Path) 
     }
     found = {name: list(tensor.shape) for name, tensor in tensors.items()}
     if view_of(record.features) is None:
-        raise ModelError("its features are those of no view", where=path, hint=HINT)
-    sound = (
+        raise ModelError("the policy's features belong to no view", where=path, hint=HINT)
+    valid = (
         found == wanted
         and all(t.dtype == torch.float64 and bool(t.isfinite().all()) for t in tensors.values())
         and bool((tensors["scale"] > 0).all())
         and record.actions[0] == 0
         and all(low < high for low, high in zip(record.actions, record.actions[1:], strict=False))
     )
-    if not sound:
+    if not valid:
         raise ModelError(
-            f"its weights {found} are not those of {actions} actions, the first to skip, over "
+            f"weights {found} are not valid for {actions} ascending actions from 0 and "
             f"{features} features",
             where=path,
             hint=HINT,

@@ -1,7 +1,6 @@
-"""What a call really does: modules called, floating-point operations, hooks installed.
+"""Trace a call: modules called, floating-point operations, installed hooks.
 
-Measured from outside with PyTorch's own global hooks and operation counter, so that nothing has
-to be installed on the model that is looked at.
+Uses PyTorch's global hooks and operation counter, so that nothing is installed on the model.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ HOOK_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One call seen from outside.
+    """Operations of one call.
 
     Attributes:
         flops: floating-point operations by PyTorch's counter.
-        calls: each module called, by name and class -> how often.
-        tensor_ops: dispatched tensor operations by name -> how often. Catches work that is done
-            outside any module.
+        calls: module name and class -> number of calls.
+        tensor_ops: name of a dispatched tensor operation -> number of calls. Includes work outside
+            of modules.
     """
 
     flops: int
@@ -57,25 +56,25 @@ def trace(
     wrapper: nn.Module | None = None,
     tensor_ops: bool = True,
 ) -> Trace:
-    """Run `call` twice and say what one run did.
+    """Run `call` twice and return the operations of one run.
 
     Args:
-        root: the model that is expected to work; its parts are named as within it, so that two
-            copies of one architecture can be compared.
-        wrapper: the dispatcher around `root`. Its own call is not counted; its other parts are
-            named as within it, with a leading `+`.
-        tensor_ops: without them, `call` is run once and `Trace.tensor_ops` stays empty.
+        root: its modules are named relative to it, so that two copies of one architecture can be
+            compared.
+        wrapper: module around `root`. Its own call is not counted; names of its other modules are
+            relative to it and start with `+`.
+        tensor_ops: if False, run `call` once and leave `Trace.tensor_ops` empty.
     """
     named = {id(m): n for n, m in root.named_modules()}
     others = {} if wrapper is None else {id(m): f"+{n}" for n, m in wrapper.named_modules()}
     names = {**others, **named}
     calls: Counter[str] = Counter()
 
-    def note(module: nn.Module, *_: Any) -> None:
+    def count_call(module: nn.Module, *_: Any) -> None:
         if module is not wrapper:
             calls[f"{names.get(id(module), '+unknown')}: {type(module).__name__}"] += 1
 
-    handle = module_hooks.register_module_forward_pre_hook(note)
+    handle = module_hooks.register_module_forward_pre_hook(count_call)
     counter = FlopCounterMode(display=False)
     try:
         with counter:
@@ -90,7 +89,7 @@ def trace(
 
 
 def installed_hooks(*modules: nn.Module) -> int:
-    """Hooks on any part of the modules, plus PyTorch's global module hooks."""
+    """Count hooks on the modules and their submodules, plus PyTorch's global forward hooks."""
     parts = {id(p): p for m in modules for p in m.modules()}.values()
     local = sum(len(getattr(p, table, None) or ()) for p in parts for table in HOOK_TABLES)
     everywhere = sum(

@@ -1,8 +1,7 @@
-"""The projector: what the frozen audio encoder heard, as k tokens of the language model's input
-space.
+"""Projectors: map features of the audio encoder to k tokens in the language model's input space.
 
-Shape legend: B rows, k audio tokens, d width of the language model, E width of the audio encoder's
-embedding, S x C the audio encoder's sequence features.
+Shape legend: B examples, k audio tokens, d width of the language model, E width of the audio
+encoder's embedding, S x C the audio encoder's sequence features.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ InputKind = Literal["embedding", "sequence"]
 
 
 def embedding_norm(embeddings: nn.Embedding) -> float:
-    """Mean L2 norm of the rows of a token embedding table, its padding row left out."""
+    """Return the mean L2 norm of token embeddings, without the padding token and zero vectors."""
     with torch.no_grad():
         norms = embeddings.weight.detach().float().norm(dim=-1)
         if embeddings.padding_idx is not None:
@@ -28,10 +27,10 @@ def embedding_norm(embeddings: nn.Embedding) -> float:
 
 
 class Projector(nn.Module):
-    """Common to both kinds: the number of tokens, the output scale and its calibration.
+    """Base class with the number of tokens, the output scale and its calibration.
 
-    `output_scale` is a saved buffer, not a parameter: AdamW then works on weights of their usual
-    size whatever the norm of the base's embeddings.
+    `output_scale` is a saved buffer and not a parameter, so that the scale of the trained weights
+    does not depend on the norm of the base's embeddings.
     """
 
     input_kind: InputKind
@@ -44,7 +43,7 @@ class Projector(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, target_norm: float, probe: Tensor) -> None:
-        """Set the output scale so that audio tokens of `probe` have `target_norm` on average."""
+        """Set the output scale so that the mean norm of `probe`'s tokens is `target_norm`."""
         self.output_scale.fill_(1.0)
         self.output_scale.fill_(target_norm / float(self(probe).norm(dim=-1).mean()))
 
@@ -62,15 +61,13 @@ class MlpProjector(Projector):
         self.down = nn.Linear(hidden, audio_tokens * width)
 
     def forward(self, embedding_BE: Tensor) -> Tensor:
-        """(B, E) to (B, k, d)."""
+        """Map (B, E) to (B, k, d)."""
         tokens = self.down(self.act(self.up(self.norm(embedding_BE))))
         return tokens.unflatten(-1, (self.audio_tokens, self.width)) * self.output_scale
 
 
 class ResamplerProjector(Projector):
-    """k learned queries attend once over the audio encoder's sequence features: (B, S, C) to (B, k,
-    d).
-    """
+    """One cross-attention of k learned queries to sequence features: (B, S, C) to (B, k, d)."""
 
     input_kind: InputKind = "sequence"
 
@@ -80,7 +77,7 @@ class ResamplerProjector(Projector):
         super().__init__(audio_tokens, width)
         if hidden % heads:
             raise ModelError(
-                f"a resampler of {heads} heads cannot have the hidden width {hidden}",
+                f"the hidden width {hidden} is not divisible by the resampler's {heads} heads",
                 key="adapter.hidden",
                 hint=f"choose a multiple of {heads}",
             )
@@ -94,22 +91,22 @@ class ResamplerProjector(Projector):
         self.down = nn.Linear(hidden, width)
 
     def forward(self, sequence_BSC: Tensor) -> Tensor:
-        """(B, S, C) to (B, k, d)."""
+        """Map (B, S, C) to (B, k, d)."""
         keys = self.up(self.norm(sequence_BSC))
         queries = self.queries.expand(len(keys), -1, -1)
-        heard, _ = self.attention(queries, keys, keys, need_weights=False)
-        tokens = queries + heard
+        attended, _ = self.attention(queries, keys, keys, need_weights=False)
+        tokens = queries + attended
         return self.down(tokens + self.feed(tokens)) * self.output_scale
 
 
 def build_projector(
     config: AdapterConfig, *, embedding_width: int, sequence_width: int, width: int
 ) -> Projector:
-    """A projector on the current default device, not yet calibrated.
+    """Build a projector on the default device; it is not calibrated yet.
 
     Args:
         embedding_width, sequence_width: E and C of the audio encoder.
-        width: d, the language model's input width.
+        width: d, input width of the language model.
     """
     if config.projector == "mlp":
         return MlpProjector(embedding_width, config.hidden, config.audio_tokens, width)
@@ -117,9 +114,9 @@ def build_projector(
 
 
 def calibrate_projector(projector: Projector, table: nn.Embedding, *, seed: int) -> float:
-    """Scale a fresh projector to the measured norm of the base's token embeddings.
+    """Scale a new projector to the mean norm of the base's token embeddings.
 
-    The probe is standard normal: a LayerNorm comes first, so only its direction matters.
+    The probe is standard normal; the first layer is a LayerNorm, so its scale does not matter.
 
     Returns:
         The target norm.

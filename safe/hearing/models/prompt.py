@@ -1,27 +1,27 @@
-"""How a question is put to the language model: one wording for training and evaluation."""
+"""Prompt and answer format, the same for training and evaluation."""
 
 from __future__ import annotations
 
 
 def build_prompt(question: str) -> str:
-    """BLIP-2's documented form for visual question answering, `Question: ... Answer:`.
+    """Return BLIP-2's documented VQA prompt, `Question: ... Answer:`.
 
-    Runs of white space become one blank, so that a question read from a file with line breaks
-    and the same question typed by hand give the same tokens. Case is left to the tokenizer.
+    Runs of white space become one space, so that line breaks in a file do not change the tokens.
+    Case is not changed.
     """
     return f"Question: {' '.join(question.split())} Answer:"
 
 
 def answer_text(answer: str) -> str:
-    """The answer as it follows the prompt: a leading blank, as OPT's byte-level BPE expects.
+    """Return the answer with a leading space, as OPT's byte-level BPE expects.
 
-    The prompt ends in a colon without a blank, so `prompt + answer_text(answer)` is the text the
-    language model is trained on; an end-of-sequence token is appended by the caller.
+    The prompt ends with a colon and no space, so `prompt + answer_text(answer)` is the training
+    text. The caller appends the end-of-sequence token.
     """
     return " " + " ".join(answer.split())
 
 
 def clean_answer(text: str) -> str:
-    """A decoded generation as an answer: stripped, first line only, white space folded."""
+    """Return the first line of a decoded generation, with single spaces between words."""
     lines = text.strip().splitlines()
     return " ".join(lines[0].split()) if lines else ""

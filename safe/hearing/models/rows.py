@@ -1,6 +1,6 @@
-"""Rows of a batch: parted by the gate, and put together again in their order.
+"""Split a batch by the gate's decision and join the results in the original order.
 
-Shape legend: B rows, L prompt positions, V vocabulary.
+Shape legend: B examples, L prompt positions, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from torch import Tensor
 from safe.errors import ModelError
 from safe.hearing.models.audio import Audio
 
-# Keyword arguments of the base that hold one entry a row.
+# Keyword arguments of the base with one entry per example.
 BATCHED = ("labels", "decoder_input_ids", "decoder_attention_mask")
 
 
 @dataclass(frozen=True, slots=True)
 class Consultation:
-    """The one decision a call was made under.
+    """Gate decision of one call.
 
     Attributes:
-        on, off: row numbers, each in the batch's order.
-        tokens: audio tokens that each row of `on` hears.
-        turned_off: row number to reason, for rows that the gate had ON and whose audio could not
-            be consulted (`on_bad_audio="off"`).
+        on, off: indices of the examples with the gate ON and OFF, ascending.
+        tokens: number of audio tokens of each example in `on`.
+        turned_off: index -> reason, for examples that the gate had ON and whose audio could not
+            be used (`on_bad_audio="off"`).
     """
 
     on: list[int]
@@ -34,16 +34,16 @@ class Consultation:
     turned_off: dict[int, str] = field(default_factory=dict)
 
     def mask(self) -> list[bool]:
-        """One bool a row: True where it consults."""
+        """Return one bool per example: True for gate ON."""
         return [count > 0 for count in self.counts()]
 
     def counts(self) -> list[int]:
-        """Audio tokens of every row; 0 where it does not consult."""
-        heard = dict(zip(self.on, self.tokens, strict=True))
-        return [heard.get(row, 0) for row in range(len(self.on) + len(self.off))]
+        """Return the number of audio tokens of every example; 0 for gate OFF."""
+        tokens = dict(zip(self.on, self.tokens, strict=True))
+        return [tokens.get(row, 0) for row in range(len(self.on) + len(self.off))]
 
     def by_tokens(self) -> list[tuple[int, list[int]]]:
-        """(audio tokens, rows that hear so many), the fewest tokens first."""
+        """Group `on` by number of audio tokens: (number, indices), ascending."""
         found: dict[int, list[int]] = {}
         for row, count in zip(self.on, self.tokens, strict=True):
             found.setdefault(count, []).append(row)
@@ -52,14 +52,14 @@ class Consultation:
 
 @dataclass(frozen=True, slots=True)
 class SafeOutput:
-    """Forward's result.
+    """Result of `SafeModel.forward`.
 
     Attributes:
-        logits: (B, L, V). Row b, position t belongs to `input_ids[b, t]` whether the row consulted
-            or not: audio positions are left out.
-        loss: mean cross-entropy over `labels`, or None without them.
-        consultation: which rows consulted.
-        base: the base's own output object where every row was OFF, else None.
+        logits: (B, L, V). `logits[b, t]` belongs to `input_ids[b, t]`, with the gate ON as well:
+            audio positions are removed.
+        loss: mean cross-entropy over `labels`, or None without labels.
+        consultation: the gate's decision.
+        base: the base's output object if the gate was OFF for all examples, else None.
     """
 
     logits: Tensor
@@ -70,12 +70,12 @@ class SafeOutput:
 
 @dataclass(frozen=True, slots=True)
 class SafeGeneration:
-    """Generate's result.
+    """Result of `SafeModel.generate`.
 
     Attributes:
         sequences: token ids as the base returns them: prompt and new tokens for a decoder-only
-            language model. In a mixed batch shorter rows end in pad tokens.
-        consultation: which rows consulted.
+            language model. In a mixed batch shorter sequences are padded on the right.
+        consultation: the gate's decision.
     """
 
     sequences: Tensor
@@ -84,7 +84,7 @@ class SafeGeneration:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The inputs that both ways share."""
+    """Inputs of a call, for gate ON and OFF."""
 
     pixel_values: Tensor | None
     input_ids: Tensor
@@ -109,10 +109,10 @@ def make_batch(
 
 
 def plain_arguments(batch: Batch) -> dict[str, Any]:
-    """The arguments of a plain call: what the caller gave, nothing made up."""
+    """Return the caller's arguments for a plain call of the base, without defaults filled in."""
     if batch.pixel_values is None:
         raise ModelError(
-            "rows that are OFF need `pixel_values`", hint="pass the processor's output"
+            "examples with the gate OFF need `pixel_values`", hint="pass the processor's output"
         )
     plain = {"pixel_values": batch.pixel_values, "input_ids": batch.input_ids}
     if batch.attention_mask is not None:
@@ -125,7 +125,7 @@ def _take(value: Tensor | None, rows: list[int]) -> Tensor | None:
 
 
 def take_rows(batch: Batch, rows: list[int]) -> Batch:
-    """The OFF rows alone; they need neither audio nor cached image tokens."""
+    """Select OFF examples, without audio and cached image tokens, which they do not need."""
     return Batch(
         _take(batch.pixel_values, rows),
         batch.input_ids[rows],
@@ -140,7 +140,7 @@ def rows_of(kwargs: dict[str, Any], rows: list[int]) -> dict[str, Any]:
 
 
 def join(parts: list[tuple[list[int], Tensor]], rows: int, fill: float = 0) -> Tensor:
-    """Put the parts' rows back in the batch's order; shorter rows are filled on the right."""
+    """Join parts in the batch's order; shorter sequences are filled on the right with `fill`."""
     length = max(part.shape[1] for _, part in parts)
     first = parts[0][1]
     joined = first.new_full((rows, length, *first.shape[2:]), fill)

@@ -1,10 +1,10 @@
-"""SafeModel: a frozen BLIP-2 that may consult a frozen CLAP, row by row.
+"""SafeModel: a frozen BLIP-2 with a frozen CLAP and a gate that decides per example.
 
-Rows whose gate is OFF go to the untouched base, with the caller's own tensors and keyword
-arguments; nothing else of SAFE runs for them. Rows that are ON go, with k audio tokens beside
-their image tokens, through the LoRA twin of the base's language model.
+Examples with the gate OFF are passed to the unmodified base with the caller's tensors and keyword
+arguments; no other part of SAFE runs for them. Examples with the gate ON get k audio tokens after
+their image tokens and run through the LoRA copy of the base's language model.
 
-Shape legend: B rows, L prompt positions, T answer positions, V vocabulary.
+Shape legend: B examples, L prompt positions, T answer positions, V vocabulary.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class SafeModel(nn.Module):
     """Base, audio encoder, projector and LoRA.
 
     Args:
-        base: frozen here, and never changed.
-        audio_encoder: frozen.
-        config: projector kind, audio tokens, LoRA.
-        seed: of the fresh adapter's random weights.
-        on_bad_audio: what happens to an ON row whose audio is missing, silent or not finite:
-            `refuse` raises, `off` answers it without audio and counts it in `turned_off`.
+        base: is frozen; its weights and modules are not changed.
+        audio_encoder: is frozen.
+        config: projector kind, number of audio tokens, LoRA settings.
+        seed: seed of the new adapter's random weights.
+        on_bad_audio: for an example with the gate ON whose audio is missing, silent or not finite,
+            `refuse` raises, and `off` answers without audio and counts it in `turned_off`.
 
     Raises:
         ModelError: the language model lacks a LoRA target.
@@ -98,9 +98,7 @@ class SafeModel(nn.Module):
     # -- state ---------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> SafeModel:
-        """Training mode of the trainable part; base and audio encoder always stay in evaluation
-        mode.
-        """
+        """Set the mode of projector and LoRA dropout; all else stays in evaluation mode."""
         self.training = mode
         for frozen in (self.base, self.audio_encoder_model, self.adapted):
             frozen.train(False)
@@ -111,7 +109,7 @@ class SafeModel(nn.Module):
 
     @property
     def language_model(self) -> Any:
-        """The LoRA twin of the base's language model, without PEFT's wrapper."""
+        """The LoRA copy of the base's language model, without PEFT's wrapper."""
         return self.adapted.base_model.model
 
     @property
@@ -124,7 +122,7 @@ class SafeModel(nn.Module):
         return bool(self.base.config.use_decoder_only_language_model)
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Every parameter that would receive a gradient, by name."""
+        """Return the parameters with `requires_grad`, by name."""
         return {n: p for n, p in self.named_parameters() if p.requires_grad}
 
     # -- the gate ------------------------------------------------------------------------------
@@ -132,59 +130,58 @@ class SafeModel(nn.Module):
     def _consult(
         self, gate: GateLike, batch: Batch, kwargs: dict[str, Any]
     ) -> tuple[Consultation, Batch]:
-        """The single source of which rows consult.
+        """Run the gate.
 
         Returns:
-            The decision, and the batch, with image tokens where the gate has seen the pictures.
+            The decision, and the batch, with image tokens if the gate ran the base.
         """
         rows = len(batch)
         if batch.audio is not None and len(batch.audio) != rows:
             raise ModelError(
-                f"{len(batch.audio)} sounds for {rows} rows",
-                hint="give one a row, None where a row has none",
+                f"{len(batch.audio)} sounds for {rows} examples",
+                hint="pass one per example, None for an example without audio",
             )
-        looked: list[BaseOutputs] = []
+        base_outputs: list[BaseOutputs] = []
 
         def look() -> BaseOutputs:
-            if not looked:
+            if not base_outputs:
                 interpolate = bool(kwargs.get("interpolate_pos_encoding"))
-                looked.append(run_base(self.base, batch, interpolate=interpolate))
-            return looked[0]
+                base_outputs.append(run_base(self.base, batch, interpolate=interpolate))
+            return base_outputs[0]
 
-        def read() -> Tensor:
+        def question() -> Tensor:
             return read_question(self.base, batch)
 
-        def glance() -> Tensor:
+        def summary() -> Tensor:
             if batch.audio is None or isinstance(batch.audio, Tensor):
                 return no_preview()
             return torch.from_numpy(preview(batch.audio, self.audio_encoder.sampling_rate))
 
-        request = GateRequest(rows, has_audio(batch.audio, rows), look, read, glance)
+        request = GateRequest(rows, has_audio(batch.audio, rows), look, question, summary)
         counts = tokens_heard(as_gate(gate).decide(request), self.projector.audio_tokens)
-        if looked and batch.image is None:
-            batch = replace(batch, image=looked[0].image)
+        if base_outputs and batch.image is None:
+            batch = replace(batch, image=base_outputs[0].image)
         on = [row for row, count in enumerate(counts) if count]
         turned_off = audio_faults(batch.audio, on) if on else {}
         on = [row for row in on if row not in turned_off]
         if turned_off and self.on_bad_audio == "refuse":
             rows_and_reasons = ", ".join(f"{r} ({why})" for r, why in sorted(turned_off.items()))
             raise ModelError(
-                f"rows that should consult have nothing to hear: {rows_and_reasons}",
-                hint="gate them OFF, repair the files, or open the model with on_bad_audio='off'",
+                f"the audio of examples with the gate ON cannot be used: {rows_and_reasons}",
+                hint="gate them OFF, repair the files, or use on_bad_audio='off'",
             )
         self.turned_off.update(turned_off.values())
         chosen = set(on)
         off = [r for r in range(rows) if r not in chosen]
         return Consultation(on, off, [counts[r] for r in on], turned_off), batch
 
-    # -- the two ways --------------------------------------------------------------------------
+    # -- gate OFF and ON -----------------------------------------------------------------------
 
     def _run_base(self, batch: Batch, kwargs: dict[str, Any]) -> Any:
-        """A plain call of the base."""
         return self.base(**plain_arguments(batch), **kwargs)
 
     def hear(self, audio: Audio, rows: list[int]) -> Tensor:
-        """All audio tokens (len(rows), k, d) of those rows' waveforms or features."""
+        """Compute the audio tokens (len(rows), k, d) of these examples' waveforms or features."""
         if isinstance(audio, Tensor):
             features = audio[rows]
         else:
@@ -194,7 +191,7 @@ class SafeModel(nn.Module):
                 else self.audio_encoder.sequence
             )
             features = encode([audio[r] for r in rows])  # type: ignore[misc]
-            features = features.clone()  # made in inference mode: autograd cannot save it
+            features = features.clone()  # autograd cannot save inference tensors
         weight = next(self.projector.parameters())
         tokens: Tensor = self.projector(features.to(weight.device, weight.dtype))
         return tokens
@@ -202,7 +199,7 @@ class SafeModel(nn.Module):
     def _fuse(
         self, batch: Batch, rows: list[int], tokens: int, *, interpolate: bool = False
     ) -> Fused:
-        """The language model's input for rows that hear the first `tokens` audio tokens."""
+        """Build the language model's input for `rows` with the first `tokens` audio tokens."""
         assert batch.audio is not None
         ids = batch.input_ids[rows]
         mask = torch.ones_like(ids) if batch.attention_mask is None else batch.attention_mask[rows]
@@ -212,7 +209,7 @@ class SafeModel(nn.Module):
             elif batch.pixel_values is not None:
                 image = image_tokens(self.base, batch.pixel_values[rows], interpolate)
             else:
-                raise ModelError("neither an image nor image tokens", hint="pass `pixel_values`")
+                raise ModelError("there is no image", hint="pass `pixel_values` or `image_tokens`")
             embeds = self.language_model.get_input_embeddings()(ids)
         token = self.base.config.image_token_index
         return fuse(
@@ -237,20 +234,21 @@ class SafeModel(nn.Module):
         image_tokens: Tensor | None = None,
         **kwargs: Any,
     ) -> SafeOutput:
-        """Logits of every prompt position.
+        """Compute logits of every prompt position.
 
         Args:
-            pixel_values: (B, channels, height, width); may be left out where every row is ON and
-                `image_tokens` is given.
+            pixel_values: (B, channels, height, width); not needed if the gate is ON for all
+                examples and `image_tokens` is given.
             input_ids, attention_mask: (B, L), with the image placeholders.
-            gate: a policy, one bool for all rows, or one bool a row.
+            gate: a policy, one bool for all examples, or one bool per example.
             audio: B waveforms (or None) at the audio encoder's sampling rate, or the audio
                 encoder's features.
-            image_tokens: (B, q, d), cached output of `fusion.image_tokens`; only ON rows use it.
-            kwargs: handed to the base as they are; for ON rows to the language model.
+            image_tokens: (B, q, d), cached output of `fusion.image_tokens`; used only with the
+                gate ON.
+            kwargs: passed to the base; with the gate ON, to the language model.
 
         Raises:
-            ModelError: an ON row cannot be heard, or the inputs do not fit each other.
+            ModelError: audio cannot be used with the gate ON, or the inputs are inconsistent.
         """
         batch = make_batch(pixel_values, input_ids, attention_mask, image_tokens, audio)
         consultation, batch = self._consult(gate, batch, kwargs)
@@ -276,12 +274,12 @@ class SafeModel(nn.Module):
         interpolate = bool(kwargs.pop("interpolate_pos_encoding", False))
         fused = self._fuse(batch, rows, tokens, interpolate=interpolate)
         if self.decoder_only:
-            kwargs.pop("labels", None)  # they count prompt positions, without the audio tokens
+            kwargs.pop("labels", None)  # they have no audio positions; see `_loss`
         out = self.language_model(inputs_embeds=fused.embeds, attention_mask=fused.mask, **kwargs)
         logits: Tensor = out.logits
         if not self.decoder_only:
             return logits
-        left_out = fused.embeds.shape[1] - logits.shape[1]  # by `logits_to_keep`
+        left_out = fused.embeds.shape[1] - logits.shape[1]  # due to `logits_to_keep`
         at = fused.text_positions[:, -logits.shape[1] :] - left_out
         return logits.gather(1, at.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
 
@@ -308,11 +306,11 @@ class SafeModel(nn.Module):
         image_tokens: Tensor | None = None,
         **kwargs: Any,
     ) -> SafeGeneration:
-        """Continue the prompts; arguments as in `forward`, `kwargs` as the base's `generate`.
+        """Generate answers. Arguments as in `forward`; `kwargs` as in the base's `generate`.
 
         Raises:
-            ModelError: as in `forward`; or a mixed or ON batch asks for several sequences a row or
-                a dict, which cannot be put together again.
+            ModelError: as in `forward`; or `num_return_sequences` or `return_dict_in_generate` is
+                set and the gate is ON for an example.
         """
         batch = make_batch(pixel_values, input_ids, attention_mask, image_tokens, audio)
         consultation, batch = self._consult(gate, batch, kwargs)
@@ -322,8 +320,8 @@ class SafeModel(nn.Module):
         for name, allowed in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
             if kwargs.get(name, allowed) not in (allowed, None):
                 raise ModelError(
-                    f"{name}={kwargs[name]!r} is not offered for rows that consult",
-                    hint="leave it out",
+                    f"{name}={kwargs[name]!r} is not supported with the gate ON",
+                    hint="remove the argument",
                 )
         parts: list[tuple[list[int], Tensor]] = []
         if consultation.off:
@@ -369,14 +367,14 @@ class SafeModel(nn.Module):
         audio: Audio | None = None,
         image_tokens: Tensor | None = None,
     ) -> Tensor:
-        """(B, T, V): logits that predict each token of the given answers.
+        """Compute (B, T, V), the logits that predict each token of the given answers.
 
         Args:
             input_ids, attention_mask: (B, L) prompts, padded on the left.
             answer_ids, answer_mask: (B, T), padded on the right.
 
         Raises:
-            ModelError: prompts padded on the right, or as in `forward`.
+            ModelError: prompts are padded on the right, or as in `forward`.
         """
         assert input_ids is not None
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
@@ -395,7 +393,7 @@ class SafeModel(nn.Module):
             raise ModelError(
                 "prompts are padded on the right", hint="set the tokenizer's padding_side to 'left'"
             )
-        # The gate looks at the prompt alone, as in `generate`: not at answers it cannot know.
+        # As in `generate`, the gate uses the prompt only and not the answers.
         prompt = make_batch(pixel_values, input_ids, mask, image_tokens, audio)
         consultation, prompt = self._consult(gate, prompt, {})
         out = self.forward(
@@ -410,9 +408,9 @@ class SafeModel(nn.Module):
         return out.logits[:, :-1]
 
     def score(self, *args: Any, answer_ids: Tensor, answer_mask: Tensor, **kwargs: Any) -> Tensor:
-        """(B, T): log-probability in nats of each answer token; 0 where `answer_mask` is 0.
+        """Compute (B, T), the log-probability in nats of each answer token; 0 outside the mask.
 
-        Arguments as `answer_logits`.
+        Arguments as in `answer_logits`.
         """
         logits = self.answer_logits(
             *args, answer_ids=answer_ids, answer_mask=answer_mask, **kwargs

@@ -1,4 +1,4 @@
-"""Digests of weights: the proof that a backbone is the one it should be, and stayed so."""
+"""Digests of weights, to verify that a model is the expected one and did not change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def tensor_digest(name: str, tensor: Tensor) -> str:
-    """SHA-256 over name, dtype, shape and the bytes of one tensor."""
+    """Return SHA-256 over name, dtype, shape and bytes of a tensor."""
     value = tensor.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
     digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
@@ -18,11 +18,11 @@ def tensor_digest(name: str, tensor: Tensor) -> str:
 
 
 def tensor_digests(named: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
-    """Name to digest."""
+    """Return name -> digest."""
     return {name: tensor_digest(name, tensor) for name, tensor in named}
 
 
 def weight_digest(module: nn.Module) -> str:
-    """SHA-256 over every parameter and saved buffer of `module`, in the order of their names."""
+    """Return SHA-256 over all parameters and saved buffers of `module`, sorted by name."""
     parts = tensor_digests(sorted(module.state_dict().items()))
     return hashlib.sha256("\n".join(f"{n} {d}" for n, d in parts.items()).encode()).hexdigest()

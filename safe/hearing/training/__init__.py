@@ -1,1 +1,1 @@
-"""Training of the miniature bases, Stage A, losses, curriculum, checkpoints."""
+"""Training: Stage A, losses, curriculum, checkpoints, and cached features of frozen models."""

@@ -1,6 +1,6 @@
-"""Near-silence to train and test against: faint noise, as a microphone gives in a quiet room.
+"""Near-silent clips for training and tests: faint noise like that of a microphone in a quiet room.
 
-Digital silence cannot be consulted (`safe.hearing.models.audio`), so a model never hears it.
+Digital silence is refused as audio input (`safe.hearing.models.audio`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from safe.files import atomic
 from safe.hearing.data.sample import MediaRef, Sample
 
 CLIPS, SECONDS, RATE = 16, 2.0, 16_000
-LEVELS_DB = (-60.0, -40.0)  # root mean square, full scale = 0
+LEVELS_DB = (-60.0, -40.0)  # root mean square in dB of full scale
 
 
 def near_silence(cache: Path, seed: int) -> list[Sample]:
-    """Clips of faint noise, white to brown, written to `cache/near_silence` once.
+    """Write clips of faint noise, white to brown, to `cache/near_silence` unless they exist.
 
-    The same seed gives the same bytes.
+    The same seed gives the same noise.
     """
     folder = cache / "near_silence" / str(seed)
     samples = []
@@ -50,7 +50,7 @@ def _noise(seed: int, number: int) -> np.ndarray:
     rng = np.random.default_rng([seed, number])
     length = int(SECONDS * RATE)
     spectrum = np.fft.rfft(rng.standard_normal(length))
-    tilt = rng.uniform(0, 1)  # 0 white, 1 brown: amplitude falls with frequency to this power
+    tilt = rng.uniform(0, 1)  # exponent of the decay of amplitude: 0 white, 1 brown
     spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** -tilt
     noise = np.fft.irfft(spectrum, length)
     level = 10 ** (rng.uniform(*LEVELS_DB) / 20)

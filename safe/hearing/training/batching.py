@@ -1,4 +1,4 @@
-"""Rows as arguments of SafeModel, from cached features: to train on, to score, to answer."""
+"""Batches of examples as arguments of SafeModel, from cached features."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 
-EVALUATE = 64  # rows of an evaluation batch
+EVALUATE = 64  # batch size of evaluation
 
 
 @dataclass(frozen=True)
 class Feeder:
-    """A SafeModel, and how rows are put into batches for it.
+    """A SafeModel and the encoders of its inputs.
 
-    The rows' media must have been handed to `features.ensure` before.
+    Call `features.ensure` with the examples' media first.
     """
 
     model: SafeModel
@@ -29,7 +29,7 @@ class Feeder:
     encoder: TextEncoder
 
     def inputs(self, rows: Sequence[Example]) -> dict[str, Any]:
-        """Arguments of `SafeModel.generate` for rows that consult, from cached features."""
+        """Return arguments of `SafeModel.generate` with the gate ON, from cached features."""
         arrays: dict[str, Tensor] = {
             **self.encoder.prompts(rows),
             "image_tokens": self.features.image([r.sample for r in rows]),
@@ -38,19 +38,19 @@ class Feeder:
         return {"gate": True, **{n: v.to(self.model.device) for n, v in arrays.items()}}
 
     def scoring(self, rows: Sequence[Example]) -> dict[str, Any]:
-        """Arguments of `SafeModel.score` and `answer_logits` for rows that consult."""
+        """Return arguments of `SafeModel.score` and `answer_logits` with the gate ON."""
         answers = {n: v.to(self.model.device) for n, v in self.encoder.answers(rows).items()}
         return {**self.inputs(rows), **answers}
 
     def plain(self, rows: Sequence[Example]) -> dict[str, Tensor]:
-        """What a plain call of the base takes, from the pictures themselves."""
+        """Return arguments of a plain call of the base, from the pictures."""
         pixels = self.features.pixels([r.sample for r in rows])
         inputs = {**self.encoder.prompts(rows), "pixel_values": pixels}
         return {n: v.to(self.model.device) for n, v in inputs.items()}
 
     @torch.no_grad()
     def losses(self, rows: Sequence[Example]) -> list[float]:
-        """Nats per row, summed over its answer tokens, in the rows' order; gate ON."""
+        """Return the loss of each example in nats, summed over answer tokens, with the gate ON."""
         return [
             -float(total)
             for batch in batches(rows)
@@ -58,11 +58,11 @@ class Feeder:
         ]
 
     def answers(self, rows: Sequence[Example]) -> list[str]:
-        """Greedy answers of rows that consult."""
+        """Generate greedy answers with the gate ON."""
         return self._answer(rows, self.inputs)
 
     def base_answers(self, rows: Sequence[Example], gate: GateLike = False) -> list[str]:
-        """Greedy answers with the gate OFF, from pictures, as the base gives them."""
+        """Generate greedy answers from the pictures; by default with the gate OFF."""
         return self._answer(rows, lambda batch: {**self.plain(batch), "gate": gate})
 
     def _answer(self, rows: Sequence[Example], make: Any) -> list[str]:
@@ -76,6 +76,6 @@ class Feeder:
 
 
 def batches(rows: Sequence[Example]) -> Iterator[Sequence[Example]]:
-    """Rows in order, `EVALUATE` at a time."""
+    """Yield the examples in order, `EVALUATE` at a time."""
     for start in range(0, len(rows), EVALUATE):
         yield rows[start : start + EVALUATE]

@@ -1,6 +1,6 @@
-"""Samples as the language model reads them: prompts padded on the left, answers on the right.
+"""Tokenize samples: prompts are padded on the left, answers on the right.
 
-The layout is the processor's own: image placeholders, padding, prompt. Shape legend: B rows,
+The layout is the processor's: image placeholders, padding, prompt. Shape legend: B examples,
 L prompt positions, T answer positions.
 """
 
@@ -23,12 +23,12 @@ from safe.hearing.models.prompt import answer_text, build_prompt, clean_answer
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sample to train or score on, and whose sound it hears.
+    """A tokenized sample to train or score on, and the source of its audio.
 
     Attributes:
         sample: question, answer, image.
-        heard: the sample whose sound is played: itself, or another one for a VL row that is to
-            learn to disregard what it hears.
+        heard: sample whose audio is used: the same one, or another one for a VL example that the
+            model must answer regardless of the audio.
         prompt, answer: token ids; the answer ends with the end token.
     """
 
@@ -55,11 +55,11 @@ class TextEncoder:
             end = self.tokenizer.eos_token_id
         self.end = int(end[0] if isinstance(end, list) else end)
         self.positions = getattr(vlm.config.text_config, "max_position_embeddings", None)
-        self._prompts: dict[str, tuple[int, ...]] = {}  # questions and answers come again and
-        self._answers: dict[str, tuple[int, ...]] = {}  # again, and each takes the tokenizer long
+        self._prompts: dict[str, tuple[int, ...]] = {}  # caches: many questions and answers are
+        self._answers: dict[str, tuple[int, ...]] = {}  # repeated, and tokenizing is slow
 
     def row(self, sample: Sample, heard: Sample) -> Example:
-        """Tokenise the sample's question and training answer."""
+        """Tokenize the sample's question and training answer."""
         prompt = self._prompts.get(sample.question)
         if prompt is None:
             prompt = tuple(self.tokenizer(build_prompt(sample.question))["input_ids"])
@@ -72,7 +72,7 @@ class TextEncoder:
         return Example(sample, heard, prompt, answer)
 
     def prompts(self, rows: Sequence[Example]) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask`, (B, L)."""
+        """Return `input_ids` and `attention_mask`, (B, L)."""
         longest = max(len(r.prompt) for r in rows)
         image = [self.image_token] * self.queries
         ids = [[*image, *[self.pad] * (longest - len(r.prompt)), *r.prompt] for r in rows]
@@ -82,14 +82,14 @@ class TextEncoder:
         return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
     def answers(self, rows: Sequence[Example]) -> dict[str, Tensor]:
-        """`answer_ids` and `answer_mask`, (B, T)."""
+        """Return `answer_ids` and `answer_mask`, (B, T)."""
         longest = max(len(r.answer) for r in rows)
         ids = [[*r.answer, *[self.pad] * (longest - len(r.answer))] for r in rows]
         mask = [[1] * len(r.answer) + [0] * (longest - len(r.answer)) for r in rows]
         return {"answer_ids": torch.tensor(ids), "answer_mask": torch.tensor(mask)}
 
     def decode(self, sequences: Tensor, prompt_length: int) -> list[str]:
-        """The answers in generated sequences, whose first `prompt_length` tokens are the prompt."""
+        """Decode the answers in generated sequences, after the first `prompt_length` tokens."""
         texts = self.tokenizer.batch_decode(sequences[:, prompt_length:], skip_special_tokens=True)
         return [clean_answer(text) for text in texts]
 
@@ -102,10 +102,10 @@ class TextEncoder:
         return tokens
 
     def check_fits(self, rows: Sequence[Example], audio_tokens: int) -> None:
-        """Every row must fit the language model's positions together with its audio tokens.
+        """Check that all examples with audio tokens fit into the language model's positions.
 
         Raises:
-            ModelError: naming the longest row.
+            ModelError: an example is too long; the message names the longest one.
         """
         if self.positions is None or not rows:
             return
@@ -113,10 +113,10 @@ class TextEncoder:
         needed = self.queries + audio_tokens + longest.length
         if needed > self.positions:
             raise ModelError(
-                f"the row {longest.sample.id} needs {needed} positions, the language model has "
+                f"the example {longest.sample.id} needs {needed} positions, the language model has "
                 f"{self.positions}",
                 key="adapter.audio_tokens",
-                hint="use fewer audio tokens, or leave out questions this long",
+                hint="use fewer audio tokens, or remove questions of this length",
             )
 
 

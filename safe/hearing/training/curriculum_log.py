@@ -1,6 +1,6 @@
-"""The log of a curriculum: a line of JSON a step and an epoch, with every declared field.
+"""Log of a curriculum: one line of JSON per step and per epoch.
 
-No line has a clock's time in it: a run that was killed and resumed leaves the same bytes.
+Lines contain no timestamps, so that an interrupted and resumed run writes the same bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Line(BaseModel):
 
 
 class StepLine(_Line):
-    """An optimizer step: what was drawn, what was lost (nats per answer token), how fast."""
+    """An optimizer step: numbers of examples, losses in nats per answer token, learning rates."""
 
     kind: Literal["step"] = "step"
     stage: str
@@ -43,9 +43,9 @@ class StepLine(_Line):
 
 
 class EpochLine(_Line):
-    """The end of an epoch: what held-out rows said, and what follows.
+    """The end of an epoch: evaluation on held-out examples, and the next action.
 
-    `step` counts those taken so far; `audio_ratio` is the epoch's own.
+    `step` is the number of steps so far; `audio_ratio` is that of this epoch.
     """
 
     kind: Literal["epoch"] = "epoch"
@@ -66,10 +66,10 @@ LINE: TypeAdapter[StepLine | EpochLine] = TypeAdapter(Line)
 
 
 class Log:
-    """A log being written; what stands behind `size` when it is opened is cut off.
+    """Writer of a log. Opening truncates the file to `size` bytes.
 
     Attributes:
-        size: bytes written, which a checkpoint keeps.
+        size: bytes written; checkpoints store it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,8 +81,8 @@ class Log:
         found = self.path.stat().st_size if self.path.exists() else 0
         if found < self.size:
             raise TrainingError(
-                f"{self.path} ends at byte {found}; the checkpoint stands for {self.size}",
-                hint="delete the checkpoint beside it to train anew, or bring the log back",
+                f"{self.path} ends at byte {found}; the checkpoint was saved at byte {self.size}",
+                hint="restore the log, or delete the checkpoint to restart the training",
             )
         self._handle = self.path.open("ab")
         self._handle.truncate(self.size)
@@ -94,7 +94,7 @@ class Log:
             self._handle = None
 
     def write(self, line: StepLine | EpochLine) -> None:
-        """Append one line; the system has it before a checkpoint can stand on it."""
+        """Append one line and flush it."""
         assert self._handle is not None
         data = json.dumps(line.model_dump(mode="json"), sort_keys=True).encode() + b"\n"
         self._handle.write(data)
@@ -103,7 +103,7 @@ class Log:
 
 
 def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """(line number, the line's values, or what is wrong with it)."""
+    """Yield line numbers with the values of a line, or a message if the line is invalid."""
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
             try:

@@ -1,8 +1,7 @@
-"""Frozen features of samples: what the base sees and the audio encoder hears, encoded once and
-stored.
+"""Image tokens and audio features of samples, computed once by the frozen models and stored.
 
-A sample without a picture is shown a plain grey one, as BLIP-2 cannot be asked without; sounds
-that cannot be consulted are reported by sample, never stored as zeros.
+A sample without an image gets a plain grey one, as BLIP-2 requires an image. Audio that cannot be
+used is reported by sample, never stored as zeros.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from safe.hearing.training.frozen_models import OpenedBase
 Encode = Callable[[Sequence[str], dict[str, Sample], dict[str, str]], Iterator[tuple[str, Array]]]
 BATCH = 64
 GREY = (127, 127, 127)
-PIXEL_BYTES = 2**28  # of processed pictures that are kept for the next time they are asked about
+PIXEL_BYTES = 2**28  # size of the cache of processed images
 
 
 def picture(sample: Sample) -> Image.Image:
-    """The sample's image as RGB, or a plain grey one where it has none.
+    """Return the sample's image as RGB, or a plain grey one if it has none.
 
     Raises:
         MediaError: the file cannot be decoded.
@@ -46,16 +45,16 @@ def picture(sample: Sample) -> Image.Image:
 
 
 class Features:
-    """Image tokens and audio encoder features of samples, read from the store or encoded into it.
+    """Image tokens and audio features of samples, read from the store or computed.
 
     Args:
         opened: the frozen models.
-        cache: the run's cache folder; stores lie in `cache/features`.
-        audio_kind: what the projector takes, one embedding or a sequence.
+        cache: the run's cache folder; the stores are in `cache/features`.
+        audio_kind: input of the projector: one embedding or a sequence.
 
     Attributes:
-        faults: sample id -> why its image or sound cannot be used.
-        computed: entries encoded by this object, by kind.
+        faults: sample id -> why its image or audio cannot be used.
+        computed: kind -> number of entries computed by this object.
     """
 
     def __init__(self, opened: OpenedBase, cache: Path, audio_kind: InputKind = "embedding"):
@@ -104,9 +103,9 @@ class Features:
         return digest_json([space, "grey" if ref is None else media_digest(ref)])
 
     def _remember(self, samples: Iterable[Sample], kind: str) -> dict[str, Sample]:
-        """key -> one sample that has it; samples whose file cannot be read become faults."""
+        """Return key -> one sample with it; samples whose file cannot be read become faults."""
         found: dict[str, Sample] = {}
-        keys: dict[MediaRef | None, str] = {}  # many questions ask about one picture or sound
+        keys: dict[MediaRef | None, str] = {}  # many questions share an image or sound
         for sample in samples:
             ref = sample.image if kind == "image" else sample.audio
             if kind == "audio" and ref is None:
@@ -124,11 +123,11 @@ class Features:
     # -- encoding ------------------------------------------------------------------------------
 
     def ensure(self, seen: Sequence[Sample], heard: Sequence[Sample]) -> None:
-        """Encode what the stores lack.
+        """Compute the features that are not in the stores.
 
         Args:
-            seen: samples whose image tokens are wanted.
-            heard: samples whose sounds are wanted.
+            seen: samples whose image tokens are needed.
+            heard: samples whose audio features are needed.
         """
         self._ensure("image", seen, self.images, self._see)
         self._ensure("audio", heard, self.sounds, self._hear)
@@ -192,28 +191,27 @@ class Features:
             yield from zip([key for key, _ in chunk], values, strict=True)
 
     def image_key(self, sample: Sample) -> str:
-        """Names what the base sees of the sample: base, preprocessing and picture."""
+        """Return the key of the sample's image tokens: base, preprocessing and image."""
         return self._key("image", sample.image)
 
     # -- reading -------------------------------------------------------------------------------
 
     def usable(self, samples: Iterable[Sample]) -> list[Sample]:
-        """Those without a fault."""
+        """Return the samples without a fault."""
         return [s for s in samples if s.id not in self.faults]
 
     def image(self, samples: Sequence[Sample]) -> Tensor:
-        """(B, q, d), float32, of samples handed to `ensure`."""
+        """Return image tokens (B, q, d), float32; call `ensure` with the samples first."""
         return self._stack(self.images, "image", samples)
 
     def audio(self, samples: Sequence[Sample]) -> Tensor:
-        """(B, E) or (B, S, C), float32, of samples handed to `ensure`."""
+        """Return (B, E) or (B, S, C), float32; call `ensure` with the samples first."""
         return self._stack(self.sounds, "audio", samples)
 
     def pixels(self, samples: Sequence[Sample]) -> Tensor:
-        """(B, channels, height, width): the pictures as the base's processor makes them.
+        """Return (B, channels, height, width), the output of the base's image processor.
 
-        Experiments ask about one picture in many ways; it is decoded once, as long as it is among
-        the last `PIXEL_BYTES`.
+        The most recently used `PIXEL_BYTES` are cached, as many questions share an image.
 
         Raises:
             MediaError: a file cannot be decoded.
@@ -239,9 +237,9 @@ class Features:
             value = store.read(self._keys[kind, sample.id])
             if value is None:
                 raise MediaError(
-                    self.faults.get(sample.id, "its feature was lost while it was in use"),
+                    self.faults.get(sample.id, "its feature was removed from the store"),
                     where=sample.id,
-                    hint="start again: what is missing is computed",
+                    hint="run again to compute missing features",
                 )
             values.append(value)
         return torch.from_numpy(np.stack(values))

@@ -1,10 +1,10 @@
-"""Fisher-weighted penalty: weights that pictures depend on are held near where they were.
+"""Fisher-weighted penalty on changes of weights that VL answers depend on.
 
 Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796): weight / 2 * sum over the
 trainable weights of F * (w - anchor)^2, with F the diagonal of the empirical Fisher information,
-the mean squared gradient of the log-probability of answers to VL rows.
+the mean squared gradient of the log-probability of answers to VL examples.
 
-Shape legend: P trainable weights, n rows that were asked.
+Shape legend: P trainable weights, n VL examples.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safe.errors import TrainingError
 
 
 class FisherPenalty:
-    """The penalty, once `anchor` has said where the weights are and what they weigh.
+    """Penalty on the distance from anchor weights; call `anchor` first.
 
     Args:
         weights: the trainable tensors.
@@ -30,20 +30,20 @@ class FisherPenalty:
         self.anchors: list[Tensor] = []
 
     def anchor(self, gradients_nP: Tensor) -> None:
-        """Take the weights as they are as anchor, and (n, P) gradients of VL rows as information.
+        """Set the anchor to the current weights; compute information from gradients (n, P).
 
-        The information is scaled to a mean of one, so that the penalty's weight means the same
-        whatever the number of answer tokens.
+        The information is scaled to mean 1, so that the effect of the penalty's weight does not
+        depend on the number of answer tokens.
 
         Raises:
-            TrainingError: a gradient is not finite, or all of them vanish.
+            TrainingError: a gradient is not finite, or all gradients are zero.
         """
         information = gradients_nP.double().pow(2).mean(dim=0)
         mean = float(information.mean())
         if not 0 < mean < float("inf"):
             raise TrainingError(
-                f"the Fisher information of the VL rows is {mean}: nothing to hold weights by",
-                hint="ask VL rows with the gate ON, and look for divergence in the training log",
+                f"the mean Fisher information of the VL examples is {mean}",
+                hint="compute gradients with the gate ON; check the training log for divergence",
             )
         sizes = [w.numel() for w in self.weights]
         parts = (information / mean).float().split(sizes)
@@ -53,13 +53,13 @@ class FisherPenalty:
         self.anchors = [w.detach().clone() for w in self.weights]
 
     def __call__(self) -> Tensor:
-        """The penalty at the present weights, differentiable; mean over weights.
+        """Compute the penalty at the current weights, differentiable; mean over weights.
 
         Raises:
             TrainingError: there is no anchor yet.
         """
         if not self.anchors:
-            raise TrainingError("the penalty has no anchor", hint="call `anchor` once before")
+            raise TrainingError("the penalty has no anchor", hint="call `anchor` first")
         total = torch.zeros((), device=self.weights[0].device)
         for weight, anchor, information in zip(
             self.weights, self.anchors, self.information, strict=True
@@ -68,9 +68,9 @@ class FisherPenalty:
         return total / 2 / sum(w.numel() for w in self.weights)
 
     def state(self) -> dict[str, list[Tensor]]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"information": self.information, "anchors": self.anchors}
 
     def resume(self, state: dict[str, list[Tensor]]) -> None:
-        """Go on with the anchor of a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.information, self.anchors = list(state["information"]), list(state["anchors"])

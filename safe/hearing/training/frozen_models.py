@@ -1,4 +1,4 @@
-"""The frozen models of a run, as `safe prepare-base` recorded them, opened and checked."""
+"""Load and check the frozen models that `safe prepare-base` recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from safe.hearing.models.weights import weight_digest
 
 @dataclass(frozen=True)
 class OpenedBase:
-    """A base and an audio encoder, frozen, with the digests of their weights as opened."""
+    """A frozen base and audio encoder, with digests of the loaded weights."""
 
     vlm: Blip2ForConditionalGeneration
     processor: Blip2Processor
@@ -31,13 +31,13 @@ class OpenedBase:
 
     @property
     def digests(self) -> dict[str, str]:
-        """For a measurement: weights by model."""
+        """Weight digests by model, for a measurement."""
         return {"vlm": self.vlm_ref.digest, "audio_encoder": self.audio_encoder_ref.digest}
 
     def build(
         self, config: RunConfig, *, seed: int, on_bad_audio: OnBadAudio = "refuse"
     ) -> SafeModel:
-        """A SafeModel with a fresh adapter."""
+        """Build a SafeModel with a new adapter."""
         return SafeModel(
             self.vlm, self.audio_encoder, config.adapter, seed=seed, on_bad_audio=on_bad_audio
         )
@@ -57,10 +57,10 @@ class OpenedBase:
 
 
 def use_threads(config: RunConfig) -> int:
-    """Set PyTorch's threads for the run's models, and say how many.
+    """Set PyTorch's number of threads for the run's models, and return it.
 
-    Layers of a miniature are too small to share: a second thread gains nothing, and on a busy
-    machine the two wait for each other at every operation (measured: minutes instead of seconds).
+    A miniature uses one thread. Its layers are too small to parallelise, and on a busy machine two
+    threads wait for each other at every operation (measured: minutes instead of seconds).
     """
     threads = 1 if config.scale == "miniature" else config.threads
     torch.set_num_threads(threads)
@@ -68,16 +68,16 @@ def use_threads(config: RunConfig) -> int:
 
 
 def read_base(path: Path) -> dict[str, Any]:
-    """`base.json` as a mapping.
+    """Read `base.json`.
 
     Raises:
-        ModelError: missing, cut off, or without the models' places.
+        ModelError: the file is missing or damaged, or does not name the models' folders.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            "no base was prepared", where=path, hint="run `safe prepare-base --config ...` first"
+            "there is no prepared base", where=path, hint="run `safe prepare-base --config ...`"
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -86,7 +86,7 @@ def read_base(path: Path) -> dict[str, Any]:
     for name in ("vlm", "audio_encoder"):
         if not isinstance(values, dict) or not isinstance(values.get(name), str):
             raise ModelError(
-                "does not say where the model lies",
+                "does not name the model's folder",
                 where=path,
                 key=name,
                 hint="delete it and prepare the base again",
@@ -95,11 +95,10 @@ def read_base(path: Path) -> dict[str, Any]:
 
 
 def open_base(config: RunConfig) -> OpenedBase:
-    """Open the run's base and audio encoder on the run's device, frozen.
+    """Load the run's base and audio encoder on the run's device, frozen.
 
     Raises:
-        ModelError: no base was prepared, or it cannot be opened, or its weights are not those
-            that were prepared.
+        ModelError: there is no prepared base, it cannot be loaded, or its weights were changed.
     """
     path = config.folder / "base.json"
     record = read_base(path)
@@ -116,11 +115,10 @@ def open_base(config: RunConfig) -> OpenedBase:
         wanted = (record.get("digests") or {}).get(name)
         if wanted is not None and wanted != digest:
             raise ModelError(
-                f"the weights at {record[name]} have digest {digest}, prepared were {wanted}",
+                f"the weights at {record[name]} have digest {digest}, the prepared ones {wanted}",
                 where=path,
                 key=f"digests.{name}",
-                hint="delete base.json to prepare the base again; what was measured on the other "
-                "one is then measured again",
+                hint="delete base.json to prepare the base again; this repeats its measurements",
             )
         refs[name] = ModelRef(
             id=record.get(f"{name}_id") or record[name],
@@ -131,10 +129,10 @@ def open_base(config: RunConfig) -> OpenedBase:
 
 
 def open_plain_vlm(config: RunConfig) -> Blip2ForConditionalGeneration:
-    """The run's vision-language model once more, apart from any that SAFE was built on.
+    """Load a separate copy of the run's vision-language model, not shared with SAFE.
 
     Raises:
-        ModelError: as `open_base`.
+        ModelError: there is no prepared base, or it cannot be loaded.
     """
     path = config.folder / "base.json"
     record = read_base(path)

@@ -1,4 +1,4 @@
-"""Bases that the user names: folders, hub ids, and LAION's own CLAP checkpoints."""
+"""Resolve user-specified models: folders, hub ids, and LAION's CLAP checkpoints."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from pathlib import Path
 from safe.errors import ModelError
 from safe.hearing.config import RunConfig
 
-# What `from_pretrained` reads: safetensors first; other frameworks' weights stay where they are.
+# Files that `from_pretrained` reads. Pickled weights are downloaded only without safetensors.
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 PICKLED = ("*.bin",)
 
 
 def resolve_vlm(config: RunConfig) -> Path:
-    """The folder of the run's vision-language model.
+    """Return the folder of the run's vision-language model, downloaded if necessary.
 
     Raises:
-        ModelError: no such folder, and the hub does not give it either.
+        ModelError: there is no such folder and it cannot be downloaded from the hub.
     """
     assert config.base.vlm is not None
     return _folder(config.base.vlm, config.base.vlm_revision, "base.vlm")
 
 
 def resolve_audio_encoder(config: RunConfig) -> Path:
-    """The folder of the run's audio encoder; a LAION `.pt` checkpoint is converted into the cache
-    once.
+    """Return the folder of the run's audio encoder, downloaded or converted if necessary.
+
+    A LAION `.pt` checkpoint is converted into the cache.
 
     Raises:
-        ModelError: no such folder or file, or the hub does not give it either.
+        ModelError: there is no such folder or file and it cannot be downloaded from the hub.
     """
     assert config.base.audio_encoder is not None
     if config.base.audio_encoder.endswith(".pt"):
@@ -50,13 +51,13 @@ def _folder(source: str, revision: str | None, key: str) -> Path:
 
     try:
         folder = fetch(PATTERNS)
-        # Old repositories hold pickled weights only; transformers opens them weights_only.
+        # Old repositories have pickled weights only; transformers loads them with weights_only.
         return folder if any(folder.glob("*.safetensors")) else fetch(PATTERNS + PICKLED)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"`{source}` is no folder here, and the hub does not give it: "
+            f"`{source}` is not a local folder and cannot be downloaded from the hub: "
             + " ".join(str(error).split())[:200],
             key=key,
-            hint=f"check the name and the network, fetch it with `hf download {source}`, or use a "
-            "released one (`base.miniature`)",
+            hint=f"check the name and the network, run `hf download {source}`, or use a released "
+            "model (`base.miniature`)",
         ) from error

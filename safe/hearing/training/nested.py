@@ -1,7 +1,7 @@
-"""Stage A for an adapter that is heard with few or many audio tokens, as a gate decides later.
+"""Stage A for an adapter that supports a variable number of audio tokens, chosen by a gate.
 
-The first tokens have to serve alone, as in Matryoshka representations (Kusupati et al. 2022,
-arXiv:2205.13147): each step draws how many of them are heard.
+Each step samples a number of tokens and uses only the first ones, as in Matryoshka representations
+(Kusupati et al. 2022, arXiv:2205.13147).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from safe.hearing.training.trainer import TrainingBatch
 
 
 class NestedStageA(StageA):
-    """Stage A in which the rows of a step hear the first so many audio tokens.
+    """Stage A with a sampled number of audio tokens per step.
 
     Args:
-        lengths: numbers of audio tokens, one of which is drawn for each step.
+        lengths: numbers of audio tokens to sample from.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class NestedStageA(StageA):
         self.heard_lengths = tuple(lengths)
 
     def length(self, step: int) -> int:
-        """Audio tokens that all rows of a step hear: of seed and step alone."""
+        """Return the number of audio tokens of a step; depends only on seed and step."""
         rng = np.random.default_rng([self.seed, 14, step])
         return int(rng.choice(self.heard_lengths))
 
     def make(self, numbers: list[int], whole: list[int], step: int) -> TrainingBatch:
-        """The micro-batch of the given rows, all at the step's length."""
+        """Make the micro-batch of the given examples with the step's number of audio tokens."""
         batch = super().make(numbers, whole, step)
         batch.inputs["gate"] = Tokens((self.length(step),) * len(numbers))
         return batch
 
     def fingerprint(self) -> str:
-        """Digest of all that decides how training ends."""
+        """Return a digest of everything that affects the result of training."""
         return digest_json([super().fingerprint(), list(self.heard_lengths)])

@@ -1,7 +1,7 @@
-"""Sounds in noise to train against: each clip a few times, at signal-to-noise ratios of a range.
+"""Noisy copies of training sounds, with signal-to-noise ratios sampled from a range.
 
-They are written once and encoded once, as every sound is; drawing noise anew in every step would
-have the frozen audio encoder hear in every step.
+The copies are written and encoded once. New noise in every step would require running the frozen
+audio encoder in every step.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ COPIES = 2
 def noisy_sounds(
     clips: Sequence[Sample], cache: Path, *, snr_db: tuple[float, float], rate: int, seed: int
 ) -> dict[str, list[Sample]]:
-    """Source -> the clip in noise, `COPIES` times; clips that cannot be decoded are left out.
+    """Return source -> `COPIES` noisy copies of its clip, without clips that cannot be decoded.
 
     Args:
-        clips: one a source.
-        snr_db: lowest and highest; drawn evenly between, in dB.
-        rate: Hz that the audio encoder hears at.
+        clips: one per source.
+        snr_db: lowest and highest ratio in dB; sampled uniformly.
+        rate: sampling rate of the audio encoder in Hz.
     """
     found: dict[str, list[Sample]] = {}
     for clip in clips:
@@ -54,6 +54,6 @@ def noisy_sounds(
                     )
                 )
         except MediaError:
-            continue  # counted and named where the clip itself is opened
+            continue  # reported where the clip itself is loaded
         found[clip.source] = copies
     return found

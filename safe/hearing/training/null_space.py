@@ -1,14 +1,13 @@
-"""Null-space projection: an update may not move what pictures are answered with, to first order.
+"""Null-space projection: updates do not change answers to VL examples, to first order.
 
-The directions in which the answers to VL rows change are the gradients of their margins, each taken
-at unit length: a row that is sure of its answer counts as much as one that is not.
-Their span is kept as an orthonormal basis over all trainable weights together, and the part of
-every optimizer update that lies in it is taken out again, after the optimizer, so that neither its
-moments nor its weight decay lead back into it. After gradient projection memory (Saha et al. 2021,
-arXiv:2103.09762) and orthogonal gradient descent (Farajtabar et al. 2020, arXiv:1910.07104), which
-project the gradient; with Adam the update is not its gradient, and it is the update that counts.
+The answers change along the gradients of their margins. Each gradient is normalised, so that
+examples with a certain answer count as much as others. An orthonormal basis of their span, over all
+trainable weights together, is stored. The component of every update in this span is removed after
+the optimizer step, which includes the effect of moments and weight decay. Gradient projection
+memory (Saha et al. 2021, arXiv:2103.09762) and orthogonal gradient descent (Farajtabar et al. 2020,
+arXiv:1910.07104) project the gradient instead; with Adam the update is not along the gradient.
 
-Shape legend: P trainable weights, n rows that were asked, m directions kept.
+Shape legend: P trainable weights, n VL examples, m directions kept.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from torch import Tensor
 
 from safe.errors import ConfigError, TrainingError
 
-BYTES = 4  # the basis is float32 whatever the weights are
-PIECE = 2**15  # weights that are looked at in float64 at once
+BYTES = 4  # the basis is float32 for every dtype of the weights
+PIECE = 2**15  # number of weights converted to float64 at once
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a memory budget holds while a basis is made and used.
+    """Size of a basis that fits into a memory budget.
 
     Attributes:
-        rows: n, gradients held at once when the basis is made.
-        directions: m, kept for training.
-        making_bytes, kept_bytes: peak while it is made, and afterwards.
+        rows: n, number of gradients that the basis is computed from.
+        directions: m, number of directions kept.
+        making_bytes, kept_bytes: memory while the basis is computed, and afterwards.
     """
 
     rows: int
@@ -42,47 +41,47 @@ class Fit:
 
 
 def what_fits(parameters: int, budget_bytes: int, *, rows: int, directions: int) -> Fit:
-    """How many of the wanted rows and directions a budget holds.
+    """Reduce the numbers of gradients and directions to what fits into a memory budget.
 
-    Gradients (n, P) and the basis (m, P) that is made from them are in memory together.
+    Gradients (n, P) and the basis (m, P) are in memory at the same time.
 
     Raises:
-        ConfigError: not even two gradients and one direction fit.
+        ConfigError: two gradients and one direction do not fit.
     """
     vector = BYTES * parameters
     vectors = budget_bytes // vector
     if vectors < 3:
         raise ConfigError(
-            f"a null-space basis of {parameters:,} weights takes at least {3 * vector:,} bytes "
-            f"and {budget_bytes:,} are allowed",
+            f"a null-space basis of {parameters:,} weights needs at least {3 * vector:,} bytes; "
+            f"the limit is {budget_bytes:,}",
             key="stage_a.null_space_gb",
-            hint="allow more memory, or train a smaller adapter",
+            hint="raise the limit, or train a smaller adapter",
         )
     kept = min(directions, rows, int(vectors) // 2)
-    asked = min(rows, int(vectors) - kept)
-    kept = min(kept, asked)
-    return Fit(asked, kept, (asked + kept) * vector, kept * vector)
+    gradients = min(rows, int(vectors) - kept)
+    kept = min(kept, gradients)
+    return Fit(gradients, kept, (gradients + kept) * vector, kept * vector)
 
 
 def flat(tensors: Iterable[Tensor]) -> Tensor:
-    """(P,) float32: the tensors one behind the other."""
+    """Flatten and concatenate the tensors to (P,) float32."""
     return torch.cat([t.detach().reshape(-1).float() for t in tensors])
 
 
 def basis_of(gradients_nP: Tensor, directions: int, *, tolerance: float = 1e-6) -> Tensor:
-    """(m, P), orthonormal: the leading directions of the gradients' span.
+    """Compute the leading directions of the gradients' span, (m, P), orthonormal.
 
-    Through the eigenvectors of the (n, n) Gram matrix, as n is far below P. Directions whose
-    singular value is under `tolerance` of the largest are noise and left out. Nothing of the size
-    of the gradients is made but the basis.
+    Uses the eigenvectors of the (n, n) Gram matrix, as n is much smaller than P. Directions with a
+    singular value below `tolerance` times the largest are left out. The basis is the only
+    allocation of the size of the gradients.
 
     Raises:
-        TrainingError: a gradient is not finite, or all of them vanish.
+        TrainingError: a gradient is not finite, or all gradients are zero.
     """
     if not bool(torch.isfinite(gradients_nP).all()):
         raise TrainingError(
-            "a gradient of a VL row is not finite; no null space can be taken",
-            hint="look for divergence in the training log",
+            "the gradient of a VL example is not finite",
+            hint="check the training log for divergence",
         )
     gram = _gram(gradients_nP)
     lengths_n = gram.diagonal().sqrt().clamp_min(torch.finfo(gradients_nP.dtype).tiny)
@@ -91,8 +90,8 @@ def basis_of(gradients_nP: Tensor, directions: int, *, tolerance: float = 1e-6) 
     strength = values[order].clamp_min(0).sqrt()
     if float(strength[0]) == 0:
         raise TrainingError(
-            "no VL row has a gradient: the gate is OFF, or nothing is trainable",
-            hint="ask VL rows with the gate ON; with the gate OFF there is nothing to keep",
+            "all gradients of VL examples are zero: the gate is OFF, or nothing is trainable",
+            hint="compute the gradients with the gate ON",
         )
     kept = strength > tolerance * strength[0]
     chosen_nm = vectors[:, order[kept]] / strength[kept] / lengths_n[:, None]
@@ -100,7 +99,7 @@ def basis_of(gradients_nP: Tensor, directions: int, *, tolerance: float = 1e-6) 
 
 
 def _gram(gradients_nP: Tensor) -> Tensor:
-    """(n, n) float64: inner products, a piece of the weights at a time."""
+    """(n, n) float64 inner products, summed over pieces of the weights."""
     gram = torch.zeros(len(gradients_nP), len(gradients_nP), dtype=torch.float64)
     gram = gram.to(gradients_nP.device)
     for piece in gradients_nP.split(PIECE, dim=1):
@@ -110,7 +109,7 @@ def _gram(gradients_nP: Tensor) -> Tensor:
 
 
 class NullSpace:
-    """Takes the part of an update that lies in the span of VL rows' gradients out of it.
+    """Removes the component of updates in the span of the VL examples' gradients.
 
     Args:
         weights: the trainable tensors, in the order of the gradients.
@@ -122,20 +121,20 @@ class NullSpace:
         self._before: Tensor | None = None
 
     def renew(self, gradients_nP: Tensor, directions: int) -> int:
-        """Take a new basis; the number of directions in it."""
+        """Compute a new basis and return its number of directions."""
         self.basis = basis_of(gradients_nP, directions)
         return len(self.basis)
 
     def before_update(self) -> None:
-        """Note where the weights are; call it before the optimizer's step."""
+        """Store the weights; call it before the optimizer step."""
         self._before = flat(self.weights)
 
     @torch.no_grad()
     def after_update(self) -> float:
-        """Project the update that the optimizer made.
+        """Project the optimizer's update; call it after the optimizer step.
 
         Returns:
-            Share of the update's norm that was taken out.
+            Norm of the removed component, as a share of the update's norm.
 
         Raises:
             TrainingError: there is no basis, or `before_update` was not called.
@@ -157,9 +156,9 @@ class NullSpace:
         return float(inside.norm()) / size if size > 0 else 0.0
 
     def state(self) -> Tensor | None:
-        """What a checkpoint keeps: the basis."""
+        """Return the basis for a checkpoint."""
         return self.basis
 
     def resume(self, state: Tensor | None) -> None:
-        """Go on with the basis of a checkpoint."""
+        """Restore the basis of a checkpoint."""
         self.basis = state

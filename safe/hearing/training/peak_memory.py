@@ -1,4 +1,4 @@
-"""Peak memory of what one process does after another."""
+"""Peak memory of consecutive parts of a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESET_PEAK = "5"  # proc(5): sets the peak resident set size to the current one
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin anew: a device with memory of its own everywhere, this process on Linux."""
+    """Reset the peak, of a CUDA device or, on Linux, of this process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR.exists():
@@ -20,7 +20,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Peak bytes since `reset_peak_memory`; off Linux, on a CPU, since the process began."""
+    """Return peak bytes since `reset_peak_memory`; on a CPU without Linux, since process start."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
     if STATUS.exists():

@@ -1,8 +1,8 @@
-"""What holds on to pictures beside distillation: null-space projection and the Fisher penalty.
+"""Retention of VL accuracy in addition to distillation: null-space projection, Fisher penalty.
 
-Both are made from gradients of a few VL rows, which hear what is not theirs. The null space is
-made anew every `null_space_update_interval` steps, as directions turn while the adapter learns; the
-penalty's anchor is the adapter as it started, when it was nearest to the base.
+Both are computed from gradients of a few VL examples that are paired with unrelated audio. The null
+space is recomputed every `null_space_update_interval` steps, because the directions change during
+training. The anchor of the penalty is the initial adapter, which is closest to the base.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from safe.hearing.training.fisher import FisherPenalty
 from safe.hearing.training.null_space import NullSpace, what_fits
 from safe.hearing.training.vl_gradients import Of
 
-# (number of rows, seed of what they hear, of what) -> (n, P) gradients
+# (number of examples, seed of their audio, quantity to differentiate) -> (n, P) gradients
 Gradients = Callable[[int, int, Of], Tensor]
 
 
 class Retention:
-    """The guards that a run's settings ask for; the trainer calls them around every update.
+    """Update hook with the methods that the settings enable.
 
     Args:
-        gradients: of VL rows, at the present weights.
+        gradients: computes gradients of VL examples at the current weights.
 
     Raises:
         ConfigError: the null space does not fit into `null_space_gb`.
@@ -47,11 +47,11 @@ class Retention:
 
     @property
     def mean_taken_out(self) -> float | None:
-        """Mean share of an update's norm that the projection took out; None without it."""
+        """Mean share of an update's norm that the projection removed; None without projection."""
         return sum(self.taken_out) / len(self.taken_out) if self.taken_out else None
 
     def before_step(self, step: int) -> None:
-        """Make what is due anew, at the weights as they are."""
+        """Set the anchor (step 0) and recompute the null space if due, at the current weights."""
         if self.fisher and step == 0:
             self.fisher.anchor(self.gradients(self.fit.rows, 0, "log_probability"))
         if self.null_space and step % self.settings.null_space_update_interval == 0:
@@ -59,21 +59,21 @@ class Retention:
             self.null_space.renew(margins, self.fit.directions)
 
     def penalty(self) -> Tensor | None:
-        """The Fisher penalty times its weight, to be added to the loss."""
+        """Return the weighted Fisher penalty to add to the loss, or None."""
         return None if self.fisher is None else self.settings.fisher * self.fisher()
 
     def before_update(self) -> None:
-        """Call it before the optimizer's step."""
+        """Call it before the optimizer step."""
         if self.null_space:
             self.null_space.before_update()
 
     def after_update(self) -> None:
-        """Call it after the optimizer's step."""
+        """Call it after the optimizer step."""
         if self.null_space:
             self.taken_out.append(self.null_space.after_update())
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {
             "null_space": self.null_space.state() if self.null_space else None,
             "fisher": self.fisher.state() if self.fisher else None,
@@ -81,7 +81,7 @@ class Retention:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the state of a checkpoint."""
         if self.null_space:
             self.null_space.resume(state["null_space"])
         if self.fisher:

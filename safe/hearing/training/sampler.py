@@ -1,4 +1,4 @@
-"""Batches of rows of like length: little padding, any order, and a place to resume from."""
+"""Batch samplers: batches of similar lengths with little padding, shuffled and resumable."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Sequence
 
 import torch
 
-POOL = 8  # batches sorted by length together; more would make every epoch's order alike
+POOL = 8  # batches sorted by length together; a larger pool makes epochs more similar
 
 
 class LengthBatches:
-    """Endless batches of row numbers, each row once an epoch; all from `seed` and the place.
+    """Infinite batches of indices, each index once per epoch, determined by the seed.
 
     Args:
-        lengths: tokens of every row.
-        batch_size: rows of a batch; the last of an epoch may have fewer.
-        even: every batch has as many rows; the few left over wait for the next epoch's shuffle.
+        lengths: number of tokens of each example.
+        batch_size: examples per batch; one batch of an epoch may have fewer.
+        even: all batches have the same size; the remaining examples of an epoch are dropped.
     """
 
     def __init__(
         self, lengths: Sequence[int], batch_size: int, seed: int, *, even: bool = False
     ) -> None:
         if not lengths:
-            raise ValueError("there are no rows to draw batches from")
+            raise ValueError("there are no examples to sample batches from")
         if even and batch_size > len(lengths):
-            raise ValueError(f"{len(lengths)} rows do not fill a batch of {batch_size}")
+            raise ValueError(f"{len(lengths)} examples do not fill a batch of {batch_size}")
         self.lengths, self.batch_size, self.seed = list(lengths), batch_size, seed
         self.even = even
         self.drawn = 0
@@ -33,6 +33,7 @@ class LengthBatches:
 
     @property
     def per_epoch(self) -> int:
+        """Number of batches per epoch."""
         if self.even:
             return len(self.lengths) // self.batch_size
         return math.ceil(len(self.lengths) / self.batch_size)
@@ -51,7 +52,7 @@ class LengthBatches:
         return [batches[i] for i in shuffled]
 
     def next(self) -> list[int]:
-        """The next batch of row numbers."""
+        """Return the indices of the next batch."""
         epoch, place = divmod(self.drawn, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._make(epoch)
@@ -59,20 +60,20 @@ class LengthBatches:
         return self._batches[place]
 
     def state(self) -> dict[str, int]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"drawn": self.drawn}
 
     def resume(self, state: dict[str, int]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the state of a checkpoint."""
         self.drawn = int(state["drawn"])
 
 
 class MixedBatches:
-    """Two kinds of rows in a fixed share of every batch: those of `first`, then those of `second`.
+    """Batches with a fixed share of two kinds of examples: those of `first`, then of `second`.
 
     Args:
-        first: draws from rows 0 .. n-1.
-        second: draws from the rows behind them; None where there are none.
+        first: samples indices 0 .. n-1.
+        second: samples the indices from n on; None if there are none.
     """
 
     def __init__(self, first: LengthBatches, second: LengthBatches | None) -> None:
@@ -80,11 +81,11 @@ class MixedBatches:
 
     @property
     def per_epoch(self) -> int:
-        """Batches until every row of `first` has been drawn."""
+        """Number of batches in an epoch of `first`."""
         return self.first.per_epoch
 
     def next(self) -> list[int]:
-        """The next batch of row numbers."""
+        """Return the indices of the next batch."""
         rows = list(self.first.next())
         if self.second is not None:
             offset = len(self.first.lengths)
@@ -92,18 +93,18 @@ class MixedBatches:
         return rows
 
     def state(self) -> dict[str, int]:
-        """What a checkpoint keeps; both are drawn from once a batch."""
+        """Return the state for a checkpoint; it is the same for both samplers."""
         return self.first.state()
 
     def resume(self, state: dict[str, int]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the state of a checkpoint."""
         self.first.resume(state)
         if self.second is not None:
             self.second.resume(state)
 
 
 def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Share of positions that are padding where each batch is padded to its longest row."""
+    """Return the share of padding if each batch is padded to its longest example."""
     filled = sum(lengths[row] for batch in batches for row in batch)
     total = sum(len(batch) * max(lengths[row] for row in batch) for batch in batches)
     return 1 - filled / total

@@ -6,9 +6,10 @@ import math
 
 
 def warmup_cosine(step: int, steps: int, warmup: float) -> float:
-    """Factor in (0, 1] for step 0 .. steps-1: linear to 1 over `warmup * steps`, then a cosine.
+    """Return the factor in (0, 1] for step 0 .. steps-1: linear warm-up, then cosine decay.
 
-    Loshchilov and Hutter 2017, without restarts; it ends just above 0, so no step is wasted.
+    The warm-up takes `warmup * steps` steps. Loshchilov and Hutter 2017, without restarts; the last
+    factor is above 0.
     """
     rising = round(warmup * steps)
     if step < rising:

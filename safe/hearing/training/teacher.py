@@ -1,8 +1,8 @@
-"""The teacher of distillation: what the base itself says at each answer position, made once.
+"""Teacher of distillation: the base's logits at each answer position, computed once.
 
-The store keeps the input of the base's output head, (d,) an answer token, and not the logits,
-(V,): the head is frozen, one small product gives them back, and at OPT-2.7B an entry is 20 times
-smaller. Shape legend: B rows, L prompt positions, T answer positions, N answer tokens.
+The store contains the input of the base's output head, (d,) per answer token, instead of the
+logits, (V,). The head is frozen and recomputes them, and at OPT-2.7B an entry is 20 times smaller.
+Shape legend: B examples, L prompt positions, T answer positions, N answer tokens.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ BATCH = 64
 
 
 class Teacher:
-    """The base's states at answer positions, read from the store or computed into it.
+    """The base's hidden states at answer positions, read from the store or computed.
 
     Args:
-        features: must hold the rows' image tokens.
-        encoder: of the same base.
+        features: must have the examples' image tokens.
+        encoder: text encoder of the same base.
         cache: the run's cache folder.
     """
 
@@ -54,7 +54,7 @@ class Teacher:
         return [f"{whole}:{position}" for position in range(len(row.answer))]
 
     def ensure(self, rows: Sequence[Example]) -> None:
-        """Compute what the store lacks, an entry for each answer token."""
+        """Compute the entries that are not in the store, one per answer token."""
         owners = {key: row for row in rows for key in self._keys(row)}
         self.computed += self.store.ensure(list(owners), lambda keys: self._compute(keys, owners))
 
@@ -72,14 +72,14 @@ class Teacher:
 
     @torch.inference_mode()
     def _states(self, rows: Sequence[Example]) -> Tensor:
-        """(B, T, d): what the output head is given, gate OFF."""
-        seen: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        """(B, T, d): input of the base's output head."""
+        captured: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: captured.append(args[0]))
         try:
             self._run_base(rows)
         finally:
             handle.remove()
-        states = seen[-1]
+        states = captured[-1]
         return states[:, :-1] if self.base.config.use_decoder_only_language_model else states
 
     def _run_base(self, rows: Sequence[Example]) -> None:
@@ -96,23 +96,23 @@ class Teacher:
             options["labels"] = answers["answer_ids"].masked_fill(answers["answer_mask"] == 0, -100)
         embeds = model.get_input_embeddings()(ids)
         image = self.features.image([r.sample for r in rows]).to(device, embeds.dtype)
-        here = (ids == model.config.image_token_index).unsqueeze(-1)
+        is_image = (ids == model.config.image_token_index).unsqueeze(-1)
         model.language_model(
-            inputs_embeds=embeds.masked_scatter(here, image), attention_mask=mask, **options
+            inputs_embeds=embeds.masked_scatter(is_image, image), attention_mask=mask, **options
         )
 
     @torch.no_grad()
     def logits(self, rows: Sequence[Example]) -> Tensor:
-        """(N, V): the base's logits at every answer token, row after row.
+        """Return (N, V), the base's logits at every answer token, example after example.
 
         Raises:
-            LookupError: rows that were not handed to `ensure`.
+            LookupError: `ensure` was not called with an example.
         """
         import numpy as np
 
         states = [self.store.read(key) for row in rows for key in self._keys(row)]
         if any(state is None for state in states):
-            raise LookupError("the teacher was not asked for these rows: call `ensure` first")
+            raise LookupError("the teacher has no logits of these examples: call `ensure` first")
         weight = self.head.weight
         stacked = torch.from_numpy(np.stack([s for s in states if s is not None]))
         logits: Tensor = self.head(stacked.to(weight.device, weight.dtype))

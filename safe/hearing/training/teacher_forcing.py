@@ -1,8 +1,8 @@
-"""Held-out rows under teacher forcing: what would be answered, and how far from the base that is.
+"""Evaluation by teacher forcing: correctness of answers, and divergence from the base.
 
-Greedy decoding gives an answer if and only if each of its tokens is the likeliest behind those
-before it; so whether a row is answered right takes one forward pass and no generation. Where an
-answer can be tokenised in several ways, only the tokenizer's own counts.
+Greedy decoding gives an answer if and only if each of its tokens is the most likely one after the
+previous tokens. One forward pass therefore tells whether an example is answered correctly. If an
+answer has several tokenizations, only the tokenizer's own one counts.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from safe.hearing.training.teacher import Teacher
 
 @dataclass(frozen=True, slots=True)
 class ForcedAnswer:
-    """One row.
+    """Result of one example.
 
     Attributes:
-        right: greedy decoding would give the row's answer.
-        base_right: so would the base, with its gate OFF; None where no teacher was given.
-        drift: KL(base || SAFE) in nats per answer token; NaN where no teacher was given.
+        right: greedy decoding gives the example's answer.
+        base_right: the same for the base; None without a teacher.
+        drift: KL(base || SAFE) in nats per answer token; NaN without a teacher.
     """
 
     right: bool
@@ -43,11 +43,11 @@ def teacher_forced(
     *,
     tokens: int | None = None,
 ) -> list[ForcedAnswer]:
-    """Rows with the gate ON, in their order.
+    """Evaluate examples with the gate ON; results are in their order.
 
     Args:
-        teacher: has been asked for the rows (`Teacher.ensure`).
-        tokens: audio tokens that they hear; None: all.
+        teacher: call `Teacher.ensure` with the examples first.
+        tokens: number of audio tokens; None uses all.
     """
     found = []
     for batch in batches(rows):
@@ -61,7 +61,7 @@ def teacher_forced(
             found += [ForcedAnswer(r) for r in right]
             continue
         base = torch.zeros_like(student)
-        base[mask] = teacher.logits(batch).float()  # row after row, as the mask is read
+        base[mask] = teacher.logits(batch).float()  # same order as mask indexing
         _, drift = answer_kl(base.cpu().numpy(), student.cpu().numpy(), mask.cpu().numpy())
         by_base = _right(base, inputs["answer_ids"], mask)
         found += [

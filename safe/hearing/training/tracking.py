@@ -1,12 +1,11 @@
-"""Accelerate for one training: its device, its precision, and the record of its steps.
+"""Accelerate for one training: device, precision, and the record of its steps.
 
-A record begins with the first step that is logged, because only then is it known which record it
-is: a training that starts at step 0 begins a new one, and one that was resumed from a checkpoint
-goes on with the one it had. `tracking/NAME.json` remembers which that is.
+A record is opened when the first step is logged. Training from step 0 creates a new record; resumed
+training continues the previous one, whose id is in `tracking/NAME.json`. Resuming works as follows.
 
 - wandb: a new offline segment with the same run id, `resume="allow"`; `wandb sync` joins them.
-- tensorboard: the same folder; steps that are logged twice are shown once, as logged last.
-- mlflow: the same run, found by its tag; steps logged twice have two values.
+- tensorboard: the same folder; of steps that are logged twice the last values are shown.
+- mlflow: the same run, found by its tag; steps that are logged twice have two values.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from safe.hearing.training import trackers
 
 
 class TrackedAccelerator(Accelerator):
-    """An Accelerator and the record of the training it carries, if one is kept."""
+    """An Accelerator with an optional record of the training."""
 
     record: TrainingRecord | None = None
 
@@ -98,20 +97,20 @@ def open_accelerator(
     run_name: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> Accelerator:
-    """Accelerate on this device, without gradient accumulation (the trainer's own affair).
+    """Create an Accelerator on this device; the trainer does gradient accumulation itself.
 
-    Accelerate keeps device and precision once a process; they become those given here, for
-    accelerators opened before as well. Train one model after another, not two by turns.
+    Accelerate stores device and precision per process. This call also changes them for Accelerators
+    that were created before, so do not alternate between two trainings.
 
     Args:
-        device: of the model; with several processes each has the one Accelerate gives it.
-        tracking: which trackers; those named keep their records below `folder/tracking`.
-        folder: of the experiment; None tracks nothing.
-        run_name: of this training, for its records.
-        settings: shown beside the curves; may be nested.
+        device: device of the model; with several processes Accelerate selects it.
+        tracking: trackers to use; their records are written below `folder/tracking`.
+        folder: folder of the experiment; None disables tracking.
+        run_name: name of this training in the records.
+        settings: settings to store in the records; may be nested.
 
     Raises:
-        ConfigError: a tracker's package is not installed, or it cannot be logged in to.
+        ConfigError: a tracker's package is not installed, or the login fails.
     """
     record = None
     if tracking is not None and tracking.trackers and folder is not None:
@@ -120,7 +119,7 @@ def open_accelerator(
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", run_name).strip("-.") or "training"
         record = TrainingRecord(tracking, place, name, settings or {})
     if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
-        torch.cuda.set_device(device)  # which is the one that Accelerate takes
+        torch.cuda.set_device(device)  # Accelerate uses the current device
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = TrackedAccelerator(
         cpu=device.type == "cpu",
@@ -135,7 +134,7 @@ def open_accelerator(
 
 
 def log_step(accelerator: Accelerator, values: Mapping[str, float], step: int) -> None:
-    """Give the values of one step to the trackers; nothing where there are none."""
+    """Log the values of one step to the trackers, if there are any."""
     record = accelerator.record if isinstance(accelerator, TrackedAccelerator) else None
     if record is not None and not record.begun:
         record.begin(accelerator, step)
@@ -144,9 +143,9 @@ def log_step(accelerator: Accelerator, values: Mapping[str, float], step: int) -
 
 
 def close(accelerator: Accelerator) -> None:
-    """End the record; a second time nothing happens.
+    """End the record; further calls have no effect.
 
-    Called while an error is under way (from `finally`), it marks the record as failed.
+    A call during the handling of an exception (e.g. in `finally`) marks the record as failed.
     """
     if isinstance(accelerator, TrackedAccelerator) and accelerator.record is not None:
         record, accelerator.record = accelerator.record, None

@@ -1,8 +1,8 @@
-"""The loop: projector and LoRA learn, all else is frozen; a killed run goes on.
+"""Training loop for projector and LoRA, with checkpoints to resume from.
 
-A checkpoint holds adapter, optimizer, place in the schedule and the sampler, random state and
-history. On one CPU a run that was killed and resumed ends bit for bit as one that was not.
-Accelerate carries devices, precision, processes and trackers.
+A checkpoint contains adapter, optimizer, sampler and random states, and the history of steps. On
+one CPU an interrupted and resumed run gives bit-identical results. Accelerate handles devices,
+precision, processes and trackers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RECORDED = ("loss", "cross_entropy", "divergence")
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How one run of the loop goes."""
+    """Settings of a training run."""
 
     steps: int
     projector_lr: float
@@ -51,12 +51,12 @@ class TrainingBatch:
 
     Attributes:
         inputs: arguments of `SafeModel.score`.
-        ids: who is in it.
-        tokens: answer tokens that the cross-entropy of the whole optimizer step is over, so that
-            the parts of a step add up to it; None: those of this batch.
-        hearing: (B,) bool, rows that are to answer from what they hear.
-        teacher: (N, V), the base's logits at every answer token of the other rows, row after row.
-        teacher_tokens: as `tokens`, of the other rows.
+        ids: ids of the examples.
+        tokens: number of answer tokens in the whole optimizer step, the divisor of the
+            cross-entropy; None for the number in this batch.
+        audio_examples: (B,) bool, True for examples that need audio.
+        teacher: (N, V), the base's logits at every answer token of the other examples.
+        teacher_tokens: as `tokens`, for the other examples.
     """
 
     inputs: dict[str, Any]
@@ -69,18 +69,18 @@ class TrainingBatch:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What one optimizer step saw: nats per answer token; the gradient norm before clipping."""
+    """Losses of an optimizer step in nats per answer token, and gradient norm before clipping."""
 
     step: int
     loss: float
     cross_entropy: float
-    divergence: float  # NaN where the objective has none
+    divergence: float  # NaN if the objective has none
     gradient_norm: float
-    rate: float  # of the learning rates
+    rate: float  # factor of the learning rates
 
 
 class Stateful(Protocol):
-    """What a checkpoint keeps beside the weights, as tensors and plain values."""
+    """Object whose state (tensors and plain values) is saved in checkpoints."""
 
     def state(self) -> dict[str, Any]: ...
 
@@ -88,7 +88,7 @@ class Stateful(Protocol):
 
 
 class Batches(Stateful, Protocol):
-    """Which rows come next: `safe.hearing.training.sampler`."""
+    """Batch sampler, see `safe.hearing.training.sampler`."""
 
     @property
     def per_epoch(self) -> int: ...
@@ -97,7 +97,7 @@ class Batches(Stateful, Protocol):
 
 
 class UpdateHook(Stateful, Protocol):
-    """What is done around every update: `safe.hearing.training.retention`."""
+    """Hook that is called around every update, see `safe.hearing.training.retention`."""
 
     def before_step(self, step: int) -> None: ...
 
@@ -108,12 +108,12 @@ class UpdateHook(Stateful, Protocol):
     def after_update(self) -> None: ...
 
 
-# (rows of this micro-batch, rows of the whole step, number of the step)
+# (indices of this micro-batch, indices of the whole step, number of the step)
 Make = Callable[[list[int], list[int], int], TrainingBatch]
 
 
 class _Step(nn.Module):
-    """Model and objective as one module, which is what Accelerate wraps for several processes."""
+    """Model and objective as one module, which Accelerate wraps for several processes."""
 
     def __init__(self, model: SafeModel, objective: Objective) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Step(nn.Module):
 
 
 def parameter_groups(model: SafeModel, settings: TrainSettings) -> list[dict[str, Any]]:
-    """Two groups, projector and LoRA, each with its own learning rate."""
+    """Return parameter groups for projector and LoRA with their learning rates."""
     groups: dict[str, list[Any]] = {"projector": [], "lora": []}
     for name, weight in model.trainable().items():
         groups["projector" if name.startswith("projector.") else "lora"].append(weight)
@@ -133,20 +133,21 @@ def parameter_groups(model: SafeModel, settings: TrainSettings) -> list[dict[str
 
 
 class Trainer:
-    """One run of the loop over `batches`.
+    """A training run over `batches`.
 
     Args:
         model: its trainable parameters are trained.
-        batches: which rows come next.
-        make: the micro-batch of the given row numbers.
-        objective: what is minimised.
-        guard: what is done around every update; None does nothing.
-        schedule: step -> factor of the learning rates; by default warm-up and a cosine.
-        also: name -> what else a checkpoint keeps.
-        on_step: is told of every step before it is saved.
-        accelerator: devices, precision, processes, trackers; by default the model's device alone.
-        checkpoint: file to save to and resume from; None keeps nothing.
-        fingerprint: digest of all that decides the outcome; a checkpoint of another is not used.
+        batches: sampler of example indices.
+        make: makes the micro-batch of the given indices.
+        objective: objective to minimise.
+        guard: hook around every update, or None.
+        schedule: step -> factor of the learning rates; by default `warmup_cosine`.
+        also: name -> additional objects whose state is saved in checkpoints.
+        on_step: called after every step, before the checkpoint is saved.
+        accelerator: devices, precision, processes, trackers; by default the model's device only.
+        checkpoint: file to save to and resume from; None disables checkpoints.
+        fingerprint: digest of everything that affects the result; a checkpoint with another one is
+            not used.
     """
 
     def __init__(
@@ -178,18 +179,18 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             parameter_groups(model, settings),
             weight_decay=settings.weight_decay,
-            fused=True,  # all weights at once: they are many and small
+            fused=True,  # faster for many small weights
         )
-        self._weights = list(model.trainable().values())  # finding them takes as long as a layer
+        self._weights = list(model.trainable().values())  # cached: finding them is slow
         self._module, self.optimizer = self.accelerator.prepare(_Step(model, objective), optimizer)
         self.history: list[StepRecord] = []
         self.resumed_at: int | None = None
 
     def run(self, title: str = "training") -> list[StepRecord]:
-        """Train to the last step, from the checkpoint where there is one.
+        """Train to the last step, from the checkpoint if there is one.
 
         Raises:
-            TrainingError: a loss or gradient is not finite; names step, rows and hint.
+            TrainingError: a loss or gradient is not finite.
         """
         self.begin()
         start, steps = len(self.history), self.settings.steps
@@ -201,16 +202,16 @@ class Trainer:
         return self.history
 
     def begin(self) -> None:
-        """Seed, go on from the checkpoint where there is one, and set the model to training."""
+        """Set the seed, resume from the checkpoint if there is one, and set training mode."""
         torch.manual_seed(self.settings.seed)
         self._resume()
         self.model.train()
 
     def advance(self, bar: tqdm) -> StepRecord:
-        """Take the next step, record it, and save when it is time.
+        """Take the next step, record it, and save a checkpoint if due.
 
         Raises:
-            TrainingError: as `step`.
+            TrainingError: the loss or the gradient is not finite.
         """
         record = self.step(len(self.history))
         self.history.append(record)
@@ -227,11 +228,11 @@ class Trainer:
     # -- a step --------------------------------------------------------------------------------
 
     def _parts(self, rows: list[int]) -> list[list[int]]:
-        """This process's micro-batches of a step's rows; rows of like length go to all alike."""
+        """This process's micro-batches of a step, interleaved so that their lengths are similar."""
         processes, micro = self.accelerator.num_processes, self.settings.accumulate
         if len(rows) < processes * micro:
             raise ConfigError(
-                f"a step of {len(rows)} rows cannot be dealt out to {processes} processes with "
+                f"a step of {len(rows)} examples cannot be split over {processes} processes with "
                 f"{micro} micro-batches each",
                 key="accumulate",
                 hint="raise batch_size, or lower accumulate",
@@ -243,7 +244,7 @@ class Trainer:
         """Take optimizer step number `step`.
 
         Raises:
-            TrainingError: the loss or the gradient is not finite; nothing was updated.
+            TrainingError: the loss or the gradient is not finite; the weights are not updated.
         """
         rate = self.schedule(step)
         for group in self.optimizer.param_groups:
@@ -261,7 +262,7 @@ class Trainer:
             last = number + 1 == len(parts)
             with self._synchronised(last), self.accelerator.autocast():
                 terms = self._module(batch)
-                # Processes average their gradients; each has its share of the step's sum.
+                # Gradients are averaged over processes, but their sum is needed.
                 self.accelerator.backward(terms["loss"] * self.accelerator.num_processes)
             for name in RECORDED:
                 if name in terms:
@@ -272,7 +273,7 @@ class Trainer:
             sums["loss"] = sums["loss"] + penalty.detach() / self.accelerator.num_processes
         norm = self.accelerator.clip_grad_norm_(self._weights, self.settings.clip_norm)
         seen = torch.stack([*(sums[n].float() for n in sums), torch.as_tensor(norm).float()])
-        values = self._everywhere(seen)  # the one wait for the device in a step
+        values = self._everywhere(seen)  # the only device synchronisation of a step
         found = dict(zip([*sums, "gradient"], values, strict=True))
         for what in ("loss", "gradient"):
             if not torch.isfinite(torch.tensor(found[what])):
@@ -305,8 +306,8 @@ class Trainer:
         raise TrainingError(
             f"the {what} is {value} at step {step}, in the batch of {', '.join(ids[:8])}"
             + (", ..." if len(ids) > 8 else ""),
-            hint="lower the learning rates, lengthen the warm-up, or look at these rows; "
-            "training goes on from the last checkpoint",
+            hint="lower the learning rates, lengthen the warm-up, or check these examples; "
+            "training resumes from the last checkpoint",
         )
 
     def _log(self, record: StepRecord) -> None:
@@ -324,7 +325,7 @@ class Trainer:
     # -- checkpoints ---------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         if self.checkpoint is None or not self.accelerator.is_main_process:
             return
         fields = StepRecord.__slots__
@@ -350,11 +351,11 @@ class Trainer:
             state = torch.load(path, map_location=self.model.device, weights_only=True)
             fingerprint = state["fingerprint"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as e:
-            warnings.warn(f"{path}: not a checkpoint ({e}); training starts anew", stacklevel=3)
+            warnings.warn(f"{path}: not a checkpoint ({e}); training restarts", stacklevel=3)
             return
         if fingerprint != self.fingerprint:
             warnings.warn(
-                f"{path}: of other data, settings or models; training starts anew", stacklevel=3
+                f"{path}: has other data, settings or models; training restarts", stacklevel=3
             )
             return
         with torch.no_grad():

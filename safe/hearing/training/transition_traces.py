@@ -1,7 +1,6 @@
-"""Scripted traces of evaluations, and the transitions they must give; checked by experiment 01.
+"""Scripted traces of evaluations and their expected transitions; checked by experiment 01.
 
-Each script is written for the stages of the run's own config: values are given relative to the
-stage's thresholds, so a config with other thresholds is rehearsed on those.
+The values of a script are relative to the thresholds of the stages in the run's config.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ MARGIN = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One transition of a script: what was expected, what came."""
+    """One transition of a script: expected and actual action."""
 
     script: str
     stage: str
@@ -36,17 +35,17 @@ def _at_bound(stage: StageConfig) -> EpochMetrics:
     )
 
 
-def _deaf(stage: StageConfig) -> EpochMetrics:
+def _low_audio_accuracy(stage: StageConfig) -> EpochMetrics:
     samples = max(1, stage.min_samples)
     return EpochMetrics(stage.min_audio_accuracy - MARGIN, stage.max_vl_drop, samples)
 
 
-def _forgetful(stage: StageConfig) -> EpochMetrics:
+def _high_vl_drop(stage: StageConfig) -> EpochMetrics:
     samples = max(1, stage.min_samples)
     return EpochMetrics(stage.min_audio_accuracy, stage.max_vl_drop + MARGIN, samples)
 
 
-def _splendid(stage: StageConfig) -> EpochMetrics:
+def _perfect(stage: StageConfig) -> EpochMetrics:
     return EpochMetrics(1.0, min(0.0, stage.max_vl_drop), max(1, stage.min_samples))
 
 
@@ -54,31 +53,31 @@ Step = tuple[Callable[[StageConfig], EpochMetrics], Action]
 
 
 def _scripts(stage: StageConfig, config: CurriculumConfig, last: bool) -> dict[str, list[Step]]:
-    """Steps of one stage by script; every script but those that stop leaves the stage."""
+    """Return name -> steps of a script for one stage; each script ends with leaving the stage."""
     leave: Action = "finish" if last else "advance"
     waiting: list[Step] = [(_at_bound, "continue")] * (stage.epochs - 1)
     scripts: dict[str, list[Step]] = {"normal": [*waiting, (_at_bound, leave)]}
-    extended: list[Step] = [(_deaf, "extend")] * config.max_extensions
+    extended: list[Step] = [(_low_audio_accuracy, "extend")] * config.max_extensions
     scripts["extension, audio"] = [*waiting, *extended, (_at_bound, leave)]
-    forgotten: list[Step] = [(_forgetful, "extend")] * config.max_extensions
+    forgotten: list[Step] = [(_high_vl_drop, "extend")] * config.max_extensions
     scripts["extension, VL drop"] = [*waiting, *forgotten, (_at_bound, leave)]
     early = config.early_epochs
     if early < stage.epochs:
-        patience: list[Step] = [(_splendid, "continue")] * (early - 1)
-        scripts["early"] = [*patience, (_splendid, "finish" if last else "advance_early")]
+        patience: list[Step] = [(_perfect, "continue")] * (early - 1)
+        scripts["early"] = [*patience, (_perfect, "finish" if last else "advance_early")]
     else:
-        held: list[Step] = [(_splendid, "continue")] * (stage.epochs - 1)
-        scripts["early"] = [*held, (_splendid, leave)]
+        held: list[Step] = [(_perfect, "continue")] * (stage.epochs - 1)
+        scripts["early"] = [*held, (_perfect, leave)]
     return scripts
 
 
 def rehearse(
     config: CurriculumConfig, machine_type: Callable[[CurriculumConfig], Curriculum] = Curriculum
 ) -> list[Check]:
-    """Run every script through the state machine; one check a transition.
+    """Run every script through the state machine; return one check per transition.
 
     Args:
-        machine_type: what is rehearsed (a test gives a faulty one).
+        machine_type: state machine to check (tests pass a faulty one).
     """
     checks: list[Check] = []
     count = len(config.stages)
@@ -88,15 +87,15 @@ def rehearse(
         for place, stage in enumerate(config.stages):
             steps = _scripts(stage, config, place == count - 1)[name]
             checks += _follow(machine, stage, steps, name)
-    # The limit of extensions, at every stage: reached by normal progress up to it.
+    # Exceed the limit of extensions at every stage, after normal progress up to it.
     for stop, stage in enumerate(config.stages):
         machine = machine_type(config)
         for place in range(stop):
             steps = _scripts(config.stages[place], config, False)["normal"]
             checks += _follow(machine, config.stages[place], steps, "limit")
         held: list[Step] = [(_at_bound, "continue")] * (stage.epochs - 1)
-        extended: list[Step] = [(_deaf, "extend")] * config.max_extensions
-        last: list[Step] = [*held, *extended, (_deaf, "stop")]
+        extended: list[Step] = [(_low_audio_accuracy, "extend")] * config.max_extensions
+        last: list[Step] = [*held, *extended, (_low_audio_accuracy, "stop")]
         checks += _follow(machine, stage, last, "limit")
     return checks
 
@@ -108,7 +107,7 @@ def _follow(machine: Curriculum, stage: StageConfig, steps: list[Step], name: st
         if not machine.ended:
             where = machine.stage.name
             found = machine.observe(metrics(stage)).action
-            # A machine that is in another stage than the script is wrong whatever it answers.
+            # A machine in another stage than the script is always wrong.
             found = found if where == stage.name else f"{found} in {where}"
         checks.append(Check(name, stage.name, epoch, expected, found))
     return checks

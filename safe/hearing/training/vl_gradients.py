@@ -1,7 +1,7 @@
-"""Gradients of what pictures are answered with: what null space and Fisher information are made of.
+"""Gradients of answers to VL examples, for null space and Fisher information.
 
-Rows hear what has nothing to do with them, with the gate ON: with the gate OFF nothing that is
-trained takes part in the answer.
+Examples are paired with unrelated audio and have the gate ON. With the gate OFF the answer does not
+depend on the trained weights.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ def vl_gradients(
     *,
     of: Of = "log_probability",
 ) -> Tensor:
-    """(n, P): per row, the gradient of how likely what the base would say is.
+    """Compute (n, P), the gradient of a score of the base's most likely tokens, per example.
 
     Args:
-        of: `log_probability`, what the Fisher information is made of; or `margin`, by how much its
-            logits lead the next best, whose gradient does not vanish where the answer is sure.
-        teacher: has been asked for the rows (`Teacher.ensure`).
-        rows: VL rows, each with a sound that is not its own.
-        weights: trainable tensors, P numbers in all.
+        of: `log_probability`, for the Fisher information; or `margin`, the difference to the next
+            best logit, whose gradient does not vanish if the answer is certain.
+        teacher: call `Teacher.ensure` with the examples first.
+        rows: VL examples, each with unrelated audio.
+        weights: trainable tensors, P numbers in total.
     """
     device = weights[0].device
     found = torch.empty(len(rows), sum(w.numel() for w in weights), device=device)
     for row, gradient in zip(rows, found, strict=True):
         inputs = feeder.scoring([row])
         logits = feeder.model.answer_logits(**inputs)[inputs["answer_mask"].bool()].float()
-        said = teacher.logits([row]).argmax(-1, keepdim=True)
+        base_tokens = teacher.logits([row]).argmax(-1, keepdim=True)
         if of == "margin":
-            others = logits.scatter(-1, said, float("-inf")).amax(-1, keepdim=True)
-            wanted = (logits.gather(-1, said) - others).sum()
+            others = logits.scatter(-1, base_tokens, float("-inf")).amax(-1, keepdim=True)
+            score = (logits.gather(-1, base_tokens) - others).sum()
         else:
-            wanted = logits.log_softmax(-1).gather(-1, said).sum()
-        gradient.copy_(flat(torch.autograd.grad(wanted, list(weights))))
+            score = logits.log_softmax(-1).gather(-1, base_tokens).sum()
+        gradient.copy_(flat(torch.autograd.grad(score, list(weights))))
     return found

@@ -1,4 +1,4 @@
-"""A training that goes on from the pilot's adapter."""
+"""Initialise training from a saved adapter."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from safe.hearing.training.frozen_models import OpenedBase
 def warm_start(
     folder: Path, opened: OpenedBase, *, seed: int, dropout: float | None = None
 ) -> SafeModel:
-    """The adapter saved in `folder`, to be trained further.
+    """Load the adapter in `folder` for further training.
 
     Args:
-        dropout: of LoRA; None keeps the adapter's own.
+        dropout: dropout of LoRA; None keeps the adapter's value.
 
     Raises:
-        ModelError: there is no adapter, or it is of another base.
+        ModelError: there is no adapter, or it was trained on another base.
     """
     saved = opened.load(folder)
     lora = saved.config.lora

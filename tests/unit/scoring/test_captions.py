@@ -248,7 +248,7 @@ def test_prediction_tables_that_cannot_be_used(tmp_path, audiocaps, content, sai
         ("r.csv", b"caption_predicted\nx\n", "the column 'caption_1' is missing"),
         ("r.csv", b"caption_predicted,caption_1\n", "there is no caption in it"),
         ("r.csv", b"caption_predicted,caption_1\nx,\n", "row 1 has an empty reference"),
-        ("r.csv", b"caption_predicted,caption_1\nx,...\n", "no reference has a word"),
+        ("r.csv", b"caption_predicted,caption_1\nx,...\n", "no reference contains a word"),
         ("r.csv", b"audiocap_id,youtube_id,start_time,caption\n", "there is no caption in it"),
         ("r.csv", b"audiocap_id,youtube_id,start_time,caption\n1,a,0,\n", "empty reference"),
         (

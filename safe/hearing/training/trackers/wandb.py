@@ -41,9 +41,9 @@ def check(tracking: TrackingConfig) -> None:
         close()  # its service would keep this environment
     if not found:
         raise ConfigError(
-            f"Weights & Biases cannot be logged in to: {why}",
+            f"login to Weights & Biases failed: {why}",
             key="tracking.online",
-            hint="run `wandb login`, or set it to false and send the record with `wandb sync`",
+            hint="run `wandb login`, or set it to false and upload the record with `wandb sync`",
         )
 
 

@@ -180,10 +180,10 @@ def test_spice_and_spider_from_what_the_program_writes(monkeypatch, tmp_path):
     [
         ("", "cannot be read"),
         ("[", "cannot be read"),
-        ("{}", "no score to 3 items"),
+        ("{}", "no score for 3 items"),
         ('[{"image_id": "a"}]', "cannot be read"),
-        ('[{"image_id": "a", "scores": {"All": {"f": 0.5}}}]', "no score to 2 items, such as 'b'"),
-        ('[{"image_id": "a", "scores": {"All": {"f": NaN}}}]', "gave 'nan' for a score"),
+        ('[{"image_id": "a", "scores": {"All": {"f": 0.5}}}]', "no score for 2 items, e.g. 'b'"),
+        ('[{"image_id": "a", "scores": {"All": {"f": NaN}}}]', "gave 'nan' as a score"),
     ],
 )
 def test_what_spice_cannot_have_meant_is_no_score(monkeypatch, tmp_path, text, said):
@@ -203,7 +203,7 @@ def test_cider_of_one_item_is_unavailable_and_not_zero():
 def test_a_caption_too_long_for_meteor_is_said_and_the_rest_is_scored():
     captions = CAPTIONS | {"b": "dog " * 10_001}
     found = caption_scores(captions, REFERENCES, ["meteor", "rouge_l"], "regex")
-    assert "'b' has 10001 words; METEOR is run on up to 10000" in found.unavailable["meteor"]
+    assert "'b' has 10001 words; METEOR supports up to 10000" in found.unavailable["meteor"]
     assert found.items["rouge_l"][1] == 0
 
 
@@ -225,15 +225,15 @@ def test_a_java_that_fails_costs_only_what_needs_it(monkeypatch, tmp_path):
     ("predictions", "references", "said"),
     [
         ({}, {}, "no caption to score"),
-        ({"a": "x"}, {}, "1 items have no references, such as 'a'"),
+        ({"a": "x"}, {}, "1 items have no references, e.g. 'a'"),
         ({"a": "x"}, {"a": ["x"], "b": ["x"], "c": ["x"]}, "2 items have no predicted caption"),
         ({"a": "x"}, {"a": []}, "a list of at least one reference"),
         ({"a": "x"}, {"a": "x"}, "a list of at least one reference"),
-        ({"a": None}, {"a": ["x"]}, "all of them strings"),
-        ({"a": 3}, {"a": ["x"]}, "all of them strings"),
-        ({"a": "x"}, {"a": ["x", None]}, "all of them strings"),
-        ({"a": "x"}, {"a": [""]}, "no reference has a word"),
-        ({"a": "x"}, {"a": [" . ", "!"]}, "no reference has a word"),
+        ({"a": None}, {"a": ["x"]}, "all strings"),
+        ({"a": 3}, {"a": ["x"]}, "all strings"),
+        ({"a": "x"}, {"a": ["x", None]}, "all strings"),
+        ({"a": "x"}, {"a": [""]}, "no reference contains a word"),
+        ({"a": "x"}, {"a": [" . ", "!"]}, "no reference contains a word"),
         ({"a": "x"}, {"a": ["x " * 10_001]}, "a reference has 10001 words"),
     ],
 )
@@ -247,7 +247,7 @@ def test_items_that_cannot_be_scored_are_named(predictions, references, said):
     ("options", "said"),
     [
         ({"metrics": ["bleu_5"]}, "unknown metric 'bleu_5'"),
-        ({"metrics": []}, "no metric is named"),
+        ({"metrics": []}, "there is no metric"),
         ({"tokenizer": "nltk"}, "unknown tokenizer 'nltk'"),
     ],
 )

@@ -88,10 +88,10 @@ def test_auroc_keeps_large_scores_apart():
         ([0.1, 0.2], [1, 1], "all 2 labels are 1: both classes"),
         ([0.1, 0.2], [False, False], "all 2 labels are 0"),
         ([], [], "scores is empty"),
-        ([0.1], [0, 1], "one value an item"),
-        ([[0.1, 0.2]], [[0, 1]], "one value an item"),
-        ([0.1, float("nan")], [0, 1], "holds 1 that are not finite"),
-        ([0.1, 0.2], [0, 2], "other values than 0 and 1"),
+        ([0.1], [0, 1], "must both have the shape"),
+        ([[0.1, 0.2]], [[0, 1]], "must both have the shape"),
+        ([0.1, float("nan")], [0, 1], "1 values are not finite"),
+        ([0.1, 0.2], [0, 2], "values other than 0 and 1"),
     ],
 )
 def test_what_has_no_auroc(scores, labels, said):
@@ -102,12 +102,12 @@ def test_what_has_no_auroc(scores, labels, said):
 @pytest.mark.parametrize(
     ("confidence", "correct", "bins", "said"),
     [
-        ([1.2], [1], 15, "not in \\[0, 1\\]"),
-        ([-3.0], [1], 15, "not in \\[0, 1\\]"),
+        ([1.2], [1], 15, "not \\[0, 1\\]"),
+        ([-3.0], [1], 15, "not \\[0, 1\\]"),
         ([0.5], [1], 0, "0 bins"),
         ([], [], 15, "confidence is empty"),
         ([float("inf")], [1], 15, "not finite"),
-        ([0.5], [0.5], 15, "other values than 0 and 1"),
+        ([0.5], [0.5], 15, "values other than 0 and 1"),
     ],
 )
 def test_what_has_no_calibration_error(confidence, correct, bins, said):

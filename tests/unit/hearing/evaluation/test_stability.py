@@ -73,5 +73,5 @@ def test_the_way_back_is_the_rest(values):
 
 
 def test_one_value_is_no_curve():
-    with pytest.raises(ValueError, match="no curve"):
+    with pytest.raises(ValueError, match="at least two values"):
         rising_share([1.0])

@@ -93,12 +93,12 @@ def test_an_empty_answer_is_scored_as_given():
 
 @pytest.mark.parametrize("count", [0, 1, 9, 11])
 def test_other_than_ten_humans_are_refused(count):
-    with pytest.raises(DataError, match=f"{count} human answers, where VQA accuracy takes 10"):
+    with pytest.raises(DataError, match=f"needs 10 human answers, not {count}"):
         vqa.item_accuracy("yes", ["yes"] * count)
 
 
 def test_a_vast_answer_is_judged_and_not_held_on_to():
     """With ten million characters, quadratic time would not end."""
-    before = vqa._remembered.cache_info().currsize
+    before = vqa._cached_normalise.cache_info().currsize
     assert vqa.item_accuracy("don't, stop! 1.5 " * 600_000, ["yes"] * 9 + ["no"]) == 0
-    assert vqa._remembered.cache_info().currsize <= before + 2
+    assert vqa._cached_normalise.cache_info().currsize <= before + 2

@@ -52,10 +52,10 @@ def test_another_base_or_audio_encoder_is_refused_with_both_digests(saved):
     _, folder = saved
     record = read_record(folder)
     with pytest.raises(
-        ModelError, match=f"(?s){record.base.digest}.*open 'tiny/vlm' at revision"
+        ModelError, match=f"(?s){record.base.digest}.*load 'tiny/vlm' at revision"
     ) as e:
         load_adapter(folder, tiny_vlm(seed=9), tiny_audio_encoder())
-    assert "the one given has" in str(e.value)
+    assert "but this one has" in str(e.value)
     with pytest.raises(ModelError, match=record.audio_encoder.digest):
         load_adapter(folder, tiny_vlm(), tiny_audio_encoder(seed=9))
 

@@ -90,7 +90,7 @@ class TestPolicies:
     def test_no_distribution_is_an_error_and_no_decision(self, kind, fault):
         logits = torch.zeros(3, 4)
         logits[1, 2] = fault
-        with pytest.raises(ModelError, match=r"rows \[1\]"):
+        with pytest.raises(ModelError, match=r"examples \[1\]"):
             ask(POLICIES[kind](0.5), logits)
 
     def test_a_forbidden_word_is_no_fault(self):
@@ -122,7 +122,7 @@ class TestFile:
 
     def test_refuses_another_base(self, tmp_path):
         path = save_gate(tmp_path / "gate.json", EntropyGate(0.5), self.on)
-        with pytest.raises(ModelError, match="the one given has 1111"):
+        with pytest.raises(ModelError, match="this base has 1111"):
             load_gate(path, base="1" * 64)
 
     @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ class TestInSafeModel:
         safe = build_safe()
         with torch.no_grad():
             safe.base.language_projection.bias.fill_(math.nan)
-        with pytest.raises(ModelError, match="no distribution"):
+        with pytest.raises(ModelError, match="NaN or infinity"):
             safe(**batch.inputs, gate=EntropyGate(0.5), audio=batch.audio)
 
     def test_prompts_padded_on_the_right_are_refused(self, build_safe, batch):

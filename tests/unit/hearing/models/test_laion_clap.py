@@ -143,7 +143,7 @@ def test_a_key_without_partner_is_refused():
 
 def test_other_networks_and_damaged_files_are_refused(tmp_path):
     torch.save({"state_dict": {"conv.weight": torch.zeros(2)}}, tmp_path / "other.pt")
-    with pytest.raises(ModelError, match="no CLAP of HTS-AT and RoBERTa"):
+    with pytest.raises(ModelError, match="not a CLAP with HTS-AT and RoBERTa"):
         convert_checkpoint(tmp_path / "other.pt", tmp_path)
     (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(ModelError, match="cannot be read"):

@@ -14,7 +14,7 @@ from tests.tiny_models import tiny_vlm
 def test_missing_targets_are_named_with_those_that_exist():
     with pytest.raises(ModelError, match=r"no linear layer nope, query; it has .*k_proj.*q_proj"):
         adapt(tiny_vlm().language_model, LoraConfig(targets=["nope", "query", "q_proj"]), seed=0)
-    with pytest.raises(ModelError, match="T5 calls them q and v"):
+    with pytest.raises(ModelError, match="q and v for T5"):
         adapt(tiny_vlm(t5=True).language_model, LoraConfig(), seed=0)
 
 

@@ -246,9 +246,9 @@ class TestBadAudio:
 
 def test_faults_of_the_caller_are_named(build_safe, batch):
     safe = build_safe()
-    with pytest.raises(ModelError, match="2 sounds for 6 rows"):
+    with pytest.raises(ModelError, match="2 sounds for 6 examples"):
         safe(**batch.inputs, gate=True, audio=[tiny_tone(440)] * 2)
-    with pytest.raises(ModelError, match="3 entries for 6 rows"):
+    with pytest.raises(ModelError, match="3 entries for 6 examples"):
         safe(**batch.inputs, gate=[True] * 3, audio=batch.audio)
     with pytest.raises(ModelError, match="bool tensor"):
         safe(**batch.inputs, gate=torch.ones(6), audio=batch.audio)

@@ -78,12 +78,12 @@ def test_scoring_hears_as_many_as_forward(safe, batch):
 
 @pytest.mark.parametrize("counts", [(4,) * 6, (-1, 0, 0, 0, 0, 0)])
 def test_more_than_there_are_or_fewer_than_none_are_refused(safe, batch, counts):
-    with pytest.raises(ModelError, match="of 0 to 3"):
+    with pytest.raises(ModelError, match="not 0 to 3"):
         safe(**batch.inputs, gate=Tokens(counts), audio=batch.audio)
 
 
 def test_one_number_a_row(safe, batch):
-    with pytest.raises(ModelError, match="numbers of tokens for 6 rows"):
+    with pytest.raises(ModelError, match="numbers of tokens for 6 examples"):
         safe(**batch.inputs, gate=Tokens((1,)), audio=batch.audio)
 
 

@@ -166,26 +166,26 @@ def test_what_is_learned_from_is_not_held_back():
     made = make()
     learned, held, checked = parted(made)
     for rows in ((learned, learned, checked), (learned, held, held), (checked, held, checked)):
-        with pytest.raises(DataError, match="are in two of the rows"):
+        with pytest.raises(DataError, match="are in two of"):
             train_bandit(*rows, SETTINGS)
-    with pytest.raises(DataError, match="cannot be parted"):
+    with pytest.raises(DataError, match="cannot be split"):
         hold_back(["a", "a"], 0.5, 0)
 
 
 @pytest.mark.parametrize("price", [-0.1, float("nan"), float("inf")])
 def test_a_price_is_no_reward_for_waiting(price):
-    with pytest.raises(ConfigError, match="rewards waiting"):
+    with pytest.raises(ConfigError, match="must be finite and at least 0"):
         BanditSettings(price=price)
 
 
 def test_outcomes_of_other_items_or_without_numbers_are_refused():
     made = make()
-    with pytest.raises(DataError, match="same items"):
+    with pytest.raises(DataError, match="different lengths"):
         dataclasses.replace(made, features=made.features[:-1])
     broken = made.features.copy()
     broken[0, 0] = np.nan
     with pytest.raises(DataError, match="features of the outcomes"):
         dataclasses.replace(made, features=broken)
     deaf = dataclasses.replace(made, vl_examples=np.zeros(len(made), dtype=bool))
-    with pytest.raises(DataError, match="no question about pictures"):
+    with pytest.raises(DataError, match="no VL questions"):
         deaf.vl_drop(np.zeros(len(made), dtype=int))

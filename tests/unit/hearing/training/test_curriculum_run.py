@@ -289,7 +289,7 @@ def test_a_checkpoint_of_another_curriculum_is_not_used(config, whole, tmp_path)
     other = config.curriculum.model_copy(update={"early_factor": 1.5})
     changed = open_run(config, log, other)
     assert changed.fingerprint() != whole[0].fingerprint()
-    with pytest.warns(UserWarning, match=r"c\.pt: of other data, settings or models"):
+    with pytest.warns(UserWarning, match=r"c\.pt: has other data, settings or models"):
         trainer = changed.run(config, checkpoint=tmp_path / "killed" / "c.pt", name="changed")
     assert trainer.resumed_at is None
     assert log.read_bytes() == whole[2].read_bytes()  # begun anew; nobody moved on early

@@ -160,7 +160,7 @@ class TestOpenBase:
         record["digests"]["vlm"] = "0" * 64
         other.folder.mkdir(parents=True)
         (other.folder / "base.json").write_text(json.dumps(record))
-        with pytest.raises(ModelError, match=r"digests\.vlm.*prepared were 0000"):
+        with pytest.raises(ModelError, match=r"digests\.vlm.*the prepared ones 0000"):
             open_base(other)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"vlm": 3, "audio_encoder": "x"}'])

@@ -66,5 +66,5 @@ def test_without_information_there_is_no_penalty(weights, gradients):
     penalty = FisherPenalty(weights)
     with pytest.raises(TrainingError, match="no anchor"):
         penalty()
-    with pytest.raises(TrainingError, match="nothing to hold weights by"):
+    with pytest.raises(TrainingError, match="mean Fisher information"):
         penalty.anchor(gradients)

@@ -127,5 +127,5 @@ def test_a_guard_that_has_nothing_to_hold_is_refused(config, monkeypatch):
     """With the gate OFF no trainable weight takes part in an answer."""
     stage = open_stage(config, **GUARDS)
     monkeypatch.setattr(stage.retention, "gradients", lambda n, seed, of: torch.zeros(n, 10))
-    with pytest.raises(TrainingError, match="nothing to hold"):
+    with pytest.raises(TrainingError, match="mean Fisher information"):
         train(stage, config)

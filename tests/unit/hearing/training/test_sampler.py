@@ -51,5 +51,5 @@ def test_epochs_and_seeds_differ():
 
 
 def test_no_rows_are_refused():
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="no examples"):
         LengthBatches([], 4, 0)

@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, content):
     path = tmp_path / "c.pt"
     path.write_bytes(content)
     trainer = make_trainer(path)
-    with pytest.warns(UserWarning, match="training starts anew"):
+    with pytest.warns(UserWarning, match="training restarts"):
         trainer.run()
     assert trainer.resumed_at is None
     assert len(trainer.history) == 12
@@ -156,7 +156,7 @@ def test_checkpoints_run_no_code(tmp_path):
     """A pickle that would call a function is refused, not run."""
     path = tmp_path / "c.pt"
     torch.save({"fingerprint": "f", "adapter": Path("x")}, path)
-    with pytest.warns(UserWarning, match="training starts anew"):
+    with pytest.warns(UserWarning, match="training restarts"):
         make_trainer(path).run()
 
 
