@@ -8,11 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from safe.hearing.context import Context
+from safe.hearing.evaluation.gate_curve import Outcomes
 from safe.hearing.experiments.gating import cost as gating_cost
-from safe.hearing.experiments.gating.measure import METRICS
+from safe.hearing.experiments.gating.measure import METRICS, _candidate, _choose
 from safe.hearing.experiments.metric_builder import MetricBuilder
 from safe.hearing.models.checkpoint import load_adapter
 from safe.hearing.models.gate_file import load_gate, read_gate
+from safe.hearing.models.gating import EntropyGate, MarginGate
 from safe.hearing.training.frozen_models import open_base
 from tests.judging import decide, run, verdicts
 from tests.tiny_gating import AGAIN, EXPERIMENT, SHARED, VL, changed
@@ -116,7 +119,7 @@ def test_where_skipping_saves_no_time_none_is_claimed(tmp_path):
     context = SimpleNamespace(folder=tmp_path, evidence=[], config=SimpleNamespace(seed=0))
     found = gating_cost.time_saved(context, MetricBuilder(METRICS), cost)
     assert found.value == 0
-    assert "as long" in found.detail["note"]
+    assert "no measurable" in found.detail["note"]
 
 
 def test_evidence_and_plot_are_there(measured):
@@ -134,3 +137,21 @@ def test_measured_again_it_is_the_same(config, measured, metrics):
     for metric in again:
         if metric.name != "time_saved":
             assert metric == metrics[metric.name]
+
+
+def test_of_gates_that_skip_equally_often_the_one_with_fewer_pictures_is_selected(config):
+    """Both skip half; margin consults on what needs its sound, entropy on the rest."""
+    hears = np.arange(100) < 50
+    same = np.ones(100, dtype=bool)
+    scores = {
+        "entropy": np.where(hears, 0.0, 1.0),
+        "max_probability": np.ones(100),
+        "margin": np.where(hears, 0.0, 1.0),
+    }
+    names = tuple(map(str, range(100)))
+    outcomes = Outcomes(names, names, hears, scores, same, same, same)
+    context = Context(config=config, folder=config.folder / EXPERIMENT)
+    choices = _choose(context, outcomes, [EntropyGate(0.5), MarginGate(0.5)])
+    offer = [_candidate(name, choice) for name, choice in choices.items()]
+    assert [c.values["skip_rate"] for c in offer] == [0.5, 0.5]
+    assert context.select("gate", offer).selected == "margin@0.5"
