@@ -56,21 +56,21 @@ def main() -> int:
         return 0
     threads = re.compile(r"(OPENBLAS|OMP|MKL)_NUM_THREADS")
     plain = {name: value for name, value in os.environ.items() if not threads.fullmatch(name)}
-    ways = {"one thread": plain | settings(), "all threads": plain}
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    modes = {"one thread": plain | settings(), "all threads": plain}
+    found: dict[str, list[float]] = {mode: [] for mode in modes}
     command = [sys.executable, __file__, "--child", "--clips", str(given.clips)]
     for turn in range(given.turns):
         print(f"turn {turn + 1} of {given.turns}", file=sys.stderr, flush=True)
-        for way in ways if turn % 2 else reversed(ways):
+        for mode in modes if turn % 2 else reversed(modes):
             jobs = [
-                subprocess.Popen(command, env=ways[way], text=True, stdout=subprocess.PIPE)
+                subprocess.Popen(command, env=modes[mode], text=True, stdout=subprocess.PIPE)
                 for _ in range(given.jobs)
             ]
             taken = [float(job.communicate()[0]) for job in jobs]
-            found[way].append(sum(taken) / len(taken))
-    for way, seconds in found.items():
+            found[mode].append(sum(taken) / len(taken))
+    for mode, seconds in found.items():
         each = 1000 * sum(seconds) / len(seconds) / given.clips
-        print(f"{way:12}{each:8.1f} ms a clip, {given.jobs} processes beside one another")
+        print(f"{mode:12}{each:8.1f} ms a clip, {given.jobs} processes beside one another")
     interval = ratio_bootstrap(found["all threads"], found["one thread"], seed=0)
     ratio = sum(found["all threads"]) / sum(found["one thread"])
     print(f"ratio {ratio:8.2f}   (95 %: {interval.low:.2f} to {interval.high:.2f})")

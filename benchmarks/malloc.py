@@ -52,12 +52,12 @@ def train(steps: int) -> None:
         folder = Path(name)
         samples = make_samples(folder, 128, opened.audio_encoder.sampling_rate, seconds, side)
         features, encoder = Features(opened, folder), TextEncoder(opened.vlm, opened.processor)
-        hears = [s for s in samples if s.audio is not None]
-        features.ensure(samples, hears)
+        needs_audio = [s for s in samples if s.audio is not None]
+        features.ensure(samples, needs_audio)
         rows = StageARows(
-            [encoder.row(s, s) for s in hears],
-            [encoder.row(s, hears[0]) for s in samples if s.audio is None],
-            hears,
+            [encoder.row(s, s) for s in needs_audio],
+            [encoder.row(s, needs_audio[0]) for s in samples if s.audio is None],
+            needs_audio,
             [],
         )
         model = SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=0)
@@ -96,24 +96,24 @@ def main() -> int:
         train(given.steps)
         return 0
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    ways = {"settings": plain | settings(), "plain": plain}
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    modes = {"settings": plain | settings(), "plain": plain}
+    found: dict[str, list[dict[str, float]]] = {mode: [] for mode in modes}
     command = [sys.executable, __file__, "--child", "--steps", str(given.steps)]
     for turn in range(given.turns):
         print(f"turn {turn + 1} of {given.turns}", file=sys.stderr, flush=True)
-        for way in ways if turn % 2 else reversed(ways):
+        for mode in modes if turn % 2 else reversed(modes):
             done = subprocess.run(
-                command, env=ways[way], check=True, text=True, capture_output=True
+                command, env=modes[mode], check=True, text=True, capture_output=True
             )
-            found[way].append(json.loads(done.stdout.splitlines()[-1]))
+            found[mode].append(json.loads(done.stdout.splitlines()[-1]))
     print(" ".join(f"{name}={value}" for name, value in settings().items()))
-    for way, turns in found.items():
+    for mode, turns in found.items():
         medians = {name: statistics.median(t[name] for t in turns) for name in turns[0]}
         print(
-            f"{way:10}{medians['user']:8.2f} CPU s and {medians['kernel']:.2f} in the kernel, "
+            f"{mode:10}{medians['user']:8.2f} CPU s and {medians['kernel']:.2f} in the kernel, "
             f"{medians['faults']:,.0f} page faults, {medians['peak_mb']:.0f} MB at most"
         )
-    seconds = {way: [t["user"] + t["kernel"] for t in turns] for way, turns in found.items()}
+    seconds = {mode: [t["user"] + t["kernel"] for t in turns] for mode, turns in found.items()}
     interval = ratio_bootstrap(seconds["plain"], seconds["settings"], seed=0)
     ratio = sum(seconds["plain"]) / sum(seconds["settings"])
     print(f"CPU ratio {ratio:8.3f}   (95 %: {interval.low:.3f} to {interval.high:.3f})")

@@ -78,22 +78,22 @@ def make_samples(folder: Path, rows: int, rate: int, seconds: float, side: int) 
     for i in range(rows):
         image, sound = folder / f"{i}.png", folder / f"{i}.wav"
         Image.fromarray(rng.integers(0, 255, (side, side, 3), np.uint8)).save(image)
-        hears = i % 2 == 0
-        if hears:
+        needs_audio = i % 2 == 0
+        if needs_audio:
             soundfile.write(sound, 0.1 * rng.standard_normal(int(rate * seconds)), rate)
         samples.append(
             Sample(
                 id=f"row-{i}",
                 dataset="generated",
                 split="train",
-                task="audio" if hears else "vl",
+                task="audio" if needs_audio else "vl",
                 question=QUESTIONS[int(rng.integers(len(QUESTIONS)))],
                 question_type="any",
                 answers=(),
                 answer=ANSWERS[int(rng.integers(len(ANSWERS)))],
                 source=f"generated:{i}",
                 image=MediaRef(image),
-                audio=MediaRef(sound) if hears else None,
+                audio=MediaRef(sound) if needs_audio else None,
             )
         )
     return samples
@@ -245,13 +245,16 @@ def main() -> int:
         models = [SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=0) for _ in range(2)]
         features = Features(opened, folder / "cache")
         encoder = TextEncoder(opened.vlm, opened.processor)
-        hears = [s for s in samples if s.audio is not None]
+        needs_audio = [s for s in samples if s.audio is not None]
         sees = [s for s in samples if s.audio is None]
         say("filling the cache")
         started = time.perf_counter()
-        features.ensure(samples, hears)
+        features.ensure(samples, needs_audio)
         rows = StageARows(
-            [encoder.row(s, s) for s in hears], [encoder.row(s, hears[0]) for s in sees], hears, []
+            [encoder.row(s, s) for s in needs_audio],
+            [encoder.row(s, needs_audio[0]) for s in sees],
+            needs_audio,
+            [],
         )
         turns = given.repeats * given.steps + CHECKED + WARM
         config = StageAConfig(steps=turns, batch_size=given.batch_size, projector_lr=1e-3,

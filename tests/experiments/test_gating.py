@@ -141,15 +141,15 @@ def test_measured_again_it_is_the_same(config, measured, metrics):
 
 def test_of_gates_that_skip_equally_often_the_one_with_fewer_pictures_is_selected(config):
     """Both skip half; margin consults on what needs its sound, entropy on the rest."""
-    hears = np.arange(100) < 50
+    needs_audio = np.arange(100) < 50
     same = np.ones(100, dtype=bool)
     scores = {
-        "entropy": np.where(hears, 0.0, 1.0),
+        "entropy": np.where(needs_audio, 0.0, 1.0),
         "max_probability": np.ones(100),
-        "margin": np.where(hears, 0.0, 1.0),
+        "margin": np.where(needs_audio, 0.0, 1.0),
     }
     names = tuple(map(str, range(100)))
-    outcomes = Outcomes(names, names, hears, scores, same, same, same)
+    outcomes = Outcomes(names, names, needs_audio, scores, same, same, same)
     context = Context(config=config, folder=config.folder / EXPERIMENT)
     choices = _choose(context, outcomes, [EntropyGate(0.5), MarginGate(0.5)])
     offer = [_candidate(name, choice) for name, choice in choices.items()]

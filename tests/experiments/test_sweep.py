@@ -9,7 +9,7 @@ import pytest
 from safe.errors import ConfigError, EvidenceError, TrainingError
 from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.sweep.measure import METRICS
-from safe.hearing.experiments.sweep.plan import cells, job_name, leg, let_through, rounds
+from safe.hearing.experiments.sweep.plan import cells, job_name, let_through, rounds, segment_of
 from safe.hearing.training.stage_a import StageA
 from safe.pipeline.runner import run_job, run_jobs
 from tests.judging import decide, run, verdicts, with_limits
@@ -163,4 +163,4 @@ def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
 def test_an_unknown_part_is_refused(config):
     with pytest.raises(ConfigError, match="no job"):
         run_job(config, EXPERIMENT, "other")
-    assert leg(config.sweep, rounds(config.sweep)[0][0]).rung is None
+    assert segment_of(config.sweep, rounds(config.sweep)[0][0]).rung is None

@@ -11,11 +11,11 @@ from safe.hearing.experiments.sweep.config import SweepSettings
 from safe.hearing.experiments.sweep.plan import (
     cells,
     job_name,
-    leg,
     let_through,
     neighbours,
     rounds,
     score,
+    segment_of,
     stops,
 )
 
@@ -47,7 +47,7 @@ def test_a_grid_is_one_round_and_halving_one_for_each_rung():
     for config in (GRID, HALVING):
         for number, names in enumerate(rounds(config)):
             for name in names:
-                found = leg(config, name)
+                found = segment_of(config, name)
                 assert job_name(found.cell, found.rung) == name
                 assert found.until == (stops(config)[number] if found.rung else config.steps)
 
@@ -65,7 +65,7 @@ def test_a_grid_is_one_round_and_halving_one_for_each_rung():
 )
 def test_an_unknown_part_is_refused(config, job):
     with pytest.raises(ConfigError, match="no job"):
-        leg(config, job)
+        segment_of(config, job)
 
 
 LOOK = (

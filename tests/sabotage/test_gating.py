@@ -31,8 +31,8 @@ def outcome(config, tmp_path):
 
 
 def test_thresholds_chosen_on_test(config, tmp_path, monkeypatch):
-    real = GatingEvaluator.offered
-    monkeypatch.setattr(GatingEvaluator, "offered", lambda self, split: real(self, "test"))
+    real = GatingEvaluator.eval_set
+    monkeypatch.setattr(GatingEvaluator, "eval_set", lambda self, split: real(self, "test"))
     found = outcome(config, tmp_path)
     assert found["05.chosen_on_validation"] == "fail"
     assert found["05.audio_drop"] == "pass"  # nothing else shows it

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from safe.hearing.evaluation import aggregate, vqa
-from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluator, Watched
+from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluator, RecordingGate
 from safe.hearing.experiments.gating.measure import GATE
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate
@@ -158,13 +158,13 @@ def test_a_model_that_distractors_confuse(listening, tmp_path, monkeypatch):
 
 
 def test_a_gate_that_decides_otherwise_from_call_to_call(config, tmp_path, monkeypatch):
-    rng, real = np.random.default_rng(1), Watched.decide
+    rng, real = np.random.default_rng(1), RecordingGate.decide
 
     def moody(self, request):
         real(self, request)
         return torch.full((request.rows,), bool(rng.random() < 0.5))
 
-    monkeypatch.setattr(Watched, "decide", moody)
+    monkeypatch.setattr(RecordingGate, "decide", moody)
     found = outcome(config, tmp_path)
     assert found["07.gate_robust"] == "fail"
     assert found["07.metrics_stable"] == "fail"

@@ -35,7 +35,7 @@ def action_point(
     actions: np.ndarray,
     scores: np.ndarray,
     seconds: np.ndarray,
-    hears: np.ndarray,
+    needs_audio: np.ndarray,
 ) -> ActionPoint:
     """Evaluate `actions`.
 
@@ -55,8 +55,8 @@ def action_point(
         setting=setting,
         seconds=float(seconds[actions].mean()),
         accuracy=share(correct),
-        audio_accuracy=share(correct[hears]),
-        vl_accuracy=share(correct[~hears]),
+        audio_accuracy=share(correct[needs_audio]),
+        vl_accuracy=share(correct[~needs_audio]),
         skip_rate=float((actions == 0).mean()),
     )
 

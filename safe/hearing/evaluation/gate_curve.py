@@ -30,7 +30,7 @@ class Outcomes:
 
     ids: tuple[str, ...]
     sources: tuple[str, ...]
-    hears: np.ndarray
+    needs_audio: np.ndarray
     scores: Mapping[str, np.ndarray]
     off: np.ndarray
     on: np.ndarray
@@ -65,15 +65,15 @@ def operating_point(
     outcomes: Outcomes, consult: np.ndarray, kind: str, threshold: float | None = None
 ) -> Point:
     """Compute the operating point of the gate decisions `consult`, (N,) bool."""
-    correct, hears = np.where(consult, outcomes.on, outcomes.off), outcomes.hears
+    correct, needs_audio = np.where(consult, outcomes.on, outcomes.off), outcomes.needs_audio
     return Point(
         kind=kind,
         threshold=threshold,
         skip_rate=1 - _share(consult),
         accuracy=_share(correct),
-        audio_accuracy=_share(correct[hears]),
-        vl_accuracy=_share(correct[~hears]),
-        vl_consulted=_share(consult[~hears]),
+        audio_accuracy=_share(correct[needs_audio]),
+        vl_accuracy=_share(correct[~needs_audio]),
+        vl_consulted=_share(consult[~needs_audio]),
     )
 
 
@@ -157,14 +157,14 @@ def audio_drop(outcomes: Outcomes, consult: np.ndarray, *, seed: int) -> Interva
     Raises:
         ValueError: there are too few sources or too little variation for an interval.
     """
-    hears = outcomes.hears
-    gated = np.where(consult, outcomes.on, outcomes.off)[hears]
+    needs_audio = outcomes.needs_audio
+    gated = np.where(consult, outcomes.on, outcomes.off)[needs_audio]
     return paired_difference(
-        outcomes.on[hears].astype(float),
+        outcomes.on[needs_audio].astype(float),
         gated.astype(float),
         seed=seed,
-        clusters=[s for s, heard in zip(outcomes.sources, hears, strict=True) if heard],
-        identical_outputs=bool((consult | outcomes.same)[hears].all()),
+        clusters=[s for s, heard in zip(outcomes.sources, needs_audio, strict=True) if heard],
+        identical_outputs=bool((consult | outcomes.same)[needs_audio].all()),
     )
 
 

@@ -12,7 +12,7 @@ NAMES = ("loudness", "peak", "crossings", "change")
 FLOOR = 1e-6  # -120 dB of full scale
 
 
-def preview(waves: Sequence[np.ndarray | None], rate: int) -> np.ndarray:
+def audio_summary(waves: Sequence[np.ndarray | None], rate: int) -> np.ndarray:
     """Compute (B, 4) float64 statistics of mono waveforms in one pass over the samples.
 
     The columns are loudness (root mean square) and peak in dB of full scale, zero crossings per

@@ -58,7 +58,7 @@ class GateRequest:
     has_audio: Tensor
     look: Callable[[], BaseOutputs]
     question: Callable[[], Tensor] = no_question
-    preview: Callable[[], Tensor] = no_preview
+    audio_summary: Callable[[], Tensor] = no_preview
 
     def base_logits(self) -> Tensor:
         """Return (B, V), the base's logits of the first answer token."""

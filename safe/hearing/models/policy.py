@@ -47,7 +47,7 @@ def features_of(request: GateRequest, view: str = GLANCE) -> Tensor:
             torch.stack([policy.of(answer_probs) for policy in POLICIES.values()], dim=1),
         ]
     if view == GLANCE:
-        parts.append(request.preview().double())
+        parts.append(request.audio_summary().double())
     return torch.cat(parts, dim=1)
 
 

@@ -21,7 +21,7 @@ from safe.errors import ModelError
 from safe.hearing.config import AdapterConfig
 from safe.hearing.models.audio import Audio, audio_faults, has_audio
 from safe.hearing.models.audio_encoder import AudioEncoder
-from safe.hearing.models.audio_summary import preview
+from safe.hearing.models.audio_summary import audio_summary
 from safe.hearing.models.base_forward import read_question, run_base
 from safe.hearing.models.fusion import Fused, fuse, image_tokens
 from safe.hearing.models.gating import (
@@ -155,7 +155,7 @@ class SafeModel(nn.Module):
         def summary() -> Tensor:
             if batch.audio is None or isinstance(batch.audio, Tensor):
                 return no_preview()
-            return torch.from_numpy(preview(batch.audio, self.audio_encoder.sampling_rate))
+            return torch.from_numpy(audio_summary(batch.audio, self.audio_encoder.sampling_rate))
 
         request = GateRequest(rows, has_audio(batch.audio, rows), look, question, summary)
         counts = tokens_heard(as_gate(gate).decide(request), self.projector.audio_tokens)

@@ -17,7 +17,7 @@ CLIPS, SECONDS, RATE = 16, 2.0, 16_000
 LEVELS_DB = (-60.0, -40.0)  # root mean square in dB of full scale
 
 
-def near_silence(cache: Path, seed: int) -> list[Sample]:
+def background_noise(cache: Path, seed: int) -> list[Sample]:
     """Write clips of faint noise, white to brown, to `cache/near_silence` unless they exist.
 
     The same seed gives the same noise.

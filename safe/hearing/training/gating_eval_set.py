@@ -48,7 +48,7 @@ def split_sources(manifest: Path, split: str) -> set[str]:
     return {key for s in iterate_samples(manifest, split=split) for key in sources_of(s)}
 
 
-def met_in(manifest: Path, split: str, listed: Iterable[Mapping[str, Any]]) -> list[str]:
+def found_in(manifest: Path, split: str, listed: Iterable[Mapping[str, Any]]) -> list[str]:
     """Ids of listed questions that are in `split` or use a recording or picture of it.
 
     Args:

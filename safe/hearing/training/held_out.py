@@ -12,7 +12,7 @@ from safe.errors import DataError
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
-from safe.hearing.training.background_noise import near_silence
+from safe.hearing.training.background_noise import background_noise
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 
@@ -84,15 +84,17 @@ def vl_rows(
         for task in ("audio", "av")
         for s in load_samples(manifest, split=split, task=task)
     }
-    offered = list(clips.values())[: config.held_out.vl_items]
-    faint = near_silence(config.cache, config.seed + 1)  # differs from training
-    features.ensure(samples, [*offered, *faint])
-    offered, faint = features.usable(offered), features.usable(faint)
+    sounds = list(clips.values())[: config.held_out.vl_items]
+    background = background_noise(config.cache, config.seed + 1)  # differs from training
+    features.ensure(samples, [*sounds, *background])
+    sounds, background = features.usable(sounds), features.usable(background)
     rng = np.random.default_rng([config.seed, 7])
     rows = []
     for sample in features.usable(samples):
-        quiet = bool(faint) and rng.random() < config.stage_a.background_noise_fraction
-        pool = faint if quiet else [s for s in offered if s.source != sample.source] or faint
+        quiet = bool(background) and rng.random() < config.stage_a.background_noise_fraction
+        pool = (
+            background if quiet else [s for s in sounds if s.source != sample.source] or background
+        )
         rows.append(encoder.row(sample, pool[int(rng.integers(len(pool)))]))
     return rows
 

@@ -23,7 +23,7 @@ from safe.hearing.config import RunConfig, StageAConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
 from safe.hearing.models.safe_model import SafeModel
-from safe.hearing.training.background_noise import near_silence
+from safe.hearing.training.background_noise import background_noise
 from safe.hearing.training.batching import Feeder
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
@@ -58,13 +58,13 @@ class StageARows:
         audio_examples: examples that need their sound, paired with it.
         vl_examples: VL examples; their sounds are drawn again for every batch.
         clips: sounds that VL examples can be paired with, one per recording of the audio examples.
-        faint: background noise, the other sounds that VL examples can be paired with.
+        background: background noise, the other sounds that VL examples can be paired with.
     """
 
     audio_examples: list[Example]
     vl_examples: list[Example]
     clips: list[Sample]
-    faint: list[Sample]
+    background: list[Sample]
 
     @property
     def rows(self) -> list[Example]:
@@ -92,14 +92,14 @@ def select_stage_a(
                 where=manifest,
                 hint="see 01_data_preflight for the files that do not load, or add such data",
             )
-    faint = near_silence(config.cache, config.seed)
-    features.ensure([], faint)
+    background = background_noise(config.cache, config.seed)
+    features.ensure([], background)
     clips = list({s.source: s for s in audio_examples}.values())
     rows = StageARows(
         [encoder.row(s, s) for s in audio_examples],
         [encoder.row(s, clips[0]) for s in vl_examples],
         clips,
-        features.usable(faint),
+        features.usable(background),
     )
     encoder.check_fits(rows.rows, config.adapter.audio_tokens)
     return rows
@@ -199,8 +199,8 @@ class StageA:
 
     def irrelevant(self, number: int, rng: np.random.Generator, faint_share: float) -> Sample:
         """A clip of another recording than example `number`, or background noise."""
-        faint = self.data.faint and rng.random() < faint_share
-        pool = self.data.faint if faint else self.data.clips
+        background = self.data.background and rng.random() < faint_share
+        pool = self.data.background if background else self.data.clips
         place = int(rng.integers(len(pool)))
         if pool[place].source == self.rows[number].sample.source and len(pool) > 1:
             place = (place + 1) % len(pool)  # its own sound would be relevant
@@ -234,7 +234,7 @@ class StageA:
                 self.settings.model_dump(mode="json"),
                 [self.seed, model.seed, str(model.device), torch.get_num_threads()],
                 [[r.sample.id, r.prompt, r.answer] for r in self.rows],
-                [s.id for s in (*self.data.clips, *self.data.faint)],
+                [s.id for s in (*self.data.clips, *self.data.background)],
                 digest_code("safe.hearing.training.stage_a"),
             ]
         )

@@ -152,12 +152,12 @@ def _answering(
         inputs = evaluator.feeder.plain(rows)
         waves = [load_audio(row.heard.audio, rate) for row in rows if row.heard.audio is not None]
         cached = evaluator.features.audio([row.heard for row in rows]).to(model.device)
-        ways: dict[str, dict[str, Any]] = {
+        modes: dict[str, dict[str, Any]] = {
             "answering, gate OFF": {"gate": False},
             "answering, cached audio": {"gate": True, "audio": cached},
             "answering, audio on the fly": {"gate": True, "audio": waves},
         }
-        for kind, options in ways.items():
+        for kind, options in modes.items():
             call = _answer(model, inputs, options, rows)
             points.append(_point(kind, size, call, model, ANSWERING))
     return points

@@ -49,8 +49,8 @@ def latency(context: Context, rows: Sequence[Mapping[str, Any]]) -> None:
     drawn, axis = figure(7, 4)
     sizes = sorted({row["audio_tokens"] for row in rows})
     names = {"off": "gate OFF", "cached": "cached audio", "uncached": "audio on the fly"}
-    for (way, name), colour in zip(names.items(), COLOURS[1:], strict=False):
-        values = [[1000 * r[way] for r in rows if r["audio_tokens"] == k] for k in sizes]
+    for (mode, name), colour in zip(names.items(), COLOURS[1:], strict=False):
+        values = [[1000 * r[mode] for r in rows if r["audio_tokens"] == k] for k in sizes]
         axis.plot(sizes, [np.median(v) for v in values], "o-", color=colour,
                   label=name)  # fmt: skip
         axis.plot(sizes, [np.quantile(v, 0.95) for v in values], ":", color=colour)

@@ -11,7 +11,11 @@ from safe.hearing.context import Context
 from safe.hearing.evaluation.sound_quality import Condition, noise_alone, sweep
 from safe.hearing.experiments.evaluation_harness import plots
 from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
-from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
+from safe.hearing.experiments.evaluation_harness.evaluator import (
+    GeneratedAnswer,
+    HarnessEvaluator,
+    Table,
+)
 from safe.hearing.experiments.metric_builder import MetricBuilder, worst, write_table
 from safe.hearing.models.gating import UncertaintyGate
 from safe.hearing.training.collate import Example
@@ -26,8 +30,8 @@ def irrelevance(
     gate: UncertaintyGate,
     others: Sequence[UncertaintyGate],
     vl_examples: Sequence[Example],
-    base: Sequence[Given],
-    given: Mapping[str, Sequence[Given]],
+    base: Sequence[GeneratedAnswer],
+    given: Mapping[str, Sequence[GeneratedAnswer]],
 ) -> list[Metric]:
     """Measure the effect of irrelevant sounds on picture questions.
 

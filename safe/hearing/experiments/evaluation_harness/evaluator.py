@@ -24,7 +24,7 @@ from safe.hearing.experiments.evaluation_harness.config import EvaluationSetting
 from safe.hearing.experiments.gating.evaluator import GatingEvaluator
 from safe.hearing.models.audio import Audio
 from safe.hearing.models.gating import POLICIES, Gate, GateLike, GateRequest, as_gate
-from safe.hearing.training.background_noise import near_silence
+from safe.hearing.training.background_noise import background_noise
 from safe.hearing.training.batching import EVALUATE
 from safe.hearing.training.collate import Example
 from safe.hearing.training.frozen_models import OpenedBase
@@ -35,7 +35,7 @@ Sounds = Callable[[Sequence[Example]], Audio]
 
 
 @dataclass(frozen=True)
-class Given:
+class GeneratedAnswer:
     """A generated answer.
 
     Attributes:
@@ -50,7 +50,7 @@ class Given:
     scores: dict[str, float]
 
 
-class Watched:
+class RecordingGate:
     """Wraps a gate and records every policy's scores."""
 
     def __init__(self, gate: GateLike) -> None:
@@ -85,7 +85,9 @@ class HarnessEvaluator:
             dataset.name: import_module(f"safe.hearing.evaluation.{metric_of(dataset)}")
             for dataset in config.datasets
         }
-        self._faint = near_silence(config.cache, config.seed + 2)  # seed unique to this experiment
+        self._background = background_noise(
+            config.cache, config.seed + 2
+        )  # seed unique to this experiment
         self._waves: dict[str, np.ndarray] = {}
 
     def rows(self) -> tuple[list[Example], list[Example]]:
@@ -94,13 +96,13 @@ class HarnessEvaluator:
         If the test split has too few picture questions, validation questions are added: resolving
         0.5 points needs thousands. No training or selection used their answers.
         """
-        offered = self.gated.offered("test").rows
-        self.features.ensure([], self._faint)
+        eval_set = self.gated.eval_set("test").rows
+        self.features.ensure([], self._background)
         limits = EvaluationSettings.of(self.config)
-        audio_examples = [r for r in offered if r.sample.task in HEARING][: limits.audio_items]
-        vl_examples = [r for r in offered if r.sample.task not in HEARING]
+        audio_examples = [r for r in eval_set if r.sample.task in HEARING][: limits.audio_items]
+        vl_examples = [r for r in eval_set if r.sample.task not in HEARING]
         if len(vl_examples) < limits.vl_items:
-            others = self.gated.offered("val").rows
+            others = self.gated.eval_set("val").rows
             vl_examples += [r for r in others if r.sample.task not in HEARING]
         return audio_examples, vl_examples[: limits.vl_items]
 
@@ -126,10 +128,13 @@ class HarnessEvaluator:
 
     # -- sounds --------------------------------------------------------------------------------
 
-    def faint(self, rows: Sequence[Example]) -> list[Example]:
+    def background(self, rows: Sequence[Example]) -> list[Example]:
         """Return the same questions, each paired with near-silence."""
-        faint = self.features.usable(self._faint)
-        return [dataclasses.replace(row, heard=faint[i % len(faint)]) for i, row in enumerate(rows)]
+        background = self.features.usable(self._background)
+        return [
+            dataclasses.replace(row, heard=background[i % len(background)])
+            for i, row in enumerate(rows)
+        ]
 
     def cached(self, rows: Sequence[Example]) -> Tensor:
         """Audio-encoder features of the examples' sounds."""
@@ -155,14 +160,16 @@ class HarnessEvaluator:
     # -- answers -------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def base(self, rows: Sequence[Example]) -> list[Given]:
+    def base(self, rows: Sequence[Example]) -> list[GeneratedAnswer]:
         """Answers of the separately loaded base to picture and question."""
         found = []
         for batch in self._asked(rows, EVALUATE, "the base"):
             inputs = self.feeder.plain(batch)
             done = self.gated.plain.generate(**inputs, **self._options)
             texts, tokens = self.gated.answers(done, inputs["input_ids"].shape[1])
-            found += [Given(t, tuple(n), False, {}) for t, n in zip(texts, tokens, strict=True)]
+            found += [
+                GeneratedAnswer(t, tuple(n), False, {}) for t, n in zip(texts, tokens, strict=True)
+            ]
         return found
 
     @torch.no_grad()
@@ -174,18 +181,18 @@ class HarnessEvaluator:
         *,
         batch: int = EVALUATE,
         said: str = "answers",
-    ) -> list[Given]:
+    ) -> list[GeneratedAnswer]:
         """SAFE's greedy answers under a gate, in input order; cached features if no `sounds`."""
         found = []
         for asked in self._asked(rows, batch, said):
-            watched = Watched(gate)
+            watched = RecordingGate(gate)
             inputs = self.feeder.plain(asked)
             audio = (sounds or self.cached)(asked)
             done = self.model.generate(**inputs, audio=audio, gate=watched, **self._options)
             texts, tokens = self.gated.answers(done.sequences, inputs["input_ids"].shape[1])
             mask = done.consultation.mask()
             found += [
-                Given(
+                GeneratedAnswer(
                     texts[i],
                     tuple(tokens[i]),
                     mask[i],

@@ -15,7 +15,11 @@ from safe.gates.schema import Metric
 from safe.gates.statistics import auroc, auroc_interval, wilson
 from safe.hearing.context import Context
 from safe.hearing.experiments.evaluation_harness import plots
-from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
+from safe.hearing.experiments.evaluation_harness.evaluator import (
+    GeneratedAnswer,
+    HarnessEvaluator,
+    Table,
+)
 from safe.hearing.experiments.metric_builder import MetricBuilder, worst, write_table
 from safe.hearing.models.gating import GateLike
 from safe.hearing.training.collate import Example
@@ -32,21 +36,21 @@ def lomo(
     gate: GateLike,
     audio_examples: Sequence[Example],
     vl_examples: Sequence[Example],
-) -> tuple[list[Metric], dict[str, list[Given]]]:
+) -> tuple[list[Metric], dict[str, list[GeneratedAnswer]]]:
     """Return the metrics, and for each sound condition the answers to picture questions."""
     rows, first_picture = [*audio_examples, *vl_examples], len(audio_examples)
-    ways: dict[str, tuple[Sequence[Example], GateLike]] = {
+    modes: dict[str, tuple[Sequence[Example], GateLike]] = {
         "sound": (rows, gate),
         "muted": (rows, False),
-        "near_silence": (evaluator.faint(rows), gate),
+        "near_silence": (evaluator.background(rows), gate),
         # Picture questions already have another example's sound.
         "swapped": (swap_sounds(audio_examples), gate),
     }
     nats = {
-        way: evaluator.log_probabilities(asked, policy) for way, (asked, policy) in ways.items()
+        mode: evaluator.log_probabilities(asked, policy) for mode, (asked, policy) in modes.items()
     }
     answers = {
-        way: evaluator.answer(asked, policy, said=way) for way, (asked, policy) in ways.items()
+        mode: evaluator.answer(asked, policy, said=mode) for mode, (asked, policy) in modes.items()
     }
     table: Table = []
     for i, row in enumerate(rows):
@@ -60,11 +64,11 @@ def lomo(
             "consulted": answers["sound"][i].consulted,
             "drop": nats["sound"][i] - nats["muted"][i],
         }
-        for way in ways:
-            if i < len(nats[way]):
-                text = answers[way][i].text
+        for mode in modes:
+            if i < len(nats[mode]):
+                text = answers[mode][i].text
                 score = evaluator.score(row.sample, text)
-                item |= {way: text, f"nats_{way}": nats[way][i], f"score_{way}": score}
+                item |= {mode: text, f"nats_{mode}": nats[mode][i], f"score_{mode}": score}
         table.append(item)
     write_table(context, LOMO, table)
     plots.drops(context, table, MIN_DROP)
@@ -82,7 +86,7 @@ def lomo(
             per_item=LOMO,
         ),
     ]
-    return metrics, {way: given[first_picture:] for way, given in answers.items()}
+    return metrics, {mode: given[first_picture:] for mode, given in answers.items()}
 
 
 def _drop(builder: MetricBuilder, needs: Table) -> Metric:
@@ -104,12 +108,12 @@ def _drop(builder: MetricBuilder, needs: Table) -> Metric:
                 for kind in kinds
             },
             "share_by_way": {
-                way: fmean([r["nats_sound"] - r[f"nats_{way}"] > MIN_DROP for r in needs])
-                for way in ("muted", "near_silence", "swapped")
+                mode: fmean([r["nats_sound"] - r[f"nats_{mode}"] > MIN_DROP for r in needs])
+                for mode in ("muted", "near_silence", "swapped")
             },
             "accuracy": {
-                way: fmean([r[f"score_{way}"] for r in needs])
-                for way in ("sound", "muted", "near_silence", "swapped")
+                mode: fmean([r[f"score_{mode}"] for r in needs])
+                for mode in ("sound", "muted", "near_silence", "swapped")
             },
         },
     )
@@ -118,16 +122,16 @@ def _drop(builder: MetricBuilder, needs: Table) -> Metric:
 def _vl(builder: MetricBuilder, pictures: Table, seed: int) -> Metric:
     """Largest loss of VL accuracy over the ways to remove the sound."""
     found = {
-        way: builder.difference(
+        mode: builder.difference(
             "lomo_vl",
             [r["score_sound"] for r in pictures],
-            [r[f"score_{way}"] for r in pictures],
+            [r[f"score_{mode}"] for r in pictures],
             [r["source"] for r in pictures],
             seed=seed,
-            identical=all(r["sound"] == r[way] for r in pictures),
+            identical=all(r["sound"] == r[mode] for r in pictures),
             per_item=LOMO,
         )
-        for way in ("muted", "near_silence")
+        for mode in ("muted", "near_silence")
     }
     return worst(found)
 

@@ -14,7 +14,11 @@ from safe.hearing.context import Context
 from safe.hearing.evaluation import aggregate, self_check
 from safe.hearing.evaluation.references import Reference, applicable, compare
 from safe.hearing.experiments.evaluation_harness.config import EvaluationSettings
-from safe.hearing.experiments.evaluation_harness.evaluator import Given, HarnessEvaluator, Table
+from safe.hearing.experiments.evaluation_harness.evaluator import (
+    GeneratedAnswer,
+    HarnessEvaluator,
+    Table,
+)
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.gating import UncertaintyGate
 from safe.hearing.training.batching import EVALUATE
@@ -49,7 +53,7 @@ def baseline_matches(
     evaluator: HarnessEvaluator,
     references: Sequence[Reference],
     rows: Sequence[Example],
-    given: Sequence[Given],
+    given: Sequence[GeneratedAnswer],
 ) -> Metric:
     config = context.config
     table: Table = [
@@ -127,17 +131,17 @@ def metrics_stable(
     rows = [*audio_examples[:half], *vl_examples[:half]]
     order = np.random.default_rng([context.config.seed, 11]).permutation(len(rows)).tolist()
     shuffled = [rows[i] for i in order]
-    ways = {
+    modes = {
         "first": (rows, EVALUATE),
         "repeated": (rows, EVALUATE),
         "another order": (shuffled, EVALUATE),
         "other batches": (rows, OTHER_BATCH),
     }
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for way, (asked, batch) in ways.items():
-        answers = evaluator.answer(asked, gate, batch=batch, said=way)
+    for mode, (asked, batch) in modes.items():
+        answers = evaluator.answer(asked, gate, batch=batch, said=mode)
         scores = evaluator.log_probabilities(asked, True, batch=batch)
-        found[way] = {
+        found[mode] = {
             row.sample.id: {
                 "tokens": list(answer.tokens),
                 "score": evaluator.score(row.sample, answer.text),
@@ -149,25 +153,29 @@ def metrics_stable(
     write_table(
         context,
         REPEATED,
-        [{"way": way, "id": i, **row} for way, table in found.items() for i, row in table.items()],
+        [
+            {"way": mode, "id": i, **row}
+            for mode, table in found.items()
+            for i, row in table.items()
+        ],
     )
     ids = [row.sample.id for row in rows]
     answers_that_differ = {
-        way: sum(table[i]["tokens"] != first[i]["tokens"] for i in ids)
-        for way, table in found.items()
+        mode: sum(table[i]["tokens"] != first[i]["tokens"] for i in ids)
+        for mode, table in found.items()
     }
     bits = [i for i in ids if found["repeated"][i] != first[i]]
-    by_rows = {way: _metrics_of(rows, table) for way, table in found.items()}
+    by_rows = {mode: _metrics_of(rows, table) for mode, table in found.items()}
     differing = [
-        f"{name}, {way}"
-        for way, metrics in by_rows.items()
+        f"{name}, {mode}"
+        for mode, metrics in by_rows.items()
         for name, value in metrics.items()
         if value != by_rows["first"][name]
     ]
     return builder.measured(
         "metrics_stable",
         len(differing) + sum(answers_that_differ.values()) + len(bits),
-        len(ways) * len(by_rows["first"]),
+        len(modes) * len(by_rows["first"]),
         per_item=REPEATED,
         detail={
             "items": len(ids),
@@ -175,10 +183,10 @@ def metrics_stable(
             "answers_that_differ": answers_that_differ,
             "repeated_in_other_bits": bits[:20],
             "largest_difference_in_nats": {
-                way: max(
+                mode: max(
                     abs(table[i]["log_probability"] - first[i]["log_probability"]) for i in ids
                 )
-                for way, table in found.items()
+                for mode, table in found.items()
             },
         },
     )

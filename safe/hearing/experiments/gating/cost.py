@@ -9,7 +9,7 @@ import numpy as np
 
 from safe.gates.schema import Metric
 from safe.hearing.context import Context
-from safe.hearing.experiments.gating.evaluator import WAYS, Cost
+from safe.hearing.experiments.gating.evaluator import MODES, Cost
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.full_size import build_full_size, count_answer
 
@@ -38,10 +38,10 @@ def skipped_work(builder: MetricBuilder, cost: Cost) -> Metric:
 
 def time_saved(context: Context, builder: MetricBuilder, cost: Cost) -> Metric:
     """Share of the audio latency that was saved, divided by the share of skipped questions."""
-    columns = {way: way.replace(" ", "_") for way in WAYS}
+    columns = {mode: mode.replace(" ", "_") for mode in MODES}
     table = [
         {"id": name, "skipped": cost.skipped[i]}
-        | {column: cost.seconds[way][i].tolist() for way, column in columns.items()}
+        | {column: cost.seconds[mode][i].tolist() for mode, column in columns.items()}
         for i, name in enumerate(cost.ids)
     ]
     write_table(context, TIMES, table)
@@ -49,8 +49,8 @@ def time_saved(context: Context, builder: MetricBuilder, cost: Cost) -> Metric:
     if skip_rate == 0:
         return builder.missing("time_saved", "the gate skipped none of the timed questions")
     saved, could = (  # calls of a repeat are close in time; the median drops outliers
-        np.median(cost.seconds["all consult"] - cost.seconds[way], axis=1)
-        for way in ("gated", "none consult")
+        np.median(cost.seconds["all consult"] - cost.seconds[mode], axis=1)
+        for mode in ("gated", "none consult")
     )
     could = could * skip_rate
     detail = {
@@ -69,7 +69,7 @@ def time_saved(context: Context, builder: MetricBuilder, cost: Cost) -> Metric:
 
 def _by_repeat(cost: Cost, skip_rate: float) -> list[float | None]:
     """`time_saved` from each repeat separately, to show timing noise."""
-    total = {way: values.sum(axis=0) for way, values in cost.seconds.items()}
+    total = {mode: values.sum(axis=0) for mode, values in cost.seconds.items()}
     saved = total["all consult"] - total["gated"]
     could = (total["all consult"] - total["none consult"]) * skip_rate
     return [float(s / c) if c > 0 else None for s, c in zip(saved, could, strict=True)]
@@ -78,12 +78,13 @@ def _by_repeat(cost: Cost, skip_rate: float) -> list[float | None]:
 def _costs(cost: Cost, skip_rate: float) -> dict[str, Any]:
     """Cost of gating versus always-on, including the gate's own base forward pass."""
     milliseconds = {
-        way: 1000 * float(np.median(values, axis=1).mean()) for way, values in cost.seconds.items()
+        mode: 1000 * float(np.median(values, axis=1).mean())
+        for mode, values in cost.seconds.items()
     }
     return {
         "milliseconds": milliseconds,
         "net_milliseconds": milliseconds["gated"] - milliseconds["always on"],
-        "flops": {way: _per_question(cost, values) for way, values in cost.flops.items()},
+        "flops": {mode: _per_question(cost, values) for mode, values in cost.flops.items()},
         "flops_full_size": _full_size(skip_rate),
     }
 

@@ -30,11 +30,11 @@ from safe.hearing.training.gating_eval_set import (
     split_sources,
 )
 
-WAYS = ("gated", "all consult", "none consult", "always off", "always on")
+MODES = ("gated", "all consult", "none consult", "always off", "always on")
 COUNTED = {True: 8, False: 4}  # skipped or not -> number of timed questions with FLOPs counted
 
 
-class Looking:
+class ScoreRecorder:
     """Gate that records every policy's scores and always skips."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Looking:
 
 
 @dataclass(frozen=True)
-class Overruled:
+class FixedDecision:
     """Runs the gate for its cost, then makes a fixed decision for every example."""
 
     gate: Gate
@@ -87,7 +87,7 @@ def outcomes_of(table: Sequence[Mapping[str, Any]]) -> Outcomes:
     return Outcomes(
         ids=tuple(row["id"] for row in table),
         sources=tuple(row["source"] for row in table),
-        hears=np.isin(column("task"), HEARING),
+        needs_audio=np.isin(column("task"), HEARING),
         scores={kind: column(kind) for kind in POLICIES},
         off=column("off_correct"),
         on=column("on_correct"),
@@ -109,7 +109,7 @@ class GatingEvaluator:
         self.feeder = Feeder(self.model, self.features, self.encoder)
         self._test_sources = split_sources(manifest, "test")
 
-    def offered(self, split: str) -> GatingEvalSet:
+    def eval_set(self, split: str) -> GatingEvalSet:
         """Questions of a split; for splits other than test, without sources that test uses."""
         return gating_eval_set(
             self.config,
@@ -138,9 +138,9 @@ class GatingEvaluator:
         options, table = self._options(rows), []
         for batch in tqdm(list(batches(rows)), "both answers", unit="batch"):
             inputs, sounds = self._batch(batch)
-            prompt, looking = inputs["input_ids"].shape[1], Looking()
+            prompt, recorder = inputs["input_ids"].shape[1], ScoreRecorder()
             answered: dict[str, Any] = {}
-            for name, gate in (("off", looking), ("on", True)):
+            for name, gate in (("off", recorder), ("on", True)):
                 done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
                 answered[name], answered[f"{name}_tokens"] = self.answers(done.sequences, prompt)
             for i, row in enumerate(batch):
@@ -154,7 +154,7 @@ class GatingEvaluator:
                         "task": row.sample.task,
                         "split": row.sample.split,
                         "question_type": row.sample.question_type,
-                        **{kind: float(s[i]) for kind, s in looking.scores.items()},
+                        **{kind: float(s[i]) for kind, s in recorder.scores.items()},
                         "answer": row.sample.answer,
                         **given,
                         "off_correct": same_answer(given["off"], row.sample.answer),
@@ -168,7 +168,7 @@ class GatingEvaluator:
         return waveforms(rows, self.opened.audio_encoder.sampling_rate)
 
     def answer_gated(
-        self, rows: Sequence[Example], gate: Gate, *, glances: bool = False
+        self, rows: Sequence[Example], gate: Gate, *, with_waveforms: bool = False
     ) -> list[dict[str, Any]]:
         """Run the gate on mixed batches; compare skipped examples with a plain call of the base.
 
@@ -178,7 +178,7 @@ class GatingEvaluator:
         options, table = self._options(rows), []
         for batch in tqdm(list(batches(rows)), "gated answers", unit="batch"):
             inputs, cached = self._batch(batch)
-            sounds: Any = self.waves(batch) if glances else cached
+            sounds: Any = self.waves(batch) if with_waveforms else cached
             prompt = inputs["input_ids"].shape[1]
             done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
             texts, tokens = self.answers(done.sequences, prompt)
@@ -213,8 +213,8 @@ class GatingEvaluator:
         Sounds are decoded beforehand and passed as waveforms. "none consult" gets no sound, so that
         any use of audio would be noticed.
         """
-        seconds: dict[str, list[list[float]]] = {way: [] for way in WAYS}
-        flops: dict[str, list[int]] = {way: [] for way in WAYS}
+        seconds: dict[str, list[list[float]]] = {mode: [] for mode in MODES}
+        flops: dict[str, list[int]] = {mode: [] for mode in MODES}
         skipped: list[bool] = []
         counted: list[int] = []
         heard: list[int] = []
@@ -223,15 +223,15 @@ class GatingEvaluator:
             skipped.append(not calls["gated"]().consultation.on)
             if sum(skipped[i] == skipped[number] for i in counted) < COUNTED[skipped[number]]:
                 counted.append(number)
-                work = {way: self._trace(call) for way, call in calls.items()}
-                for way in WAYS:
-                    flops[way].append(work[way].flops)
+                work = {mode: self._trace(call) for mode, call in calls.items()}
+                for mode in MODES:
+                    flops[mode].append(work[mode].flops)
                 beyond = [n for name, n in work["gated"].calls.items() if name.startswith("+")]
                 heard.append(sum(beyond))
             taken = interleaved(list(calls.values()), self.model.device, repeats=repeats)
-            for way, values in zip(calls, zip(*taken, strict=True), strict=True):
-                seconds[way].append(list(values))
-        arrays = {way: np.array(values) for way, values in seconds.items()}
+            for mode, values in zip(calls, zip(*taken, strict=True), strict=True):
+                seconds[mode].append(list(values))
+        arrays = {mode: np.array(values) for mode, values in seconds.items()}
         return Cost([r.sample.id for r in rows], skipped, arrays, counted, flops, heard)
 
     def _trace(self, call: Callable[[], Any]) -> Trace:
@@ -245,11 +245,11 @@ class GatingEvaluator:
         def call(gate: Any, sound: Any) -> Callable[[], Any]:
             return lambda: self.model.generate(**inputs, gate=gate, audio=sound, **options)
 
-        ways = {
+        modes = {
             "gated": (gate, [wave]),
-            "all consult": (Overruled(gate, True), [wave]),
-            "none consult": (Overruled(gate, False), None),
+            "all consult": (FixedDecision(gate, True), [wave]),
+            "none consult": (FixedDecision(gate, False), None),
             "always off": (False, [wave]),
             "always on": (True, [wave]),
         }
-        return {way: call(*ways[way]) for way in WAYS}
+        return {mode: call(*modes[mode]) for mode in MODES}

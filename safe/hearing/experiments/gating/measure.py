@@ -39,7 +39,7 @@ from safe.hearing.models.checkpoint import RECORD
 from safe.hearing.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
 from safe.hearing.models.gating import UncertaintyGate
 from safe.hearing.training.frozen_models import open_base, use_threads
-from safe.hearing.training.gating_eval_set import HEARING, met_in
+from safe.hearing.training.gating_eval_set import HEARING, found_in
 
 BUILDER = MetricBuilder(METRICS)
 ADAPTER = Path(PILOT_ADAPTER)
@@ -64,8 +64,8 @@ def measure(context: Context) -> list[Metric]:
     }
     context.extra |= {"device": str(evaluator.model.device)}
 
-    offered = {split: evaluator.offered(split) for split in (CHOSEN_ON, REPORTED_ON)}
-    tables = {split: evaluator.tabulate(found.rows) for split, found in offered.items()}
+    eval_set = {split: evaluator.eval_set(split) for split in (CHOSEN_ON, REPORTED_ON)}
+    tables = {split: evaluator.tabulate(found.rows) for split, found in eval_set.items()}
     write_table(context, ITEMS, [row for table in tables.values() for row in table])
     val, test = outcomes_of(tables[CHOSEN_ON]), outcomes_of(tables[REPORTED_ON])
     gates = policies(val.scores, GatingSettings.of(config).points)
@@ -80,7 +80,7 @@ def measure(context: Context) -> list[Metric]:
     selection = context.select("gate", offer)
     selected = selection.selected
     plots.tradeoff(context, points, choices[selected].gate if selected else None)
-    left_out = {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()}
+    left_out = {s: {"shared": o.shared, "unusable": o.unusable} for s, o in eval_set.items()}
     tradeoff = _tradeoff(best, points, {s: len(t) for s, t in tables.items()}, left_out)
     if selected is None:
         why = f"no gate is selected on validation: {selection.reason}"
@@ -88,7 +88,7 @@ def measure(context: Context) -> list[Metric]:
 
     chosen = choices[selected].gate
     _save(context, choices[selected], tables, opened.vlm_ref.digest)
-    rows = offered[REPORTED_ON].rows
+    rows = eval_set[REPORTED_ON].rows
     gated = evaluator.answer_gated(rows, chosen)
     consults = chosen.consults(test.scores[chosen.kind])
     table = _held_against(gated, tables[REPORTED_ON], consults)
@@ -160,7 +160,7 @@ def _chosen_on_validation(context: Context) -> Metric:
             where=path.parent / said.table,
             hint="measure experiment 05 again",
         )
-    seen = met_in(context.manifest, REPORTED_ON, listed)
+    seen = found_in(context.manifest, REPORTED_ON, listed)
     return BUILDER.measured(
         "chosen_on_validation",
         len(seen),

@@ -39,7 +39,7 @@ def heuristics(
     """The gates of 05 at thresholds from validation, always-off and always-on."""
     ends = (0, actions[-1])
     scores = np.array([[float(row[f"right_{k}"]) for k in ends] for row in test])
-    hears = np.array([row["task"] in HEARING for row in test])
+    needs_audio = np.array([row["task"] in HEARING for row in test])
     costs = np.array([seconds[timing_key(HEURISTIC, k)] for k in ends])
     found = []
     known, here = (
@@ -48,9 +48,9 @@ def heuristics(
     )
     for gate in policies(known, GatingSettings.of(config).points):
         taken = gate.consults(here[gate.kind]).astype(int)
-        found.append(action_point(gate.kind, gate.threshold, taken, scores, costs, hears))
+        found.append(action_point(gate.kind, gate.threshold, taken, scores, costs, needs_audio))
     plain = np.array([seconds["always off"], seconds["always on"]])
     for kind, action in (("always_off", 0), ("always_on", 1)):
         taken = np.full(len(test), action)
-        found.append(action_point(kind, None, taken, scores, plain, hears))
+        found.append(action_point(kind, None, taken, scores, plain, needs_audio))
     return found

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from safe.hearing.evaluation.latency import interleaved
 from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.experiments.gating.evaluator import GatingEvaluator
-from safe.hearing.models.audio_summary import preview
+from safe.hearing.models.audio_summary import audio_summary
 from safe.hearing.models.gating import POLICIES, EntropyGate, Gate, GateRequest, Tokens
 from safe.hearing.models.policy import (
     GLANCE,
@@ -28,16 +28,16 @@ from safe.hearing.training.batching import batches
 from safe.hearing.training.collate import Example
 
 
-class Noting:
+class FeatureRecorder:
     """Gate that records a learned gate's input features and always skips."""
 
-    def __init__(self, preview_B4: Tensor) -> None:
-        self.preview_B4 = preview_B4
+    def __init__(self, summary_B4: Tensor) -> None:
+        self.summary_B4 = summary_B4
         self.features = torch.empty(0)
         self.scores: dict[str, list[float]] = {}
 
     def decide(self, request: GateRequest) -> Tensor:
-        self.features = features_of(replace(request, preview=lambda: self.preview_B4), GLANCE)
+        self.features = features_of(replace(request, audio_summary=lambda: self.summary_B4), GLANCE)
         logits = request.base_logits()
         self.scores = {kind: p.score(logits).tolist() for kind, p in POLICIES.items()}
         return torch.zeros(request.rows, dtype=torch.int64)
@@ -47,7 +47,7 @@ HEURISTIC = "heuristic"  # uses only the base's uncertainty
 
 
 @dataclass(frozen=True)
-class Decided:
+class FixedAction:
     """Runs a gate for its latency, then takes a fixed action."""
 
     gate: Gate
@@ -93,11 +93,11 @@ class ActionEvaluator(GatingEvaluator):
         rate = self.opened.audio_encoder.sampling_rate
         for batch in tqdm(list(batches(rows)), "every action", unit="batch"):
             inputs, sounds = self._batch(batch)
-            noting = Noting(torch.from_numpy(preview(self.waves(batch), rate)))
+            recorder = FeatureRecorder(torch.from_numpy(audio_summary(self.waves(batch), rate)))
             prompt = inputs["input_ids"].shape[1]
             right: dict[int, list[bool]] = {}
             for action in actions:
-                gate = Tokens((action,) * len(batch)) if action else noting
+                gate = Tokens((action,) * len(batch)) if action else recorder
                 done = self.model.generate(**inputs, audio=sounds, gate=gate, **options)
                 texts, _ = self.answers(done.sequences, prompt)
                 right[action] = [
@@ -112,9 +112,9 @@ class ActionEvaluator(GatingEvaluator):
                     "source": row.sample.source,
                     "image_source": row.sample.image_source,
                     "heard_source": row.heard.source,
-                    **{kind: scores[i] for kind, scores in noting.scores.items()},
+                    **{kind: scores[i] for kind, scores in recorder.scores.items()},
                     **{f"right_{action}": answers[i] for action, answers in right.items()},
-                    "state": noting.features[i].tolist(),
+                    "state": recorder.features[i].tolist(),
                 }
                 for i, row in enumerate(batch)
             ]
@@ -146,11 +146,11 @@ class ActionEvaluator(GatingEvaluator):
 
             calls: dict[str, Callable[[], Any]] = {
                 **{
-                    timing_key(v, k): call(Decided(g, k))
+                    timing_key(v, k): call(FixedAction(g, k))
                     for v, g in learned.items()
                     for k in actions
                 },
-                **{timing_key(HEURISTIC, k): call(Decided(plain, k)) for k in (0, actions[-1])},
+                **{timing_key(HEURISTIC, k): call(FixedAction(plain, k)) for k in (0, actions[-1])},
                 "always off": call(False),
                 "always on": call(True),
             }

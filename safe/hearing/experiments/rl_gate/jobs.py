@@ -200,10 +200,10 @@ def tabulate(context: Context) -> dict[str, Any]:
     opened = open_base(config)
     adapter, actions, detail = serving(context, context.folder.parent)
     evaluator = ActionEvaluator(config, context.manifest, adapter, opened)
-    offered = {split: evaluator.offered(split) for split in SPLITS}
-    table = [row for split in SPLITS for row in evaluator.outcomes(offered[split].rows, actions)]
+    eval_set = {split: evaluator.eval_set(split) for split in SPLITS}
+    table = [row for split in SPLITS for row in evaluator.outcomes(eval_set[split].rows, actions)]
     write_rows(context.folder / ITEMS, table)
-    timed = subsample_evenly(offered[SPLITS[0]].rows, PolicySettings.of(config).timed_items)
+    timed = subsample_evenly(eval_set[SPLITS[0]].rows, PolicySettings.of(config).timed_items)
     return {
         "job": OUTCOMES,
         "actions": list(actions),
@@ -211,7 +211,7 @@ def tabulate(context: Context) -> dict[str, Any]:
         "seconds": evaluator.seconds(
             timed, actions, repeats=PolicySettings.of(config).timing_repeats
         ),
-        "left_out": {s: {"shared": o.shared, "unusable": o.unusable} for s, o in offered.items()},
+        "left_out": {s: {"shared": o.shared, "unusable": o.unusable} for s, o in eval_set.items()},
         "digests": opened.digests
         | {"manifest": digest_file(context.manifest), "adapter": digest_file(adapter / RECORD)},
     }

@@ -53,7 +53,7 @@ from safe.hearing.models.policy import (
     save_policy,
 )
 from safe.hearing.training.frozen_models import open_base, use_threads
-from safe.hearing.training.gating_eval_set import HEARING, met_in
+from safe.hearing.training.gating_eval_set import HEARING, found_in
 
 BUILDER = MetricBuilder(METRICS)
 POLICY = "policy.safetensors"
@@ -72,7 +72,7 @@ def measure(context: Context) -> list[Metric]:
     actions: list[int] = result["actions"]
     learned_on = [row for row in table if row["split"] == LEARNED_ON]
     reported = [row for row in table if row["split"] == REPORTED_ON]
-    seen = met_in(context.manifest, REPORTED_ON, learned_on)
+    seen = found_in(context.manifest, REPORTED_ON, learned_on)
     if seen:
         why = f"{len(seen)} training questions are also in test, such as {seen[0]}"
         return [BUILDER.missing(name, why, len(learned_on)) for name in METRICS]
@@ -124,7 +124,7 @@ def measure(context: Context) -> list[Metric]:
     gate = _save(context, chosen, actions, learned_on, opened.vlm_ref.digest, adapter)
     evaluator = ActionEvaluator(config, context.manifest, adapter, opened)
     gated = evaluator.answer_gated(
-        evaluator.offered(REPORTED_ON).rows, gate, glances=gate.view == GLANCE
+        evaluator.eval_set(REPORTED_ON).rows, gate, with_waveforms=gate.view == GLANCE
     )
     measured_on = {**adapter_used, "policy": selection.selected}
     at_work = _at_work(context, gated, reported, actions, chosen)

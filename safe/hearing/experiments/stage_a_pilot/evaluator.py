@@ -26,7 +26,7 @@ from safe.hearing.training.held_out import audio_rows, vl_rows
 from safe.pipeline.job_results import read_result
 
 LATENCY_ROWS = 8  # questions used for timing
-WAYS = ("off", "cached", "uncached")
+MODES = ("off", "cached", "uncached")
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ class PilotEvaluator:
         calls = [call for row in rows for call in self._ways(model, row)]
         turns = interleaved(calls, model.device, repeats=-(-pairs // len(rows)))
         return [
-            {"id": row.sample.id, **dict(zip(WAYS, turn[at : at + len(WAYS)], strict=True))}
+            {"id": row.sample.id, **dict(zip(MODES, turn[at : at + len(MODES)], strict=True))}
             for turn in turns
-            for at, row in zip(range(0, len(calls), len(WAYS)), rows, strict=True)
+            for at, row in zip(range(0, len(calls), len(MODES)), rows, strict=True)
         ]
 
     def _ways(self, model: SafeModel, row: Example) -> list[Callable[[], Any]]:

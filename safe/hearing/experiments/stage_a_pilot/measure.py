@@ -22,7 +22,7 @@ from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.experiments.stage_a_pilot import METRICS, plots
 from safe.hearing.experiments.stage_a_pilot.ablation import as_candidates, compare_cells
 from safe.hearing.experiments.stage_a_pilot.config import PilotSettings
-from safe.hearing.experiments.stage_a_pilot.evaluator import WAYS, Job, PilotEvaluator, read_jobs
+from safe.hearing.experiments.stage_a_pilot.evaluator import MODES, Job, PilotEvaluator, read_jobs
 from safe.hearing.models.full_size import build_full_size, count_answer
 from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.pipeline.job_results import RESULT
@@ -193,8 +193,10 @@ def _latency(
     """
     write_table(context, f"{name}.parquet", times)
     ids = list(dict.fromkeys(row["id"] for row in times))
-    best = {way: [min(row[way] for row in times if row["id"] == i) for i in ids] for way in WAYS}
-    totals = {way: sum(seconds) for way, seconds in best.items()}
+    best = {
+        mode: [min(row[mode] for row in times if row["id"] == i) for i in ids] for mode in MODES
+    }
+    totals = {mode: sum(seconds) for mode, seconds in best.items()}
     slower = max(("cached", "uncached"), key=totals.__getitem__)
     interval = ratio_bootstrap(best[slower], best["off"], seed=context.config.seed)
     return BUILDER.measured(
@@ -207,7 +209,7 @@ def _latency(
         detail={
             "of": "one question at a time, from decoded picture and sound to the answer",
             "slower": slower,
-            "milliseconds": {way: 1000 * total / len(ids) for way, total in totals.items()},
+            "milliseconds": {mode: 1000 * total / len(ids) for mode, total in totals.items()},
         },
     )
 

@@ -23,8 +23,8 @@ from safe.hearing.experiments.sweep.plan import (
     SweepSegment,
     cells,
     job_name,
-    leg,
     let_through,
+    segment_of,
     settings,
 )
 from safe.hearing.experiments.training_setup import PeriodicEvaluation, TrainingSetup
@@ -44,14 +44,14 @@ def prepare(context: Context, wanted: Sequence[str]) -> SweepTraining:
         ConfigError: there is no such job.
     """
     for job in wanted:
-        leg(SweepSettings.of(context.config), job)
+        segment_of(SweepSettings.of(context.config), job)
     return SweepTraining(context)
 
 
 def run(context: Context, job: str, setup: SweepTraining) -> dict[str, Any]:
     """Train a job and evaluate it. Returns the content of result.json."""
     config = context.config
-    mine = leg(SweepSettings.of(config), job)
+    mine = segment_of(SweepSettings.of(config), job)
     own = settings(config, mine.cell)
     result: dict[str, Any] = {
         "job": job,

@@ -109,7 +109,7 @@ def plan_jobs(config: RunConfig) -> list[JobGroup]:
     return found
 
 
-def leg(config: SweepSettings, job: str) -> SweepSegment:
+def segment_of(config: SweepSettings, job: str) -> SweepSegment:
     """Parse the name of a job.
 
     Raises:

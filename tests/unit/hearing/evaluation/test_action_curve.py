@@ -17,12 +17,14 @@ POINTS = st.lists(
 def test_a_point_is_the_mean_of_what_the_actions_give():
     scores = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1], [1, 1, 0]], dtype=float)
     actions = np.array([0, 1, 2, 0])
-    hears = np.array([False, True, True, False])
-    point = action_point("learned", 2.0, actions, scores, np.array([1.0, 2.0, 4.0]), hears)
+    needs_audio = np.array([False, True, True, False])
+    point = action_point("learned", 2.0, actions, scores, np.array([1.0, 2.0, 4.0]), needs_audio)
     assert point.seconds == pytest.approx((1 + 2 + 4 + 1) / 4)
     assert (point.accuracy, point.audio_accuracy, point.vl_accuracy) == (1.0, 1.0, 1.0)
     assert point.skip_rate == 0.5
-    deaf = action_point("off", None, np.zeros(4, int), scores, np.array([1.0, 2.0, 4.0]), hears)
+    deaf = action_point(
+        "off", None, np.zeros(4, int), scores, np.array([1.0, 2.0, 4.0]), needs_audio
+    )
     assert (deaf.accuracy, deaf.audio_accuracy, deaf.vl_accuracy) == (0.5, 0.0, 1.0)
 
 

@@ -26,14 +26,14 @@ from safe.hearing.models.gating import POLICIES, EntropyGate
 
 def make(rng, n=200, *, hearing=0.4, per_source=2):
     """The base is less certain where the sound is needed; there ON is right and OFF is not."""
-    hears = rng.random(n) < hearing
-    entropy = rng.uniform(0, 1, n) + 0.5 * hears
-    on = np.where(hears, rng.random(n) < 0.9, rng.random(n) < 0.97)
-    off = np.where(hears, rng.random(n) < 0.3, rng.random(n) < 0.99)
+    needs_audio = rng.random(n) < hearing
+    entropy = rng.uniform(0, 1, n) + 0.5 * needs_audio
+    on = np.where(needs_audio, rng.random(n) < 0.9, rng.random(n) < 0.97)
+    off = np.where(needs_audio, rng.random(n) < 0.3, rng.random(n) < 0.99)
     return Outcomes(
         ids=tuple(f"q{i}" for i in range(n)),
         sources=tuple(f"s{i // per_source}" for i in range(n)),
-        hears=hears,
+        needs_audio=needs_audio,
         scores={
             "entropy": entropy,
             "max_probability": np.exp(-entropy),
@@ -59,7 +59,7 @@ class TestPoints:
             consult = outcomes.scores["entropy"][i] > 0.7
             correct = outcomes.on[i] if consult else outcomes.off[i]
             consulted, right = consulted + consult, right + correct
-            if outcomes.hears[i]:
+            if outcomes.needs_audio[i]:
                 heard, audio_right = heard + 1, audio_right + correct
         n = len(outcomes)
         assert found.skip_rate == pytest.approx(1 - consulted / n)
@@ -75,7 +75,7 @@ class TestPoints:
             assert dataclasses.replace(mine, kind=end.kind, threshold=None) == end
 
     def test_a_kind_of_question_that_is_missing_has_no_accuracy(self, outcomes):
-        alone = dataclasses.replace(outcomes, hears=np.ones(len(outcomes), dtype=bool))
+        alone = dataclasses.replace(outcomes, needs_audio=np.ones(len(outcomes), dtype=bool))
         assert math.isnan(operating_point(alone, outcomes.on, "x").vl_accuracy)
 
 
@@ -142,7 +142,7 @@ class TestFrontier:
 
 class TestDrop:
     def test_is_nothing_where_all_that_need_their_sound_consult(self, outcomes):
-        drop = audio_drop(outcomes, outcomes.hears, seed=0)
+        drop = audio_drop(outcomes, outcomes.needs_audio, seed=0)
         assert (drop.low, drop.high, drop.method) == (0, 0, "exact equality")
 
     def test_equal_scores_of_other_answers_are_not_equality(self, outcomes):
@@ -154,7 +154,7 @@ class TestDrop:
 
     def test_covers_what_always_off_costs(self, outcomes):
         drop = audio_drop(outcomes, np.zeros(len(outcomes), dtype=bool), seed=0)
-        lost = (outcomes.on.astype(float) - outcomes.off)[outcomes.hears].mean()
+        lost = (outcomes.on.astype(float) - outcomes.off)[outcomes.needs_audio].mean()
         assert drop.low < lost < drop.high
         assert "cluster" in drop.method
 
@@ -178,12 +178,18 @@ class TestChoice:
     def test_it_keeps_clear_of_the_first_that_needs_its_sound(self):
         """Given are 0.5 and 2.5, sounds are needed from 2.0 on: the middle of 0.5 and 2.0."""
         scores = np.linspace(0, 3, 601)
-        hears = scores >= 2.0
+        needs_audio = scores >= 2.0
         names = tuple(map(str, range(len(scores))))
         right = np.ones(len(scores), dtype=bool)
         other = {"max_probability": -scores, "margin": -scores}
         outcomes = Outcomes(
-            names, names, hears, {"entropy": scores, **other}, ~hears, right, ~hears
+            names,
+            names,
+            needs_audio,
+            {"entropy": scores, **other},
+            ~needs_audio,
+            right,
+            ~needs_audio,
         )
         gates = [EntropyGate(0.5025), EntropyGate(2.5025)]
         found = choose_threshold(outcomes, gates, max_drop=0.0, seed=0)

@@ -15,8 +15,8 @@ MB = 2**20
 
 
 @pytest.mark.parametrize("way", ["VmHWM", "sampled"])
-def test_a_known_buffer_is_seen(monkeypatch, way):
-    if way == "sampled":
+def test_a_known_buffer_is_seen(monkeypatch, mode):
+    if mode == "sampled":
         monkeypatch.setattr(profiling, "_reset_high_water", lambda: False)
     elif not profiling._reset_high_water():
         pytest.skip("this system does not let a process reset its peak")
@@ -26,7 +26,7 @@ def test_a_known_buffer_is_seen(monkeypatch, way):
         buffer = np.ones(100 * MB // 8)
         time.sleep(0.02)
         del buffer
-    assert peak.method == way
+    assert peak.method == mode
     assert peak.bytes - before.bytes == pytest.approx(100 * MB, rel=0.1)
 
 

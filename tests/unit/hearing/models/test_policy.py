@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safe.errors import ModelError
 from safe.hearing.models import safe_model
-from safe.hearing.models.audio_summary import NAMES, preview
+from safe.hearing.models.audio_summary import NAMES, audio_summary
 from safe.hearing.models.base_forward import run_base
 from safe.hearing.models.gating import POLICIES
 from safe.hearing.models.policy import (
@@ -53,7 +53,7 @@ def width(safe):
     return safe.base.get_input_embeddings().embedding_dim
 
 
-class Noting:
+class FeatureRecorder:
     """Keeps what a gate is shown, and lets nobody consult."""
 
     def __init__(self, *, without: tuple[str, ...] = ()):
@@ -66,13 +66,13 @@ class Noting:
 
 
 def test_the_look_is_of_the_base_alone(safe, batch):
-    noting = Noting()
+    recorder = FeatureRecorder()
     with torch.no_grad():
-        safe(**batch.inputs, gate=noting, audio=batch.audio)
+        safe(**batch.inputs, gate=recorder, audio=batch.audio)
         plain = safe.base(**batch.inputs)
         image = safe.base.get_image_features(batch.inputs["pixel_values"]).pooler_output
-    torch.testing.assert_close(noting.look.logits, plain.logits[:, -1])
-    torch.testing.assert_close(noting.look.image, image)
+    torch.testing.assert_close(recorder.look.logits, plain.logits[:, -1])
+    torch.testing.assert_close(recorder.look.image, image)
     table = safe.base.get_input_embeddings()
     token = safe.base.config.image_token_index
     for row, (ids, mask) in enumerate(
@@ -80,36 +80,36 @@ def test_the_look_is_of_the_base_alone(safe, batch):
     ):
         words = [i for i, m in zip(ids.tolist(), mask.tolist(), strict=True) if m and i != token]
         wanted = table(torch.tensor(words)).mean(dim=0)
-        torch.testing.assert_close(noting.question[row], wanted, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(recorder.question[row], wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_features_have_names(safe, batch, width):
-    noting = Noting()
+    recorder = FeatureRecorder()
     with torch.no_grad():
-        safe(**batch.inputs, gate=noting, audio=batch.audio)
-    found, names = noting.features[GLANCE], feature_names(width)
+        safe(**batch.inputs, gate=recorder, audio=batch.audio)
+    found, names = recorder.features[GLANCE], feature_names(width)
     assert found.shape == (6, len(names))
     assert found.dtype == torch.float64
     for kind, policy in POLICIES.items():
-        torch.testing.assert_close(found[:, names.index(kind)], policy.score(noting.look.logits))
-    glanced = preview(batch.audio, RATE)
+        torch.testing.assert_close(found[:, names.index(kind)], policy.score(recorder.look.logits))
+    glanced = audio_summary(batch.audio, RATE)
     np.testing.assert_allclose(found[:, names.index(NAMES[0]) :].numpy(), glanced)
     at = names.index("image 0")
-    torch.testing.assert_close(found[:, at : at + width], noting.look.image.double().mean(dim=1))
-    torch.testing.assert_close(found[:, :width], noting.question.double())
+    torch.testing.assert_close(found[:, at : at + width], recorder.look.image.double().mean(dim=1))
+    torch.testing.assert_close(found[:, :width], recorder.question.double())
     for view in VIEWS:  # each has all that the one before has
-        assert feature_names(width, view) == names[: noting.features[view].shape[1]]
+        assert feature_names(width, view) == names[: recorder.features[view].shape[1]]
         torch.testing.assert_close(
-            noting.features[view], found[:, : noting.features[view].shape[1]]
+            recorder.features[view], found[:, : recorder.features[view].shape[1]]
         )
 
 
 def test_it_decides_by_the_largest_preference(safe, batch, width):
-    gate, noting = make_gate(width), Noting()
+    gate, recorder = make_gate(width), FeatureRecorder()
     with torch.no_grad():
         done = safe(**batch.inputs, gate=gate, audio=batch.audio)
-        safe(**batch.inputs, gate=noting, audio=batch.audio)
-    features = noting.features[GLANCE].numpy()
+        safe(**batch.inputs, gate=recorder, audio=batch.audio)
+    features = recorder.features[GLANCE].numpy()
     best = (features @ gate.weight.numpy().T).argmax(axis=1)
     assert done.consultation.counts() == [gate.record.actions[i] for i in best]
 
@@ -131,7 +131,7 @@ def test_a_glance_is_what_it_says(scale):
         1000 / (1001 / 1000) / 1000,
         halves[1] - halves[0],
     )
-    np.testing.assert_allclose(preview([wave], 1000), [wanted], rtol=1e-9)
+    np.testing.assert_allclose(audio_summary([wave], 1000), [wanted], rtol=1e-9)
 
 
 def test_features_of_another_width_are_refused(width):
@@ -148,13 +148,13 @@ def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
 
 @pytest.mark.parametrize("view", [QUESTION, LOOK])
 def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view):
-    gate, noting = make_gate(width, view=view), Noting(without=(GLANCE,))
+    gate, recorder = make_gate(width, view=view), FeatureRecorder(without=(GLANCE,))
     assert gate.view == view
     sounds = safe.audio_encoder.embed(batch.audio)
     with torch.no_grad():
         done = safe(**batch.inputs, gate=gate, audio=sounds)
-        safe(**batch.inputs, gate=noting, audio=sounds)
-    best = (noting.features[view].numpy() @ gate.weight.numpy().T).argmax(axis=1)
+        safe(**batch.inputs, gate=recorder, audio=sounds)
+    best = (recorder.features[view].numpy() @ gate.weight.numpy().T).argmax(axis=1)
     assert done.consultation.counts() == [gate.record.actions[i] for i in best]
 
 
@@ -258,7 +258,7 @@ def test_a_missing_file_and_one_without_a_record_are_named(tmp_path):
 def test_a_tone_is_as_loud_as_it_is():
     time = np.arange(RATE) / RATE
     tone = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-    [[loud, peak, crossings, change]] = preview([tone], RATE)
+    [[loud, peak, crossings, change]] = audio_summary([tone], RATE)
     assert loud == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.01)
     assert peak == pytest.approx(20 * np.log10(0.5), abs=0.01)
     assert crossings == pytest.approx(0.88, abs=0.01)  # twice a period
@@ -269,15 +269,15 @@ def test_a_sound_that_fades_and_silence():
     tone = tiny_tone(300).astype(np.float32)
     faded = tone.copy()
     faded[len(tone) // 2 :] *= 0.1
-    assert preview([faded], RATE)[0, 3] == pytest.approx(-20, abs=0.5)
-    assert preview([np.zeros(100, dtype=np.float32)], RATE)[0, 0] == pytest.approx(-120)
+    assert audio_summary([faded], RATE)[0, 3] == pytest.approx(-20, abs=0.5)
+    assert audio_summary([np.zeros(100, dtype=np.float32)], RATE)[0, 0] == pytest.approx(-120)
 
 
 @settings(deadline=None)
 @given(st.floats(0.01, 1), st.integers(0, 5))
 def test_louder_by_a_factor_is_more_by_its_decibels(factor, seed):
     wave = np.random.default_rng(seed).uniform(-1, 1, 500)
-    one, other = preview([wave, wave * factor], RATE)
+    one, other = audio_summary([wave, wave * factor], RATE)
     assert other[0] - one[0] == pytest.approx(20 * np.log10(factor), abs=1e-6)
     assert other[2] == one[2]
 
@@ -285,4 +285,4 @@ def test_louder_by_a_factor_is_more_by_its_decibels(factor, seed):
 @pytest.mark.parametrize("wave", [None, np.zeros(0), np.zeros((2, 9)), np.array([0.0, np.nan])])
 def test_no_sound_is_refused(wave):
     with pytest.raises(ModelError, match="example 1 of the batch"):
-        preview([np.ones(9), wave], RATE)
+        audio_summary([np.ones(9), wave], RATE)

@@ -4,11 +4,11 @@ import numpy as np
 import soundfile
 
 from safe.hearing.models.audio import waveform_fault
-from safe.hearing.training.background_noise import LEVELS_DB, near_silence
+from safe.hearing.training.background_noise import LEVELS_DB, background_noise
 
 
 def test_it_is_quiet_and_can_be_consulted(tmp_path):
-    for sample in near_silence(tmp_path, seed=1):
+    for sample in background_noise(tmp_path, seed=1):
         wave, _ = soundfile.read(sample.audio.path)
         level = 20 * np.log10(np.sqrt(np.mean(wave**2)))
         assert LEVELS_DB[0] - 3 < level < LEVELS_DB[1] + 1
@@ -16,9 +16,9 @@ def test_it_is_quiet_and_can_be_consulted(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
-    one = [s.audio.path.read_bytes() for s in near_silence(tmp_path / "a", seed=1)]
-    two = [s.audio.path.read_bytes() for s in near_silence(tmp_path / "b", seed=1)]
-    other = [s.audio.path.read_bytes() for s in near_silence(tmp_path / "a", seed=2)]
+    one = [s.audio.path.read_bytes() for s in background_noise(tmp_path / "a", seed=1)]
+    two = [s.audio.path.read_bytes() for s in background_noise(tmp_path / "b", seed=1)]
+    other = [s.audio.path.read_bytes() for s in background_noise(tmp_path / "a", seed=2)]
     assert one == two
     assert not set(one) & set(other)
     assert len(set(one)) == len(one)

@@ -133,7 +133,7 @@ def test_the_log_holds_every_step_and_every_stage_as_declared(config, whole):
 
 def test_a_stage_hears_what_it_says(config, tmp_path):
     run = open_run(config, tmp_path / "log.jsonl")
-    first, faint = len(run.data.audio_examples), {s.id for s in run.data.faint}
+    first, background = len(run.data.audio_examples), {s.id for s in run.data.background}
     whole = list(range(len(run.rows)))
     assert set(run.heard(whole, 0)) == set(whole[first:])  # no noise in the first stage
     run.machine.stage_index = 1
@@ -142,7 +142,7 @@ def test_a_stage_hears_what_it_says(config, tmp_path):
         found = run.heard(whole, step)
         assert found == run.heard(whole, step)
         noisy += sum("noisy" in s.id for n, s in found.items() if n < first)
-        quiet += sum(s.id in faint for n, s in found.items() if n >= first)
+        quiet += sum(s.id in background for n, s in found.items() if n >= first)
         for n, sample in found.items():
             assert (sample.source == run.rows[n].sample.source) == (n < first)
     assert 0.6 < noisy / (60 * first) < 0.8

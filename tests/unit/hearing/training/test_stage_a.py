@@ -79,7 +79,7 @@ def test_the_teacher_is_asked_once(config):
 def test_a_vl_row_never_hears_what_belongs_to_it(config):
     stage = open_stage(config)
     audio_examples = len(stage.data.audio_examples)
-    faint = {s.id for s in stage.data.faint}
+    background = {s.id for s in stage.data.background}
     heard_faint = 0
     for step in range(40):
         whole = list(range(audio_examples, len(stage.rows)))
@@ -88,7 +88,7 @@ def test_a_vl_row_never_hears_what_belongs_to_it(config):
         assert set(found) == set(whole)
         for number, sample in found.items():
             assert sample.source != stage.rows[number].sample.source
-            heard_faint += sample.id in faint
+            heard_faint += sample.id in background
     assert 0.2 < heard_faint / (40 * len(stage.data.vl_examples)) < 0.4
 
 
