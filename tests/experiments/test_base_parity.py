@@ -34,7 +34,8 @@ def test_a_sound_model_is_go(config, measured):
 def test_what_is_equal_is_exactly_equal(measured):
     metrics = {m.name: m for m in measured[1]}
     assert metrics["logits_equal"].value == 0
-    assert metrics["logits_equal"].detail["bit_equal"] == metrics["logits_equal"].n == 1000
+    assert metrics["logits_identical"].value == 0
+    assert metrics["logits_identical"].n == metrics["logits_equal"].n == 1000
     assert metrics["logits_equal"].detail["also_in_mixed_batches"] == 500
     assert metrics["no_overhead"].detail["base_flops"] > 0
     assert metrics["trainable_count_full"].value == 16_078_464

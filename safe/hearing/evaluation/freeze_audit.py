@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from safe.hearing.models.safe_model import SafeModel
@@ -84,6 +85,23 @@ def unexpected_trainable(model: SafeModel) -> list[str]:
         elif not weight.requires_grad and kind is not None:
             faults.append(f"{name} is declared as trainable and frozen")
     return faults + [f"no parameter of the {kind}" for kind in DECLARED if kind not in seen]
+
+
+def untrained_tensors(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor], graded: Container[str]
+) -> list[str]:
+    """Return the trainable tensors that training did not reach, one line each.
+
+    Args:
+        before, after: trainable tensors by name, before and after training.
+        graded: names of those that received a gradient other than zero.
+    """
+    faults = [f"{name} received no gradient" for name in after if name not in graded]
+    return faults + [
+        f"{name} did not change"
+        for name, weight in after.items()
+        if name in graded and torch.equal(before[name], weight)
+    ]
 
 
 def count(parameters: Mapping[str, nn.Parameter]) -> int:

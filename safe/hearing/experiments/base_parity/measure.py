@@ -31,6 +31,7 @@ from safe.hearing.evaluation.freeze_audit import (
     count,
     parameter_table,
     unexpected_trainable,
+    untrained_tensors,
 )
 from safe.hearing.evaluation.parity import Inputs, ItemParity, compare, overhead, time_pairs
 from safe.hearing.experiments.base_parity import METRICS
@@ -63,8 +64,11 @@ def measure(context: Context) -> list[Metric]:
     rng = np.random.default_rng(config.seed)
 
     sounds, where_from = _sounds(context, opened, rng)
-    frozen = audit_frozen(model, lambda: _train(model, opened, context, sounds))
+    start = {name: weight.detach().clone() for name, weight in model.trainable().items()}
+    graded: set[str] = set()
+    frozen = audit_frozen(model, lambda: graded.update(_train(model, opened, context, sounds)))
     faults = unexpected_trainable(model)
+    untrained = untrained_tensors(start, model.trainable(), graded)
     _write_table(context, model)
     full = build_full_size()
 
@@ -103,6 +107,7 @@ def measure(context: Context) -> list[Metric]:
             audio=where_from,
         ),
         _exact("trainable_set", len(faults), len(list(model.parameters())), faults=faults[:20]),
+        _exact("untrained", len(untrained), len(start), faults=untrained[:20]),
         *_parity_metrics(context, items, rows.samples, rows.faults),
     ]
     if probe is None:
@@ -215,8 +220,12 @@ class _Batches:
 
 def _train(
     model: SafeModel, opened: OpenedBase, context: Context, sounds: list[np.ndarray]
-) -> None:
-    """Train all trainable parameters for a few AdamW steps on real examples."""
+) -> set[str]:
+    """Train all trainable parameters for a few AdamW steps on real examples.
+
+    Returns:
+        Names of the parameters that received a gradient other than zero.
+    """
     encoder = TextEncoder(opened.vlm, opened.processor)
     samples = [
         s
@@ -241,14 +250,21 @@ def _train(
     inputs = {n: v.to(model.device) for n, v in arrays.items()}
     heard = [sounds[i % len(sounds)] for i in range(len(kept))]
     optimizer = torch.optim.AdamW(model.trainable().values(), lr=STEP_RATE)
+    graded: set[str] = set()
     model.train()
     for _ in range(STEPS):  # several: LoRA's A has no gradient while B is zero
         scores = model.score(**inputs, gate=True, audio=heard)
         loss = answer_cross_entropy(scores, inputs["answer_mask"])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        graded |= {
+            name
+            for name, weight in model.trainable().items()
+            if weight.grad is not None and bool(weight.grad.any())
+        }
         optimizer.step()
     model.eval()
+    return graded
 
 
 # -- metrics --------------------------------------------------------------------------------------
@@ -266,9 +282,11 @@ def _parity_metrics(
 ) -> list[Metric]:
     if not items:
         why = "there is no VL example with a readable image"
-        return [BUILDER.missing("logits_equal", why), BUILDER.missing("vqa_identical", why)]
+        names = ("logits_equal", "logits_identical", "vqa_identical")
+        return [BUILDER.missing(name, why) for name in names]
     write_table(context, ITEMS, [asdict(item) for item in items])
     gaps = [item.mean_difference for item in items]
+    unequal = [item.id for item in items if not item.bit_equal]
     differing = [i for i in items if i.base_answer != i.safe_answer or not i.same_tokens]
     worst = math.nan if any(math.isnan(g) for g in gaps) else max(gaps)
 
@@ -286,10 +304,16 @@ def _parity_metrics(
             reason="a logit is NaN" if math.isnan(worst) else None,
             detail={
                 "statistic": "largest over samples of the mean absolute difference",
-                "bit_equal": sum(item.bit_equal for item in items),
                 "also_in_mixed_batches": sum(item.mixed for item in items),
                 "undecodable": faults[:20],
             },
+        ),
+        BUILDER.measured(
+            "logits_identical",
+            len(unequal),
+            len(items),
+            per_item=ITEMS,
+            detail={"differing": unequal[:20]},
         ),
         Metric(
             name="vqa_identical",

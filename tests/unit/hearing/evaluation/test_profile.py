@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 MB = 2**20
 
 
-@pytest.mark.parametrize("way", ["VmHWM", "sampled"])
+@pytest.mark.parametrize("mode", ["VmHWM", "sampled"])
 def test_a_known_buffer_is_seen(monkeypatch, mode):
     if mode == "sampled":
         monkeypatch.setattr(profiling, "_reset_high_water", lambda: False)
