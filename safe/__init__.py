@@ -1,3 +1,3 @@
-"""SAFE: add hearing to a frozen vision-language model, and prove nothing was lost."""
+"""SAFE: add audio to a frozen vision-language model and verify that no ability is lost."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""`safe ...`: thin, one function a command. Heavy imports happen inside the command.
+"""The commands `safe ...`, one function each. Heavy imports happen inside the command.
 
-Exit status: 0 done or GO; 1 NO-GO or findings; 2 a fault in what was given (config, data, ...).
+Exit status: 0 done or GO; 1 NO-GO or findings; 2 invalid input (config, data, ...).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def world(
     clips: Annotated[int, typer.Option(min=1)] = 1200,
     images: Annotated[int, typer.Option(min=1)] = 3000,
     videos: Annotated[int, typer.Option(min=1)] = 1200,
-    fault: Annotated[list[str] | None, typer.Option(help="plant this fault; repeatable")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="inject this fault; repeatable")] = None,
 ) -> None:
-    """Write the miniature world in the public layouts: same seed, same bytes."""
+    """Write the miniature datasets in the public layouts; equal seeds give identical files."""
     from safe.hearing.miniature.world import write_world
 
     write_world(root, seed=seed, clips=clips, images=images, videos=videos, faults=fault or [])
@@ -54,13 +54,13 @@ def audit(
     paths: Annotated[list[Path], typer.Argument(help="annotation files, or their folder")],
     layout: Annotated[str, typer.Option(help="audiocaps, vqav2, gqa or music_avqa")],
     split_unit: Annotated[str, typer.Option(help="media, or question with --reason")] = "media",
-    reason: Annotated[str | None, typer.Option(help="why a split by question will do")] = None,
+    reason: Annotated[str | None, typer.Option(help="why a question split is allowed")] = None,
     criteria: Annotated[Path, typer.Option(help="criteria folder")] = Path(
         "config/hearing/criteria"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Audit published annotation files alone: leakage, balance, repeated texts."""
+    """Audit published annotation files without media: leakage, balance, repeated texts."""
     from safe.hearing.experiments.data_preflight.annotations import as_text, audit_annotations
 
     found = audit_annotations(
@@ -76,7 +76,7 @@ def audit(
 
 @app.command("prepare-data")
 def prepare_data(config: Config) -> None:
-    """Generate the world if the run has one, read every dataset, write the manifest."""
+    """Generate the miniature datasets if configured, read all datasets, write the manifest."""
     from safe.hearing.config import load_run_config
     from safe.hearing.prepare.data import prepare_data as prepare
 
@@ -85,7 +85,7 @@ def prepare_data(config: Config) -> None:
 
 @app.command("prepare-base")
 def prepare_base(config: Config) -> None:
-    """Open the run's frozen models, verify released ones, and write base.json."""
+    """Load the run's frozen models, verify released ones and write base.json."""
     from safe.hearing.prepare.base import prepare_base as prepare
     from safe.pipeline.runner import check_upstream
 
@@ -124,7 +124,7 @@ def measure(experiment: str, config: Config) -> None:
 
 @app.command("run-job")
 def run_job(experiment: str, names: list[str], config: Config) -> None:
-    """Run jobs of an experiment, such as cells of the ablation, one behind the other."""
+    """Run jobs of an experiment, such as cells of an ablation, one after the other."""
     from safe.gates.criteria import load_criteria
     from safe.pipeline.runner import check_upstream, run_jobs
 
@@ -136,7 +136,7 @@ def run_job(experiment: str, names: list[str], config: Config) -> None:
 
 @app.command("prepare-features")
 def prepare_features(config: Config) -> None:
-    """Encode once what frozen models make of the rows to train and to measure on."""
+    """Cache the frozen models' features of all examples to train and to measure on."""
     from safe.hearing.prepare.features import prepare_features as prepare
     from safe.pipeline.runner import check_upstream
 
@@ -157,7 +157,7 @@ def judge(
     scale: Scale = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a measurement against its criteria and write decision.json; NO-GO is no error here."""
+    """Judge a measurement by its criteria and write decision.json; a NO-GO is not an error."""
     from safe.gates.run import judge_experiment, measured, open_gate_run
 
     gates = open_gate_run(run, criteria=criteria, waivers=waivers, scale=scale)
@@ -188,7 +188,7 @@ def gate(
     experiment: Annotated[str, typer.Argument(help="03 or 03_tiny_overfit")],
     criteria: CriteriaFolder = None,
 ) -> None:
-    """Write the GO token of a decision, or fail with the one line that says why."""
+    """Write the GO token of a decision, or fail with a one-line reason."""
     from safe.gates.run import open_gate_run
     from safe.gates.token import GateClosed, check_gate
 
@@ -208,7 +208,7 @@ def launch(
     waivers: WaiversFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the launch token, or fail with the reasons; every measurement is judged once more."""
+    """Judge every measurement again, then write the launch token or fail with the reasons."""
     from safe.gates.launching import check_launch
     from safe.gates.run import open_gate_run
     from safe.gates.token import GateClosed
@@ -227,12 +227,12 @@ def launch(
 @app.command()
 def sign(
     run: RunFolder,
-    name: Annotated[str, typer.Option(help="who signs")],
-    comment: Annotated[str, typer.Option(help="what to say beside it")] = "",
+    name: Annotated[str, typer.Option(help="name of the person who signs")],
+    comment: Annotated[str, typer.Option(help="comment stored with the signature")] = "",
     criteria: CriteriaFolder = None,
     waivers: WaiversFile = None,
 ) -> None:
-    """Sign a launch that is GO: a copy of its page with name, time and digest of the evidence."""
+    """Sign a GO launch: copy its page, with name, time and digest of the evidence."""
     from safe.gates.run import open_gate_run
     from safe.gates.token import GateClosed
     from safe.report.sign import sign as sign_run
@@ -254,7 +254,7 @@ def report(
     waivers: WaiversFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write launch.json and the launch checklist page, whatever happened."""
+    """Write launch.json and the launch checklist page, also after a NO-GO or a crash."""
     from safe.gates.run import open_gate_run
     from safe.report.page import render
 
@@ -265,8 +265,8 @@ def report(
         echo_json(found)
     else:
         counts = Counter(row["status"] for row in found["experiments"].values())
-        said = ", ".join(f"{count} {status}" for status, count in counts.items())
-        typer.echo(f"launch {found['verdict']} ({said}): {page}")
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        typer.echo(f"launch {found['verdict']} ({listed}): {page}")
 
 
 @app.command()
@@ -277,7 +277,7 @@ def explain(
     waivers: WaiversFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which number decides, how far it is from its bound, and what it would unblock."""
+    """Explain verdicts: the deciding values, their distance to the bound, what is blocked."""
     from safe.gates.explain import as_text, explain_run
     from safe.gates.run import open_gate_run
 
@@ -297,7 +297,7 @@ def power(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which criteria a run of this size can decide, before it is started."""
+    """List the criteria that a run of this size can decide, before it starts."""
     from safe.pipeline.definition import load_run_config
     from safe.pipeline.power import power_report
 
@@ -313,10 +313,10 @@ def power(
 @app.command()
 def doctor(
     config: Config = Path("config/config.yaml"),
-    devices: Annotated[bool, typer.Option(help="also ask torch for its devices (slow)")] = True,
+    devices: Annotated[bool, typer.Option(help="also query torch for devices (slow)")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Is this machine ready? Packages, devices, disk, memory, Java, datasets, hub, tracking."""
+    """Check this machine: packages, devices, disk, memory, Java, datasets, hub, tracking."""
     from safe.doctor import examine
 
     checks = examine(config, devices=devices)
@@ -330,7 +330,7 @@ def doctor(
 
 
 def main() -> None:
-    """Entry point: a SafeError becomes one clear message and exit status 2."""
+    """Entry point; print a SafeError as a message and exit with status 2."""
     try:
         app()
     except SafeError as error:
@@ -339,7 +339,7 @@ def main() -> None:
 
 
 def _open(config: Path) -> RunSettings:
-    """The settings of a run; what it prepared is as it was."""
+    """Load a run's settings and check that its prepared artifacts are unchanged."""
     from safe.gates.pipeline import load_pipeline
     from safe.pipeline.definition import load_definition, load_run_config
 
@@ -349,7 +349,7 @@ def _open(config: Path) -> RunSettings:
 
 
 def _open_hearing(config: Path) -> RunConfig:
-    """The same of a run of `hearing`."""
+    """Load the settings of a `hearing` run and check that its miniature datasets are unchanged."""
     from safe.hearing.config import load_run_config
     from safe.hearing.prepare.data import check_world
 

@@ -1,4 +1,4 @@
-"""Content digests: of files, of JSON values, and of the code an experiment depends on."""
+"""Content digests of files, of JSON values and of the code an experiment depends on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import Any
 from safe.errors import SafeError
 
 PACKAGE = Path(__file__).resolve().parent
-# Values of the config, defaults included, are in the digests of the sections that a rule reads.
-# If modules of this name, which describe sections, counted as code, a new section would rerun
-# everything.
+# Modules of this name are not part of code digests: a new section would rerun everything. The
+# values of the config, defaults included, are in the digests of the sections that a rule reads.
 NOT_COUNTED = "config"
-# Derived from the place of a node, or read by type checkers alone.
+# Derived from a node's position, or read only by type checkers.
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 
@@ -28,7 +27,7 @@ def digest_bytes(data: bytes) -> str:
 
 
 def digest_json(value: Any) -> str:
-    """SHA-256 of the canonical JSON of `value` (sorted keys; NaN refused)."""
+    """SHA-256 of the canonical JSON of `value` (sorted keys; NaN raises ValueError)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str)
     return digest_bytes(text.encode())
 
@@ -47,7 +46,7 @@ def digest_tree(root: Path, patterns: Iterable[str] = ("**/*",)) -> str:
 
 @cache
 def _package_folder(package: str) -> Path | None:
-    """The folder of a top-level package; it is not imported."""
+    """Return the folder of a top-level package, without importing it."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -72,7 +71,7 @@ def _counts(module: str) -> bool:
 
 
 def parse_module(module: str) -> ast.Module | None:
-    """The syntax tree of a module; None where there is no such module.
+    """Return the syntax tree of a module, or None if there is no such module.
 
     Raises:
         SafeError: its file is not valid Python.
@@ -93,7 +92,7 @@ def parse_module(module: str) -> ast.Module | None:
 
 @cache
 def _scan(module: str) -> tuple[frozenset[str], str | None]:
-    """(the modules of SAFE and of its own package that `module` imports, digest of its code)."""
+    """Return (imported modules of SAFE and of `module`'s own package, digest of its code)."""
     tree = parse_module(module)
     if tree is None:
         return frozenset(), None
@@ -111,9 +110,9 @@ def _scan(module: str) -> tuple[frozenset[str], str | None]:
 
 
 def code_modules(module: str) -> list[str]:
-    """`module` and every module of SAFE and of its own package that it reaches, sorted.
+    """Return `module` and all modules of SAFE and its own package that it imports, sorted.
 
-    Modules that describe settings are not followed.
+    Indirect imports are included; config modules are not followed.
     """
     seen: set[str] = set()
     todo = [module]
@@ -126,7 +125,7 @@ def code_modules(module: str) -> list[str]:
 
 
 def _is_bare_string(node: Any) -> bool:
-    """A docstring, or a string that is a statement elsewhere: neither does anything."""
+    """Return whether a node is a docstring or another string that is a statement."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -135,7 +134,7 @@ def _is_bare_string(node: Any) -> bool:
 
 
 def _canonical(value: Any) -> str:
-    """A syntax tree as text, without docstrings, positions and empty fields.
+    """Convert a syntax tree to text, without docstrings, positions and empty fields.
 
     Unlike `ast.dump`, the text does not change when a newer Python adds an optional field.
     """
@@ -153,12 +152,12 @@ def _canonical(value: Any) -> str:
 
 
 def digest_code(module: str, within: tuple[str, ...] = ("",)) -> str:
-    """SHA-256 over the code of `module` and of what it reaches in SAFE and its own package.
+    """SHA-256 over the code of the modules that `code_modules` returns.
 
-    Docstrings, comments and formatting do not count, nor do modules that describe settings.
+    Docstrings, comments, formatting and config modules do not affect it.
 
     Args:
-        within: count only modules whose names begin with one of these.
+        within: only modules whose names start with one of these are included.
 
     Raises:
         SafeError: one of the modules is not valid Python.

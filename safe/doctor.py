@@ -1,4 +1,4 @@
-"""`safe doctor`: is this machine ready for this config? Each line says what to do if it is not."""
+"""`safe doctor`: check that this machine can run a config. Failed checks have a hint."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from safe.hearing.training.trackers import missing_packages, names
 State = Literal["ok", "warn", "fail"]
 DISK_GB = {"miniature": 2, "full": 60}  # models, features and results of one run
 MEMORY_GB = {"miniature": 4, "full": 24}
-TRIED = ("3.11", "3.12")
-TIMEOUT_S = 3  # for the hub; nobody should wait for a doctor
+TESTED = ("3.11", "3.12")
+TIMEOUT_S = 3  # for the hub
 DEVICES = (
     "import json, torch; n = torch.cuda.device_count(); "
     "print(json.dumps([torch.__version__, [[torch.cuda.get_device_name(i), "
@@ -44,17 +44,17 @@ class Check:
     hint: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """For `--json`."""
+        """Return the values for `--json`."""
         return asdict(self)
 
     def line(self) -> str:
-        """For a person."""
+        """Return the text for the terminal."""
         text = f"{self.state:<4}  {self.name:<20} {self.found}"
         return f"{text}\n      hint: {self.hint}" if self.hint else text
 
 
 def examine(config_path: Path, *, devices: bool = True) -> list[Check]:
-    """Every check, in order. A config that cannot be read is itself a finding, not an error."""
+    """Run all checks, in order. A config that cannot be read is a failed check, not an error."""
     checks = [_python(), *_packages(PACKAGE.parent / "requirements.lock"), _git(), _java()]
     checks.append(_spice())
     try:
@@ -79,13 +79,13 @@ def examine(config_path: Path, *, devices: bool = True) -> list[Check]:
 
 def _python() -> Check:
     version = platform.python_version()
-    if version.rpartition(".")[0] not in TRIED:
-        return Check("python", "warn", version, f"it was tried on {' and '.join(TRIED)}")
+    if version.rpartition(".")[0] not in TESTED:
+        return Check("python", "warn", version, f"tested on {' and '.join(TESTED)}")
     return Check("python", "ok", version)
 
 
 def read_lock(path: Path) -> dict[str, str]:
-    """Name -> version of every `name==version` line."""
+    """Return name -> version of every `name==version` line."""
     pattern = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)")
     found = (pattern.match(line) for line in path.read_text(encoding="utf-8").splitlines())
     return {m[1]: m[2] for m in found if m}
@@ -109,7 +109,7 @@ def _packages(lock: Path) -> Iterator[Check]:
         hint = "make run, or pip install -r requirements.lock"
         yield Check("packages", "fail", f"missing: {', '.join(missing)}", hint)
     if other:
-        hint = "pip install -r requirements.lock, if results shall match"
+        hint = "pip install -r requirements.lock, to reproduce results"
         yield Check("packages", "warn", f"other versions: {', '.join(other)}", hint)
     if not missing and not other:
         yield Check("packages", "ok", f"all {len(wanted)} as locked")
@@ -123,8 +123,8 @@ def _git() -> Check:
 
 def _java() -> Check:
     hint = (
-        "install a Java runtime (Debian: default-jre-headless); without, METEOR and SPICE are "
-        "unavailable and a regular expression makes the tokens of captions"
+        "install a Java runtime (Debian: default-jre-headless); without it, METEOR and SPICE are "
+        "unavailable and a regular expression tokenizes captions"
     )
     program = shutil.which("java")
     if program is None:
@@ -133,10 +133,10 @@ def _java() -> Check:
         done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check("java", "warn", f"does not start: {error}", hint)
-    said = (done.stderr or done.stdout).strip().splitlines()
+    output = (done.stderr or done.stdout).strip().splitlines()
     if done.returncode != 0:
-        return Check("java", "warn", f"does not start: {said[:1]}", hint)
-    return Check("java", "ok", said[0] if said else program)
+        return Check("java", "warn", f"does not start: {output[:1]}", hint)
+    return Check("java", "ok", output[0] if output else program)
 
 
 def _spice() -> Check:
@@ -147,9 +147,9 @@ def _spice() -> Check:
     except ImportError as error:
         return Check("spice", "warn", str(error), "pip install -r requirements.lock")
     if missing:
-        hint = f"only if captions shall have SPICE and SPIDEr: {FETCH_SPICE}"
+        hint = f"needed only for SPICE and SPIDEr: {FETCH_SPICE}"
         return Check("spice", "warn", f"missing: {', '.join(missing)}", hint)
-    return Check("spice", "ok", "its parser is there")
+    return Check("spice", "ok", "parser found")
 
 
 def _criteria(config: RunConfig) -> Iterator[Check]:
@@ -181,7 +181,7 @@ def _space(config: RunConfig) -> Iterator[Check]:
                 name, "fail", f"{place} cannot be written to", f"change its owner, or {hint}"
             )
         elif free < needed:
-            found = f"{free:.1f} GB free at {folder}, {needed} GB wanted"
+            found = f"{free:.1f} GB free at {folder}, {needed} GB needed"
             yield Check(name, "fail", found, f"free some space, or {hint}")
         else:
             yield Check(name, "ok", f"{free:.1f} GB free at {folder}")
@@ -192,7 +192,7 @@ def _memory(config: RunConfig) -> Iterator[Check]:
     wanted = MEMORY_GB[config.scale]
     if total < wanted:
         hint = f"use a machine with {wanted} GB, or smaller batches"
-        yield Check("memory", "warn", f"{total:.1f} GB, {wanted} GB wanted", hint)
+        yield Check("memory", "warn", f"{total:.1f} GB, {wanted} GB needed", hint)
     else:
         yield Check("memory", "ok", f"{total:.1f} GB")
 
@@ -202,11 +202,11 @@ def _datasets(config: RunConfig) -> Iterator[Check]:
     for dataset in config.datasets:
         name, root = f"data {dataset.name}", dataset.root
         if made is not None and root.resolve().is_relative_to(made):
-            yield Check(name, "ok", "made by the run")
+            yield Check(name, "ok", "generated by the run")
         elif root.is_dir() and any(root.iterdir()):
             yield Check(name, "ok", str(root))
         else:
-            hint = f"put the {dataset.layout} files there, or correct its `root` in the config"
+            hint = f"put the {dataset.layout} files there, or correct `root` in the config"
             yield Check(name, "fail", f"no files at {root}", hint)
 
 
@@ -228,34 +228,34 @@ def _hub(models: list[str]) -> Check:
     address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     hint = f"connect to {address}, or give folders for {' and '.join(models)}"
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        return Check("hub", "warn", "HF_HUB_OFFLINE is set: only cached models open", hint)
+        return Check("hub", "warn", "HF_HUB_OFFLINE is set: only cached models can be loaded", hint)
     if not address.startswith(("https://", "http://")):
-        return Check("hub", "fail", f"HF_ENDPOINT is no web address: {address}", hint)
+        return Check("hub", "fail", f"HF_ENDPOINT is not a URL: {address}", hint)
     try:
         request = urllib.request.Request(address, method="HEAD")  # noqa: S310  # checked above
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
-            return Check("hub", "ok", f"{address} answers")
+            return Check("hub", "ok", f"{address} is reachable")
     except urllib.error.HTTPError as error:
-        return Check("hub", "ok", f"{address} answers ({error.code})")
+        return Check("hub", "ok", f"{address} is reachable ({error.code})")
     except (OSError, ValueError) as error:
-        return Check("hub", "fail", f"{address} does not answer: {error}", hint)
+        return Check("hub", "fail", f"{address} is not reachable: {error}", hint)
 
 
 def _tracking(config: RunConfig) -> Check:
     wanted = config.tracking.trackers
     missing = missing_packages(wanted)
     if missing:
-        hint = "pip install safe[tracking], or take it out of `tracking.trackers`"
+        hint = "pip install safe[tracking], or remove it from `tracking.trackers`"
         return Check("tracking", "fail", f"not installed: {', '.join(missing)}", hint)
     if not wanted:
         found = [name for name in names() if not missing_packages([name])]
-        return Check("tracking", "ok", f"none wanted; installed: {', '.join(found) or 'none'}")
-    where = "online" if config.tracking.online else "kept in results"
+        return Check("tracking", "ok", f"none configured; installed: {', '.join(found) or 'none'}")
+    where = "online" if config.tracking.online else "written to results"
     return Check("tracking", "ok", f"{', '.join(wanted)}; {where}")
 
 
 def _devices(config: RunConfig) -> Check:
-    """Asks torch in another process: its import takes seconds and may end the process."""
+    """Query torch in a subprocess: its import takes seconds and may crash the process."""
     wants = config.device.startswith("cuda")
     hint = "pip install -r requirements.lock"
     try:

@@ -1,4 +1,4 @@
-"""Errors that a user can fix. Each says where, what is wrong, and what to do."""
+"""Errors that a user can fix. Each states where, what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 class SafeError(Exception):
-    """A fault in what the user gave us (config, data, checkpoint, machine), not in SAFE.
+    """An error in the user's input (config, data, checkpoint, machine), not in SAFE.
 
     Args:
-        what: the fault in one sentence.
-        where: the file the fault lies in, with a line or key if there is one.
-        hint: what the user can do about it.
+        what: what is wrong, in one sentence.
+        where: the file that contains the error; `line` and `key` locate it in the file.
+        hint: how the user can fix it.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ConfigError(SafeError):
 
 
 class DataError(SafeError):
-    """An annotation file or dataset folder that cannot be read as its layout says."""
+    """An annotation file or dataset folder that does not follow its layout."""
 
 
 class MediaError(SafeError):
@@ -46,7 +46,7 @@ class MediaError(SafeError):
 
 
 class ModelError(SafeError):
-    """A checkpoint that does not fit the base or the config it is opened with."""
+    """A checkpoint that does not fit the base or the config it is loaded with."""
 
 
 class EvidenceError(SafeError):
@@ -54,4 +54,4 @@ class EvidenceError(SafeError):
 
 
 class TrainingError(SafeError):
-    """Training that cannot go on: a loss or gradient that is not finite."""
+    """Training that cannot continue: a loss or gradient is not finite."""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 from safe.errors import SafeError
 
-MENDS = {
-    errno.ENOSPC: "the disk is full: free some space and start again; finished steps stay",
-    errno.EDQUOT: "the quota is used up: free some space and start again",
+HINTS = {
+    errno.ENOSPC: "the disk is full: free some space and start again; finished steps are kept",
+    errno.EDQUOT: "the quota is exceeded: free some space and start again",
     errno.EACCES: "no permission to write there: change the owner, or `results`/`cache`",
     errno.EPERM: "no permission to write there: change the owner, or `results`/`cache`",
     errno.EROFS: "the file system is read-only: choose other `results`/`cache` folders",
 }
-FULL = 64 * 1024  # bytes left on a disk that cannot take another file
+FULL = 64 * 1024  # a disk with fewer free bytes counts as full
 
 
 @contextmanager
 def translate_os_error(path: Path) -> Iterator[None]:
-    """Say what to do when `path` cannot be written.
+    """Convert a full or read-only disk and missing permission to a SafeError with a hint.
 
     Raises:
         SafeError: the disk is full or the folder may not be written to.
@@ -35,13 +35,13 @@ def translate_os_error(path: Path) -> Iterator[None]:
     except SafeError:
         raise
     except Exception as error:
-        # Libraries that write files (libsndfile, Arrow) tell of a full disk in words of their own.
+        # libsndfile and Arrow raise their own exceptions when the disk is full.
         number = error.errno if isinstance(error, OSError) else None
-        if number not in MENDS and _is_full(path):
+        if number not in HINTS and _is_full(path):
             number = errno.ENOSPC
-        if number in MENDS:
+        if number in HINTS:
             raise SafeError(
-                f"cannot be written: {os.strerror(number)}", where=path, hint=MENDS[number]
+                f"cannot be written: {os.strerror(number)}", where=path, hint=HINTS[number]
             ) from error
         raise
 
@@ -53,7 +53,7 @@ def _is_full(path: Path) -> bool:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes `path`'s name when the block succeeds.
+    """Yield a temporary path next to `path`; it is renamed to `path` when the block succeeds.
 
     Raises:
         SafeError: the disk is full or the folder may not be written to.
@@ -62,7 +62,7 @@ def atomic(path: Path) -> Iterator[Path]:
     with translate_os_error(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with translate_os_error(path):  # before the space of what was cut off is given back
+            with translate_os_error(path):  # checks the disk before the partial file is deleted
                 yield temporary
             temporary.replace(path)
         finally:
@@ -76,22 +76,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity are refused."""
+    """Write JSON atomically; NaN and infinity raise ValueError."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def resolve_below(root: Path, relative: str) -> Path:
-    """`root/relative`, refused when it leaves `root`.
+    """Return `root/relative`, which must lie within `root`.
 
     Raises:
-        SafeError: the path is absolute or climbs out of `root`.
+        SafeError: the path is absolute or outside `root`.
     """
     base = root.resolve()
     path = (base / relative).resolve()
     if Path(relative).is_absolute() or not path.is_relative_to(base):
         raise SafeError(
-            f"the path {relative!r} leaves its folder",
+            f"the path {relative!r} is outside its folder",
             where=root,
-            hint="names and ids in a dataset may not point outside it",
+            hint="names and ids in a dataset may not point outside this folder",
         )
     return path

@@ -1,4 +1,4 @@
-"""Helper processes that do not outlive the one that started them."""
+"""Worker processes that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import threading
 
 
 def end_with_parent() -> None:
-    """Initializer of a process pool: leave as soon as the parent is gone, even by SIGKILL.
+    """Initializer of a process pool: exit when the parent process ends, even by SIGKILL.
 
-    A worker waits for its next job on a pipe whose other end it holds too, so it would never
-    notice by itself.
+    A worker waits for jobs on a pipe and also holds the pipe's other end, so the pipe is not
+    closed when the parent ends.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

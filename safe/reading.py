@@ -1,4 +1,4 @@
-"""Reading YAML and explaining what is wrong with it: file, line or key, and the fix."""
+"""Read YAML, with errors that name the file, the line or key, and the fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safe.errors import ConfigError
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
-    """The model of the section that `location` (pydantic's path to the fault) lies in, or None."""
+    """Return the model of the section that contains `location` (pydantic's error path), or None."""
     current: Any = model
     for part in location[:-1]:
         if isinstance(part, int):
@@ -31,7 +31,7 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
 
 
 def _unknown_key(key: str, section: Any) -> str:
-    """What is wrong with a key that `section` does not have."""
+    """Return the message for a key that `section` does not have."""
     new = getattr(section, "renamed", {}).get(key)
     if new is not None:
         return f"unknown key; it is now called `{new}`"
@@ -46,38 +46,38 @@ def _unknown_key(key: str, section: Any) -> str:
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], where: Path | str) -> str:
-    """One line a fault: key, what is wrong, and the nearest known key for a misspelt one."""
+    """Return one line per error: key, what is wrong, and the nearest key for a misspelt one."""
     lines = []
-    for fault in error.errors():
-        key = ".".join(str(p) for p in fault["loc"]) or "(top level)"
-        message = fault["msg"]
-        if fault["type"] == "extra_forbidden":
-            message = _unknown_key(str(fault["loc"][-1]), _model_at(model, fault["loc"]))
-        elif "input" in fault and not isinstance(fault["input"], dict | list):
-            message += f" (given: {fault['input']!r})"
+    for found in error.errors():
+        key = ".".join(str(p) for p in found["loc"]) or "(top level)"
+        message = found["msg"]
+        if found["type"] == "extra_forbidden":
+            message = _unknown_key(str(found["loc"][-1]), _model_at(model, found["loc"]))
+        elif "input" in found and not isinstance(found["input"], dict | list):
+            message += f" (given: {found['input']!r})"
         lines.append(f"  {key}: {message}")
-    return f"{where}: {len(lines)} fault(s)\n" + "\n".join(lines)
+    return f"{where}: {len(lines)} error(s)\n" + "\n".join(lines)
 
 
 class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader (libyaml's where it is built in), refusing a key that stands twice."""
+    """YAML's safe loader (libyaml's if available) that also rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key.value}` stands twice", key.start_mark
+                    None, None, f"the key `{key.value}` occurs twice", key.start_mark
                 )
             seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
         return super().construct_mapping(node, deep=deep)
 
 
 def read_yaml(path: Path) -> Any:
-    """`yaml.safe_load`, with the file and line of a syntax error or a repeated key.
+    """Load YAML safely; errors name the file and the line of a syntax error or duplicate key.
 
     Raises:
-        ConfigError: where the file is missing, unreadable or no YAML.
+        ConfigError: the file is missing, unreadable or not YAML.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""What is generated from the pydantic models: JSON schemas, and the reference of the settings.
+"""Generate JSON schemas and the settings reference from the pydantic models.
 
     python -m safe.schemas
 
@@ -31,7 +31,7 @@ config is read, and examples: `config/README.md`.
 
 
 def generated() -> dict[Path, str]:
-    """Path below the repository -> its text."""
+    """Return path, relative to the repository -> text."""
     config = config_model(PACKAGE)
     models: dict[str, type[BaseModel]] = {
         "config": config,
@@ -51,7 +51,7 @@ def generated() -> dict[Path, str]:
 
 
 def settings_reference(config: type[RunSettings]) -> str:
-    """Markdown: a table of the keys of every section, with default and description."""
+    """Return Markdown tables of the keys of every section, with default and description."""
     plain, sections = [], []
     for name, field in config.model_fields.items():
         model = _section(field)
@@ -83,7 +83,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def meaning(field: FieldInfo) -> str:
-    """The description on one line, fit for a cell of a table."""
+    """Return the description on one line, escaped for a table cell."""
     return " ".join((field.description or "").split()).replace("|", "\\|")
 
 
@@ -98,7 +98,7 @@ def _plain(value: Any) -> str:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a field that is a section, a list of sections, or none."""
+    """Return the model of a field that is a section or a list of sections, else None."""
     kinds = [field.annotation]
     while kinds:
         kind = kinds.pop()

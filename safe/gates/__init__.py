@@ -1,1 +1,1 @@
-"""Criteria, statistics, judge, gate token, waivers, status. Imports no torch."""
+"""Criteria, statistics, judge, gate token, waivers, status. Does not import torch."""

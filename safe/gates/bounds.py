@@ -1,4 +1,4 @@
-"""Comparing a number with a threshold."""
+"""Comparison of a number with a threshold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from safe.gates.schema import Op, Threshold
 
 
 def satisfies(value: float, op: Op, threshold: Threshold) -> bool:
-    """`value op threshold`; False for NaN."""
+    """Return whether `value op threshold` holds; False for NaN."""
     if isinstance(threshold, tuple):
         return threshold[0] <= value <= threshold[1]
     return {
@@ -20,7 +20,7 @@ def satisfies(value: float, op: Op, threshold: Threshold) -> bool:
 
 
 def margin_of(value: float, op: Op, threshold: Threshold) -> float:
-    """Signed distance of `value` to the bound, positive on the passing side."""
+    """Return the signed distance of `value` to the bound, positive on the passing side."""
     if isinstance(threshold, tuple):
         return min(value - threshold[0], threshold[1] - value)
     if op in (">=", ">"):

@@ -1,4 +1,4 @@
-"""Reading `config/<pipeline>/criteria/NN_name.yaml`: what each experiment must show, and why."""
+"""Read criteria files, `config/<pipeline>/criteria/NN_name.yaml`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from safe.reading import explain_validation, read_yaml
 
 
 def criteria_digest(criteria: CriteriaFile) -> str:
-    """Digest of a criteria file's meaning.
+    """Digest of the content of a criteria file.
 
-    Comments and layout do not count, nor does `power`: an assumption about a run decides nothing.
+    Comments, layout and `power` do not affect it; `power` changes no verdict.
     """
     values = criteria.model_dump(mode="json", exclude={"criteria": {"__all__": {"power"}}})
     return digest_json(without_empty(values))
 
 
 def line_of(path: Path, location: tuple[int | str, ...]) -> int | None:
-    """Line (from 1) of the YAML node nearest to `location`, pydantic's path to a fault."""
+    """Return the line (from 1) of the YAML node nearest to `location`, pydantic's error path."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -51,8 +51,8 @@ def load_criteria(path: Path) -> CriteriaFile:
     """Read and check one criteria file.
 
     Raises:
-        ConfigError: naming file, line, key and hint: not YAML, unknown or missing key, wrong type,
-            an id twice, or a file name that is not its experiment's.
+        ConfigError: not YAML, an unknown or missing key, a wrong type, a duplicate id, or a file
+            name that differs from its experiment. Names file, line, key and hint.
     """
     values: Any = read_yaml(path)
     if not isinstance(values, dict):
@@ -73,7 +73,7 @@ def load_criteria(path: Path) -> CriteriaFile:
 def _check_names(path: Path, criteria: CriteriaFile) -> None:
     if criteria.experiment != path.stem:
         raise ConfigError(
-            f"the file is of experiment {criteria.experiment!r} but is named {path.name!r}",
+            f"the experiment is {criteria.experiment!r}, but the file is named {path.name!r}",
             where=path,
             key="experiment",
             hint=f"rename it to {criteria.experiment}.yaml, or correct the key",
@@ -84,7 +84,7 @@ def _check_names(path: Path, criteria: CriteriaFile) -> None:
         if not criterion.id.startswith(f"{number}."):
             fault = f"the id {criterion.id!r} does not begin with {number}."
         elif criterion.id in seen:
-            fault = f"the id {criterion.id!r} stands twice"
+            fault = f"the id {criterion.id!r} occurs twice"
         if fault:
             raise ConfigError(
                 fault,
@@ -97,9 +97,12 @@ def _check_names(path: Path, criteria: CriteriaFile) -> None:
 
 
 def load_each(folder: Path) -> tuple[list[CriteriaFile], dict[str, ConfigError]]:
-    """(files by number, faults by experiment) of `folder`; a faulty file does not hide the others.
+    """Load every criteria file of `folder`; an error in one file does not hide the others.
 
-    A file that needs an experiment which is not before it, or is faulty itself, is a fault too.
+    An experiment that needs a later or missing experiment is also an error.
+
+    Returns:
+        Files by number, and experiment -> error.
     """
     files: list[CriteriaFile] = []
     faults: dict[str, ConfigError] = {}
@@ -121,20 +124,20 @@ def _check_needs(path: Path, criteria: CriteriaFile, names: list[str]) -> None:
     for need in criteria.needs:
         if need not in earlier:
             raise ConfigError(
-                f"needs {need!r}, "
-                + ("which is not before it" if need in names else "which has no criteria file"),
+                f"needs {need!r}, which "
+                + ("is not an earlier experiment" if need in names else "has no criteria file"),
                 where=path,
                 line=line_of(path, ("needs",)),
                 key="needs",
-                hint=f"name an earlier experiment: {', '.join(earlier) or 'there is none'}",
+                hint=f"name an earlier experiment: {', '.join(earlier) or 'none exists'}",
             )
 
 
 def load_all(folder: Path) -> list[CriteriaFile]:
-    """Every criteria file of `folder`, by number.
+    """Load every criteria file of `folder`, sorted by number.
 
     Raises:
-        ConfigError: there is none, or the first that cannot be used.
+        ConfigError: there is no criteria file, or one is invalid.
     """
     files, faults = load_each(folder)
     for error in faults.values():

@@ -1,9 +1,9 @@
-"""Do the criteria ask for something that is measured, in its unit, and within reach?
+"""Check that criteria use measured metrics, their units, and reachable thresholds.
 
 An experiment declares, as a literal at top level of its module,
 `METRICS = {"name": {"unit": "fraction", "low": 0.0, "high": 1.0}}`, and, if its criteria select
 among candidates, `CANDIDATES = {"cells": ("gain_low", "parameters")}`. Both are read without
-importing the module, so that the check costs milliseconds and no torch.
+importing the module, so the check takes milliseconds and does not import torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from safe.gates.schema import Bound, CriteriaFile, Criterion, Op
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """What a module says of a metric: its unit and the range of values it can take."""
+    """Unit of a metric and the range of its values."""
 
     unit: str
     low: float = -math.inf
@@ -34,7 +34,7 @@ class MetricSpec:
 
 @cache
 def experiments_folder(package: str) -> Path:
-    """The folder of a pipeline's experiments; the package is not imported.
+    """Return the folder of a pipeline's experiments, without importing the package.
 
     Raises:
         ConfigError: there is no such package, or it has no `experiments`.
@@ -53,15 +53,15 @@ def experiments_folder(package: str) -> Path:
 
 
 def module_path(package: str, experiment: str) -> Path:
-    """The file of an experiment's module, whether or not it exists."""
+    """Return the path of an experiment's module, which may not exist."""
     return experiments_folder(package) / experiment[3:] / "__init__.py"
 
 
 def read_metrics(path: Path) -> dict[str, MetricSpec]:
-    """The `METRICS` literal of an experiment module.
+    """Read the `METRICS` literal of an experiment module.
 
     Raises:
-        ConfigError: there is none, it is no literal, or an entry lacks its unit.
+        ConfigError: it is missing or not a literal, or an entry has no unit.
     """
     node = _assignment(path, "METRICS")
     if node is None:
@@ -87,10 +87,10 @@ def read_metrics(path: Path) -> dict[str, MetricSpec]:
 
 
 def read_candidates(path: Path) -> dict[str, tuple[str, ...]]:
-    """The `CANDIDATES` literal of an experiment module: table -> values of each candidate.
+    """Read the `CANDIDATES` literal of an experiment module: table -> values of each candidate.
 
     Raises:
-        ConfigError: it is no literal of this shape.
+        ConfigError: it is not a literal of this form.
     """
     node = _assignment(path, "CANDIDATES")
     if node is None:
@@ -107,7 +107,7 @@ def read_candidates(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _assignment(path: Path, name: str) -> ast.Assign | ast.AnnAssign | None:
-    """The assignment to a name at top level of a module, which is not imported."""
+    """Return the top-level assignment to `name` in a module, without importing the module."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign):
             targets = node.targets
@@ -127,7 +127,7 @@ def _literal(node: ast.Assign | ast.AnnAssign) -> Any:
 
 
 def reachable(op: Op, threshold: float | tuple[float, float], low: float, high: float) -> bool:
-    """Can a value within [low, high] satisfy `op threshold`?"""
+    """Return whether a value within [low, high] can satisfy `op threshold`."""
     if isinstance(threshold, tuple):
         return threshold[0] <= high and threshold[1] >= low
     return {
@@ -141,13 +141,13 @@ def reachable(op: Op, threshold: float | tuple[float, float], low: float, high: 
 
 
 def _fault(criterion: Criterion, metrics: dict[str, MetricSpec]) -> tuple[str, str, str]:
-    """(key, what is wrong, hint) of one criterion; `what` is empty where all is well."""
+    """Return (key, what is wrong, hint) of one criterion; empty strings if it is valid."""
     if criterion.metric not in metrics:
         near = difflib.get_close_matches(criterion.metric, metrics, n=1, cutoff=0)
         return (
             "metric",
-            f"{criterion.id}: nobody measures {criterion.metric!r}",
-            f"did you mean `{near[0]}`?" if near else "the module measures nothing",
+            f"{criterion.id}: the experiment does not measure {criterion.metric!r}",
+            f"did you mean `{near[0]}`?" if near else "METRICS of the module is empty",
         )
     spec = metrics[criterion.metric]
     if spec.unit != criterion.unit:
@@ -164,14 +164,14 @@ def _fault(criterion: Criterion, metrics: dict[str, MetricSpec]) -> tuple[str, s
             return (
                 key,
                 f"{criterion.id}: no value can reach {criterion.op} {_show(threshold)}, "
-                f"{criterion.metric} lies between {_show(spec.low)} and {_show(spec.high)}",
+                f"{criterion.metric} is between {_show(spec.low)} and {_show(spec.high)}",
                 f"give a threshold in {criterion.unit} within that range",
             )
     return "", "", ""
 
 
 def _scale_fault(criterion: Criterion, pipeline: PipelineFile) -> tuple[str, str, str]:
-    """The same for the scales that a criterion names."""
+    """Same as `_fault`, for the scales that a criterion names."""
     hint = f"the pipeline has {', '.join(pipeline.scales)}"
     what = _scaled_fault(criterion, pipeline)
     if what:
@@ -192,10 +192,10 @@ def _scaled_fault(bound: Bound, pipeline: PipelineFile) -> str:
 
 
 def _check_selections(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> None:
-    """Refuse selections of something that the experiment does not offer.
+    """Check that selections use candidates and values that the experiment declares.
 
     Raises:
-        ConfigError: naming file, line, selection and hint.
+        ConfigError: a selection is invalid; names file, line, selection and hint.
     """
     offered = read_candidates(module_path(pipeline.package, criteria.experiment))
     for index, rule in enumerate(criteria.selections):
@@ -208,13 +208,13 @@ def _check_selections(path: Path, criteria: CriteriaFile, pipeline: PipelineFile
             faults, hint = ["its name occurs twice"], "give every selection its own name"
         elif rule.candidates not in offered:
             near = ", ".join(offered) or "none"
-            faults, hint = [f"no candidates {rule.candidates!r}"], f"the experiment offers {near}"
+            faults, hint = [f"no candidates {rule.candidates!r}"], f"the experiment declares {near}"
         else:
             known = offered[rule.candidates]
             unknown = [value for value in named if value not in known]
             if unknown:
                 near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0)[0]
-                faults = [f"{rule.candidates} have no value {unknown[0]!r}"]
+                faults = [f"the candidates {rule.candidates!r} have no value {unknown[0]!r}"]
                 hint = f"did you mean `{near}`?"
         if faults:
             raise ConfigError(
@@ -234,7 +234,7 @@ def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> No
     """Check one criteria file against its pipeline and its experiment's module.
 
     Raises:
-        ConfigError: naming file, line, criterion and hint.
+        ConfigError: the file is invalid; names file, line, criterion and hint.
     """
     for item in criteria.launch_items:
         if item not in pipeline.launch_items:
@@ -266,13 +266,13 @@ def check_file(path: Path, criteria: CriteriaFile, pipeline: PipelineFile) -> No
 
 
 def check_criteria(folder: Path) -> list[CriteriaFile]:
-    """Load every criteria file and check it against what is measured.
+    """Load every criteria file and check it against its experiment.
 
     Returns:
-        The files by number.
+        The files, sorted by number.
 
     Raises:
-        ConfigError: naming file, line, criterion and hint.
+        ConfigError: a file is invalid; names file, line, criterion and hint.
     """
     files, pipeline = load_all(folder), load_pipeline(folder)
     for criteria in files:

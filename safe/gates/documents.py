@@ -1,4 +1,4 @@
-"""Reading measurements and decisions back, refusing what is broken or was edited."""
+"""Read measurements and decisions; reject broken or edited files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_json(path: Path, *, hint: str) -> Any:
     """Parse strict JSON (no NaN).
 
     Raises:
-        EvidenceError: missing, unreadable or cut off, with the line of the fault.
+        EvidenceError: the file is missing, unreadable or truncated; names the line.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
@@ -41,7 +41,7 @@ def _check_version(document: Any, path: Path, hint: str) -> None:
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
         raise EvidenceError(
-            f"schema version {version!r}, this SAFE reads {SCHEMA_VERSION}",
+            f"schema version is {version!r}, expected {SCHEMA_VERSION}",
             where=path,
             key="schema_version",
             hint=hint,
@@ -52,7 +52,7 @@ def read_measurement(path: Path) -> Measurement:
     """Read measurement.json.
 
     Raises:
-        EvidenceError: missing, broken or of another shape.
+        EvidenceError: the file is missing, broken or does not match the schema.
     """
     hint = "measure again: delete the file and start the run"
     document = read_json(path, hint=hint)
@@ -64,10 +64,10 @@ def read_measurement(path: Path) -> Measurement:
 
 
 def read_decision(path: Path) -> Decision:
-    """Read decision.json and check it against its own digest.
+    """Read decision.json and verify its digest.
 
     Raises:
-        EvidenceError: missing, broken, of another shape, or edited after judging.
+        EvidenceError: the file is missing, broken, edited, or does not match the schema.
     """
     hint = f"judge again: safe judge {path.parent.parent} {path.parent.name}"
     document = read_json(path, hint=hint)
@@ -87,7 +87,7 @@ def read_decision(path: Path) -> Decision:
 
 
 def read_selected(folder: Path, name: str) -> str:
-    """The candidate that a selection of the decision in `folder` (NN_name) selects.
+    """Return the candidate selected by a selection of the decision in `folder` (NN_name).
 
     Raises:
         EvidenceError: the decision is missing or broken, or it selects no candidate.

@@ -1,4 +1,4 @@
-"""`safe explain`: which number decides, how far it is from its bound, what it would unblock."""
+"""`safe explain`: deciding values, their distance to the bound, and blocked experiments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKS = {"pass": "+", "waived": "w", "fail": "x", "inconclusive": "?"}
 
 
 def downstream(rows: dict[str, StatusRow], experiment: str) -> list[str]:
-    """Every experiment that cannot run before `experiment` is GO."""
+    """Return all experiments that cannot run before `experiment` is GO."""
     reached = {experiment}
     for name, row in rows.items():  # in order, so one pass is enough
         if reached & set(row.needs):
@@ -24,7 +24,7 @@ def downstream(rows: dict[str, StatusRow], experiment: str) -> list[str]:
 
 
 def explain_run(run: GateRun, experiment: str | None = None) -> list[dict[str, Any]]:
-    """What `safe explain` says, as plain values: one entry an experiment.
+    """Return the output of `safe explain` as plain values, one entry per experiment.
 
     Raises:
         ConfigError: the criteria cannot be read.
@@ -49,7 +49,7 @@ def _entry(run: GateRun, rows: dict[str, StatusRow], name: str) -> dict[str, Any
     try:
         decision = read_decision(run.folder / name / "decision.json")
     except SafeError:
-        return entry  # `reason` already says what is wrong with it
+        return entry  # `reason` already describes the error
     summaries = _summaries(run, name)
     entry["selections"] = {n: s.reason for n, s in decision.selections.items()}
     entry["criteria"] = [
@@ -70,16 +70,16 @@ def _entry(run: GateRun, rows: dict[str, StatusRow], name: str) -> dict[str, Any
 
 
 def _summaries(run: GateRun, name: str) -> dict[str, str]:
-    """Metric -> the sentence that its detail gives under `summary`."""
+    """Return metric -> `summary` of its detail, for metrics that have one."""
     try:
         measurement = read_measurement(run.folder / name / "measurement.json")
     except SafeError:
-        return {}  # `reason` says that the measurement is gone or broken
+        return {}  # `reason` already describes the error
     return {m.name: str(m.detail["summary"]) for m in measurement.metrics if "summary" in m.detail}
 
 
 def as_text(entries: list[dict[str, Any]]) -> str:
-    """The same for a person. One entry in full; of several, only what is not passed."""
+    """Format entries as text. With several entries, passed criteria are omitted."""
     lines: list[str] = []
     for entry in entries:
         lines.append(f"{entry['experiment']}: {entry['status']} ({entry['reason']})")

@@ -1,4 +1,4 @@
-"""The judge: a measurement held against criteria. Pure, deterministic, fails closed."""
+"""The judge: applies criteria to a measurement. Pure, deterministic, fails closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from safe.gates.schema import (
 from safe.gates.selection import derived_metric, select
 from safe.gates.waivers import invalid_reason, relevant, waivers_digest
 
-MIN_LEVEL = 0.95  # the plan's bounds are those of 95 % intervals
+MIN_LEVEL = 0.95  # the plan's bounds apply to 95 % intervals
 
 
 def _deciding_value(criterion: Criterion, metric: Metric) -> float | None:
@@ -37,15 +37,15 @@ def _deciding_value(criterion: Criterion, metric: Metric) -> float | None:
     return metric.value
 
 
-def _weigh(
+def _decide(
     criterion: Criterion,
     threshold: Threshold,
     found: list[Metric],
     selections: Mapping[str, Selected],
 ) -> tuple[Verdict, str, bool]:
-    """(verdict, why, may a waiver accept it): only a measured shortfall can be waived."""
+    """Return (verdict, reason, waivable); only a measured shortfall is waivable."""
     if len(found) != 1:
-        why = "nobody measured it" if not found else "it was measured more than once"
+        why = "it was not measured" if not found else "it was measured more than once"
         return "error", why, False
     metric = found[0]
     if metric.provenance == "unavailable":
@@ -54,40 +54,40 @@ def _weigh(
     if other is not None:
         return "unavailable", other, False
     if metric.unit != criterion.unit:
-        why = f"it came in {metric.unit!r} where the criterion is in {criterion.unit!r}"
+        why = f"it was measured in {metric.unit!r}, but the criterion uses {criterion.unit!r}"
         return "error", why, False
     if metric.value is None:
         return "error", metric.reason or "the value is not a finite number", False
     if metric.provenance != "measured":
-        return "unavailable", f"the value is {metric.provenance}; only a measured one passes", False
+        return "unavailable", f"the value is {metric.provenance}, not measured", False
     deciding = _deciding_value(criterion, metric)
     if deciding is None:
-        return "error", "it is decided on an interval and none was given", False
+        return "error", "the criterion needs an interval, but the metric has none", False
     if criterion.decide_on.startswith("ci_") and metric.ci and metric.ci.level < MIN_LEVEL:
-        why = f"the interval is of level {metric.ci.level:g}, {MIN_LEVEL:g} is required"
+        why = f"the interval has level {metric.ci.level:g}, but {MIN_LEVEL:g} is required"
         return "error", why, False
     if metric.n < criterion.min_n:
-        why = f"n = {metric.n:,} is too few to decide, at least {criterion.min_n:,} are needed"
+        why = f"n = {metric.n:,} is too small to decide; at least {criterion.min_n:,} are needed"
         return "inconclusive", why, False
     if not satisfies(metric.value, criterion.op, threshold):
-        short = number(abs(margin_of(metric.value, criterion.op, threshold)))
-        return "fail", f"the value misses the bound by {short}", True
+        shortfall = number(abs(margin_of(metric.value, criterion.op, threshold)))
+        return "fail", f"the value misses the bound by {shortfall}", True
     if not satisfies(deciding, criterion.op, threshold):
-        return "inconclusive", "the value passes but its interval reaches past the bound", True
-    room = number(margin_of(deciding, criterion.op, threshold))
-    return "pass", f"it passes with {room} to spare" if room != "0" else "it passes", False
+        return "inconclusive", "the value passes, but its interval extends past the bound", True
+    margin = number(margin_of(deciding, criterion.op, threshold))
+    return "pass", f"it passes with a margin of {margin}" if margin != "0" else "it passes", False
 
 
 def _other_candidate(metric: Metric, selections: Mapping[str, Selected]) -> str | None:
-    """Why the metric is of a candidate that the criteria do not select; None where it is not."""
+    """Reason why the measured candidate is not the one that the criteria select, or None."""
     for name, candidate in metric.measured_on.items():
         found = selections.get(name)
         if found is None:
-            return f"it was measured on {candidate}, and the criteria file has no selection {name}"
+            return f"it was measured on {candidate}, but the criteria file has no selection {name}"
         if found.selected != candidate:
             selected = found.selected or "no candidate"
             return (
-                f"it was measured on {candidate}, and the criteria now select {selected} as "
+                f"it was measured on {candidate}, but the criteria now select {selected} as "
                 f"{name}; measure the experiment again"
             )
     return None
@@ -104,7 +104,7 @@ def _judge_one(
 ) -> Judged:
     threshold = criterion.threshold_at(scale)
     found = [m for m in metrics if m.name == criterion.metric]
-    verdict, why, waivable = _weigh(criterion, threshold, found, selections)
+    verdict, why, waivable = _decide(criterion, threshold, found, selections)
     metric = found[0] if len(found) == 1 else None
     deciding = None if metric is None else _deciding_value(criterion, metric)
     comparable = deciding is not None and metric is not None and metric.unit == criterion.unit
@@ -134,29 +134,29 @@ def _judge_one(
     )
     waiver, note = None, ""
     if verdict != "pass":
-        waiver, note = _waive(criterion, waivers, evidence, today, waivable)
+        waiver, note = _find_waiver(criterion, waivers, evidence, today, waivable)
         if waiver and waiver["state"] == "applied":
             verdict = "waived"
     reason = f"{statement(draft)}: {why}{note}."
     return draft.model_copy(update={"verdict": verdict, "waiver": waiver, "reason": reason})
 
 
-def _waive(
+def _find_waiver(
     criterion: Criterion, waivers: list[Waiver], evidence: str, today: date, waivable: bool
 ) -> tuple[dict[str, str] | None, str]:
-    """The waiver that counts and what to say of it: one that holds before one that is dead."""
+    """Return (record, note) of the criterion's waiver; a valid waiver has priority."""
     chosen: tuple[dict[str, str] | None, str] = (None, "")
     for waiver in waivers:
         if waiver.criterion != criterion.id:
             continue
         record = waiver.model_dump(mode="json")
-        dead = invalid_reason(waiver, evidence, today)
-        if dead is None and not waivable:
-            dead = "a waiver accepts a measured shortfall, not a missing measurement"
-        if dead is None:
+        invalid = invalid_reason(waiver, evidence, today)
+        if invalid is None and not waivable:
+            invalid = "a waiver accepts a measured shortfall, not a missing measurement"
+        if invalid is None:
             return {**record, "state": "applied"}, f"; waived by {waiver.author}"
-        note = f"; the waiver by {waiver.author} does not hold, {dead}"
-        chosen = {**record, "state": dead}, note
+        note = f"; the waiver by {waiver.author} is invalid: {invalid}"
+        chosen = {**record, "state": invalid}, note
     return chosen
 
 
@@ -166,7 +166,7 @@ def _metrics_for(
     criteria: CriteriaFile,
     selections: Mapping[str, Selected],
 ) -> list[Metric]:
-    """The measured metrics, and that of the selection which the criterion is about."""
+    """Return the measured metrics and, for a criterion on a selection, the derived metric."""
     rules = {rule.name: rule for rule in criteria.selections}
     if criterion.metric not in selections:
         return measurement.metrics
@@ -184,28 +184,29 @@ def judge(
     *,
     today: date | None = None,
 ) -> Decision:
-    """Decide what a measurement means under the criteria as they stand.
+    """Judge a measurement by criteria.
 
-    GO only where every required criterion passes or is waived. What is missing, not finite, not
-    `measured`, too small or undecided is not a pass. The same input gives the same document.
+    The verdict is GO only if every required criterion passes or is waived. A metric that is
+    missing, not finite, not `measured`, undecided or has too few samples does not pass. The result
+    is deterministic.
 
     Args:
-        scale: the run's `scale`; criteria with a threshold for it use that one.
-        today: the day that waivers are held against; by default the current one.
+        scale: the run's `scale`; selects the scaled thresholds.
+        today: date for the expiry of waivers; by default the current date.
 
     Raises:
-        EvidenceError: the measurement is of another experiment.
+        EvidenceError: the measurement belongs to another experiment.
         ConfigError: a waiver names a criterion that does not exist.
     """
     if measurement.experiment != criteria.experiment:
         raise EvidenceError(
             f"a measurement of {measurement.experiment!r} cannot be judged by the criteria of "
             f"{criteria.experiment!r}",
-            hint="measure again; a file was moved",
+            hint="measure again; the file may have been moved",
         )
-    mine = relevant(waivers, measurement.run, measurement.experiment)
+    applicable = relevant(waivers, measurement.run, measurement.experiment)
     ids = {c.id for c in criteria.criteria}
-    for waiver in mine:
+    for waiver in applicable:
         if waiver.criterion not in ids:
             raise ConfigError(
                 f"a waiver by {waiver.author} names {waiver.criterion!r}, which does not exist",
@@ -219,7 +220,7 @@ def judge(
     }
     judged = [
         _judge_one(
-            c, _metrics_for(c, measurement, criteria, selections), selections, mine, scale,
+            c, _metrics_for(c, measurement, criteria, selections), selections, applicable, scale,
             evidence, day,
         )
         for c in criteria.criteria
@@ -234,7 +235,7 @@ def judge(
         criteria=judged,
         selections=selections,
         upstream=measurement.upstream,
-        digests={"evidence": evidence, "criteria": now, "waivers": waivers_digest(mine)},
+        digests={"evidence": evidence, "criteria": now, "waivers": waivers_digest(applicable)},
         environment=measurement.environment,
         criteria_changed_after_measuring=measurement.digests.get("criteria") != now,
     )
@@ -243,7 +244,7 @@ def judge(
 
 
 def failing(decision: Decision) -> list[Judged]:
-    """The required criteria that keep a decision from GO."""
+    """Return the required criteria that neither pass nor are waived."""
     return [
         j
         for j in decision.criteria

@@ -1,4 +1,4 @@
-"""The launch gate: a token when every required experiment is GO, or the reasons why not."""
+"""The launch gate: writes a token if every required experiment is GO."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from safe.gates.token import GateClosed
 
 
 def evidence_of(launch: Mapping[str, Any]) -> str:
-    """Digest of what a launch verdict rests on: scale, and each experiment's evidence and decision.
+    """Digest of run, scale, launch verdict, and each experiment's status, decision and evidence.
 
     Args:
-        launch: what launch.json holds.
+        launch: content of launch.json.
     """
     rows = launch["experiments"]
-    rests_on = {n: [rows[n][k] for k in ("status", "decision", "evidence")] for n in sorted(rows)}
-    return digest_json([launch["run"], launch["scale"], launch["verdict"], rests_on])
+    inputs = {n: [rows[n][k] for k in ("status", "decision", "evidence")] for n in sorted(rows)}
+    return digest_json([launch["run"], launch["scale"], launch["verdict"], inputs])
 
 
 def check_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:
-    """Write launch.json and the token LAUNCH, or remove the token and refuse.
+    """Write launch.json and the token LAUNCH; remove the token on a NO-GO.
 
-    Every measurement is judged once more for it, so that no decision is taken at its word. The
-    token holds digests only: an unchanged run leaves an unchanged file.
+    Every measurement is judged again instead of trusting its decision. The token holds only
+    digests, so it does not change if the run does not.
 
     Returns:
-        What launch.json holds.
+        The content of launch.json.
 
     Raises:
-        GateClosed: NO-GO, a line for each reason.
+        GateClosed: NO-GO, with one line per reason.
     """
     token = run.folder / LAUNCH
     token.unlink(missing_ok=True)
     launch = write_launch(run, today)
     if launch["verdict"] != "GO":
-        reasons = "".join(f"\n  {reason}" for reason in launch["reasons"] or ["nothing is judged"])
+        reasons = "".join(f"\n  {reason}" for reason in launch["reasons"] or ["no criteria files"])
         raise GateClosed(f"launch NO-GO: {run.folder.name}{reasons}")
     write_json(token, {"run": launch["run"], "verdict": "GO", "evidence": evidence_of(launch)})
     return launch

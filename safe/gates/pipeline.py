@@ -1,4 +1,4 @@
-"""Reading `config/<pipeline>/pipeline.yaml`: title, scales and launch items of a pipeline."""
+"""Read `config/<pipeline>/pipeline.yaml`: title, scales and launch items of a pipeline."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ from safe.gates.schema import Document
 from safe.reading import explain_validation, read_yaml
 
 FILE = "pipeline.yaml"
-PLAN = "full"  # the scale at which the unscaled thresholds apply
+PLAN = "full"  # scale of the unscaled thresholds
 
 
 class LaunchItem(Document):
     """An item of the launch checklist."""
 
-    title: str = Field(min_length=1, description="A few words.")
-    claim: str = Field(min_length=1, description="What holds once its experiments are GO.")
+    title: str = Field(min_length=1, description="Short title.")
+    claim: str = Field(min_length=1, description="What is true once its experiments are GO.")
 
 
 class HeaderField(Document):
-    """A setting of the run that the head of the page shows."""
+    """A setting of the run that the page's header shows."""
 
-    label: str = Field(min_length=1, description="What the page calls it.")
+    label: str = Field(min_length=1, description="Label on the page.")
     key: str = Field(
         pattern=r"^\w+(\.\w+)*$",
-        description="Key in the run's config, such as `seed` or `datasets.name`. Of a list, every "
-        "element's.",
+        description="Key in the run's config, such as `seed` or `datasets.name`. For a list, the "
+        "key of every element.",
     )
     missing: str | None = Field(
-        default=None, description="Shown where the run has no such value; none: left out."
+        default=None, description="Text if the run has no such value; none: omitted."
     )
 
 
 class PipelineFile(Document):
-    """`pipeline.yaml`, beside the folder of criteria files."""
+    """`pipeline.yaml`, next to the folder of criteria files."""
 
     title: str = Field(min_length=1, description="Title of the page.")
     package: str = Field(
         pattern=r"^[a-z_]\w*(\.[a-z_]\w*)*$",
         description="Python package; each folder in its `experiments` is an experiment.",
     )
-    go: str = Field(min_length=1, description="What a GO permits; a sentence on the page.")
+    go: str = Field(min_length=1, description="Sentence on the page that states what a GO permits.")
     scales: dict[str, str] = Field(
         min_length=1,
-        description="Scale -> what it means. `full` is the plan itself; the thresholds of any "
-        "other may differ (`scaled` in a criteria file).",
+        description="Scale -> its meaning. `full` is the plan; thresholds of other scales may "
+        "differ (`scaled` in a criteria file).",
     )
     launch_items: dict[str, LaunchItem] = Field(
         min_length=1, description="Item -> title and claim, in the order of the page."
     )
-    header: list[HeaderField] = Field(default=[], description="Settings in the page's head.")
+    header: list[HeaderField] = Field(default=[], description="Settings in the page's header.")
 
     @field_validator("scales")
     @classmethod
-    def _the_plan_is_a_scale(cls, value: dict[str, str]) -> dict[str, str]:
+    def _require_full_scale(cls, value: dict[str, str]) -> dict[str, str]:
         if PLAN not in value:
             raise ValueError(f"`{PLAN}`, the plan's own scale, is missing")
         return value
 
     def check_scale(self, scale: str, where: Path | str | None = None) -> None:
-        """Refuse a scale that the pipeline does not have.
+        """Check that the pipeline has the scale.
 
         Raises:
-            ConfigError: with the nearest one.
+            ConfigError: there is no such scale; suggests the nearest one.
         """
         if scale not in self.scales:
             near = difflib.get_close_matches(scale, self.scales, n=1)
@@ -81,10 +81,10 @@ class PipelineFile(Document):
 
 
 def load_pipeline(criteria: Path) -> PipelineFile:
-    """The pipeline of a folder of criteria files: `pipeline.yaml` beside it.
+    """Load the `pipeline.yaml` next to a folder of criteria files.
 
     Raises:
-        ConfigError: naming file, line and key: missing, not YAML, unknown or missing key.
+        ConfigError: missing, not YAML, an unknown or missing key. Names file, line and key.
     """
     path = criteria.parent / FILE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""`safe power`: which criteria a run of the planned size can decide, before it is started."""
+"""`safe power`: criteria that a run of the planned size can decide, before it starts."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from safe.gates.schema import (
 )
 
 PowerVerdict = Literal["decides", "by luck", "cannot be decided", "exact", "unknown"]
-Needed = int | Literal["none"] | None  # "none": no number is enough; None: it does not apply
-NAMED = 3  # criteria named in the one line
+Needed = int | Literal["none"] | None  # "none": no number is enough; None: not applicable
+NAMED = 3  # number of criteria named in the summary
 NO_ASSUMPTION = "no earlier run, and the criterion has no `power` block"
-NO_KIND = "the criterion has no `power` block that says how its value varies"
+NO_KIND = "the criterion has no `power` block"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The size that a config gives a measurement.
+    """Size of a measurement under a config.
 
     Attributes:
-        n: samples that the measurement will state, as `min_n` counts them; None if not known.
-        items: items whose sampling makes the value vary, where that is another number than n.
-        seeds: trainings with different seeds behind the value.
-        source: where the numbers come from.
+        n: number of samples of the measurement, compared with `min_n`; None if not known.
+        items: number of independently sampled items, if it differs from n.
+        seeds: number of trainings with different seeds.
+        source: origin of the numbers.
     """
 
     n: int | None = None
@@ -61,14 +61,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class PowerRow:
-    """What is known of one criterion before the run.
+    """Power analysis of one criterion.
 
     Attributes:
-        required: launch depends on it.
-        probability: of a pass, if the truth is as expected; None where it is not known.
-        items, seeds: as planned.
-        item_sd, run_sd: what the probability was computed from.
-        items_needed, seeds_needed: for 99 %, all else as planned.
+        required: whether launch depends on it.
+        probability: probability of a pass if the true value is `expected`; None if not known.
+        items, seeds: planned numbers.
+        item_sd, run_sd: standard deviations used for the probability.
+        items_needed, seeds_needed: smallest number for 99 %, with all else as planned.
     """
 
     id: str
@@ -90,17 +90,17 @@ class PowerRow:
 
     @property
     def open(self) -> bool:
-        """Whether it keeps a run from being decided."""
+        """Whether the criterion is required and not decided."""
         return self.required and self.verdict in ("by luck", "cannot be decided")
 
 
 @dataclass(frozen=True, slots=True)
 class PowerReport:
-    """The rows of a run, and where their numbers come from.
+    """Power analysis of all criteria of a run.
 
     Attributes:
         run: folder of the earlier run whose measurements are used.
-        measured: experiments that have a measurement there.
+        measured: experiments with a measurement in `run`.
     """
 
     run: Path
@@ -109,24 +109,24 @@ class PowerReport:
 
     @property
     def open(self) -> list[PowerRow]:
-        """The required criteria that the planned run does not decide."""
+        """Required criteria that the planned run does not decide."""
         return [row for row in self.rows if row.open]
 
     @property
     def undecidable(self) -> list[PowerRow]:
-        """Of those, the ones that no truth would decide."""
+        """Those of `open` that cannot be decided, whatever the true value is."""
         return [row for row in self.open if row.verdict == "cannot be decided"]
 
     def as_text(self) -> str:
-        """For a person: where the numbers come from, a table, and one line."""
+        """Return the source of the numbers, a table and a summary as text."""
         if self.measured:
             basis = f"expected values from {self.run} ({len(self.measured)} measurements)"
         else:
-            basis = f"no earlier run in {self.run}: expected values as the criteria assume them"
+            basis = f"no earlier run in {self.run}: expected values from the criteria's assumptions"
         return "\n".join([basis, as_table(self.rows), summary(self.rows)])
 
     def as_dict(self) -> dict[str, Any]:
-        """For a script."""
+        """Return JSON values."""
         return {
             "run": str(self.run),
             "measured": self.measured,
@@ -138,7 +138,7 @@ class PowerReport:
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
-    """What the value is assumed to be and how it varies, and where that comes from."""
+    """Assumed value and its variation, with their source in `basis`."""
 
     expected: float | None
     item_sd: float | None
@@ -149,10 +149,10 @@ class _Truth:
 
 
 def read_last(folder: Path, experiments: Iterable[str]) -> dict[str, Measurement]:
-    """The measurements of an earlier run, by experiment; those that are not there are left out.
+    """Read the existing measurements of an earlier run, by experiment.
 
     Raises:
-        EvidenceError: a measurement that is there cannot be read.
+        EvidenceError: a measurement cannot be read.
     """
     paths = {name: folder / name / "measurement.json" for name in experiments}
     return {name: read_measurement(path) for name, path in paths.items() if path.is_file()}
@@ -164,7 +164,7 @@ def assess_all(
     last: Mapping[str, Measurement],
     scale: str,
 ) -> list[PowerRow]:
-    """One row a criterion, in the order of the criteria files.
+    """Return one row per criterion, in the order of the criteria files.
 
     Args:
         planned: by (experiment, metric).
@@ -187,7 +187,7 @@ def assess_all(
 
 
 def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scale: str) -> PowerRow:
-    """What is known of one criterion; `experiment` is left to the caller."""
+    """Return the row of one criterion, with `experiment` left empty."""
     if measured is not None and (
         measured.provenance != "measured"
         or measured.value is None
@@ -219,7 +219,7 @@ def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scal
     if kind == "exact":
         assert power is not None
         if not applies:
-            return replace(draft, reason=f"exact in runs of scale {power.scale} only")
+            return replace(draft, reason=f"exact only in runs of scale {power.scale}")
         return replace(draft, verdict="exact", reason=power.reason)
     if kind == "count":
         if power is None or power.probability is None or not applies:
@@ -237,13 +237,13 @@ def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scal
 
 
 def _inferred_kind(criterion: Criterion, measured: Metric | None) -> str | None:
-    """Without a `power` block, the interval of the last run says how the value varies."""
+    """Infer the kind from the interval of the last run, for criteria without a `power` block."""
     if measured is None or measured.ci is None or not criterion.decide_on.startswith("ci_"):
         return None
     return "proportion" if measured.ci.method in ("wilson", "clopper-pearson") else "mean"
 
 
-# -- what is assumed ------------------------------------------------------------------------------
+# -- assumptions ----------------------------------------------------------------------------------
 
 
 def _truth(
@@ -253,7 +253,7 @@ def _truth(
     planned: Planned,
     measured: Metric | None,
 ) -> _Truth | str:
-    """The inputs of a probability, or what is missing for one."""
+    """Return the inputs of the probability, or a message that states which one is missing."""
     if kind == "seed_spread":
         return _spread_truth(assumed, planned, measured)
     expected = assumed.expected if assumed else None
@@ -278,7 +278,7 @@ def _truth(
 
 
 def _item_sd(criterion: Criterion, measured: Metric) -> float:
-    """The standard deviation per item, clusters included, from the width of an interval."""
+    """Compute the standard deviation per item, clustering included, from an interval's width."""
     assert measured.ci is not None
     assert measured.value is not None
     half = {
@@ -292,10 +292,10 @@ def _item_sd(criterion: Criterion, measured: Metric) -> float:
 def _spread_truth(
     assumed: PowerAssumption | None, planned: Planned, measured: Metric | None
 ) -> _Truth | str:
-    """Item noise of the last run where it is known; the spread between seeds with care.
+    """Combine the item noise of the last run with the larger spread between seeds.
 
-    A few seeds estimate the spread between seeds so loosely that a small estimate does not replace
-    an assumption; a larger one does.
+    A few seeds estimate the spread between seeds imprecisely, so an estimate replaces the
+    assumption only if it is larger.
     """
     item_sd = assumed.item_sd if assumed else None
     run_sd = assumed.run_sd if assumed else None
@@ -305,9 +305,9 @@ def _spread_truth(
         noise, between = float(parts["item_noise"]), float(parts["between"])
         items = int(parts["items"])
     except (KeyError, TypeError, ValueError):
-        pass  # measured before the components were stated, or they could not be computed
+        pass  # no components, for example in an old measurement
     else:
-        if run_sd is not None and item_sd is None:  # the assumption is of both parts together
+        if run_sd is not None and item_sd is None:  # the assumption includes item noise
             run_sd = math.sqrt(max(0.0, run_sd**2 - noise))
         item_sd, design = math.sqrt(noise * items), 1.0
         sampled = sampled or items
@@ -362,7 +362,7 @@ def _judged(
     if probability is None:
         fewest = smallest(lambda n: float(_some_outcome_passes(at, n)), 1, MOST_ITEMS)
         why = f"no outcome of {truth.sampled or 0:,} items passes" + (
-            "" if fewest is None else f", {fewest:,} are the fewest of which one does"
+            "" if fewest is None else f"; at least {fewest:,} are needed"
         )
         return replace(draft, verdict="cannot be decided", reason=why, items_needed=needed)
     spread = "" if truth.run_sd is not None else "; spread between runs not included"
@@ -400,16 +400,16 @@ def _judged_spread(draft: PowerRow, bound: float, truth: _Truth) -> PowerRow:
     sigma, most = math.hypot(run_sd, noise), largest_spread(seeds, bound)
     parts = f"item noise {_text(noise)}, between seeds {_text(run_sd)}"
     if truth.item_sd is None:
-        parts = "item noise is not known apart"
+        parts = "item noise is not known separately"
     reason = (
         f"expects a true spread of {_text(sigma)} ({truth.basis}; {parts}); "
-        f"99 % with {seeds} seeds needs {_text(most)} or less"
+        f"99 % with {seeds} seeds needs at most {_text(most)}"
     )
     items_needed: Needed = None
     if truth.item_sd is not None:
         items_needed = smallest(lambda n: at(seeds, n), 1, MOST_ITEMS) or "none"
         if items_needed == "none":
-            reason += ", so that no number of items is enough"
+            reason += "; no number of items is enough"
     return replace(
         draft,
         items=truth.sampled,
@@ -425,7 +425,7 @@ def _text(value: float) -> str:
     return number(float(f"{value:.3g}"))
 
 
-# -- what is printed ------------------------------------------------------------------------------
+# -- output ---------------------------------------------------------------------------------------
 
 COLUMNS = (
     "verdict",
@@ -440,7 +440,7 @@ COLUMNS = (
 
 
 def percent(probability: float) -> str:
-    """`62 %`; 99 and more with as many digits as it takes not to round up to 100."""
+    """Format as `62 %`, with enough digits not to round up to 99 or 100."""
     if probability in (0.0, 1.0):
         return f"{probability:.0%}".replace("%", " %")
     for digits in range(5):
@@ -453,7 +453,7 @@ def percent(probability: float) -> str:
 
 
 def as_table(rows: Sequence[PowerRow]) -> str:
-    """An aligned table, the widest column last."""
+    """Format rows as an aligned table, with the reason as last column."""
 
     def cell(value: Needed) -> str:
         return "-" if value is None else value if isinstance(value, str) else f"{value:,}"
@@ -485,18 +485,18 @@ def as_table(rows: Sequence[PowerRow]) -> str:
 
 
 def summary(rows: Sequence[PowerRow]) -> str:
-    """One line: how many criteria are decided, and the first required ones that are not."""
-    sure = sum(row.verdict in ("decides", "exact") for row in rows)
+    """Return one line: the number of decided criteria, and required ones that are not decided."""
+    decided = sum(row.verdict in ("decides", "exact") for row in rows)
     unknown = sum(row.verdict == "unknown" for row in rows)
-    left = [row for row in rows if row.open]
-    parts = [f"{sure} of {len(rows)} criteria decided with >= 99 %"]
-    for row in left[:NAMED]:
+    undecided = [row for row in rows if row.open]
+    parts = [f"{decided} of {len(rows)} criteria decided with >= 99 %"]
+    for row in undecided[:NAMED]:
         if row.probability is None:
             parts.append(f"{row.id} cannot be decided ({row.reason})")
         else:
             parts.append(f"{row.id} passes by luck ({percent(row.probability)})")
-    if len(left) > NAMED:
-        parts.append(f"{len(left) - NAMED} more required criteria by luck or not at all")
+    if len(undecided) > NAMED:
+        parts.append(f"{len(undecided) - NAMED} more required criteria by luck or not at all")
     if unknown:
         parts.append(f"{unknown} unknown")
     return "power: " + "; ".join(parts)

@@ -1,7 +1,7 @@
-"""The probability that a criterion passes, and the items and seeds that make it certain enough.
+"""Probability that a criterion passes, and the number of items or seeds for a given power.
 
-Formulas only; `safe.gates.planning` takes their inputs from criteria, plans and earlier runs.
-scipy.special has all that is needed and imports much faster than scipy.stats.
+`safe.gates.planning` gets the inputs from criteria, plans and earlier runs. This module uses
+scipy.special because it imports much faster than scipy.stats.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from safe.gates.schema import DecideOn, Op, Threshold
 
 ENOUGH = 0.99  # probability from which a criterion counts as decided
 LEVEL = 0.95
-MOST_ITEMS = 10**8  # a larger number of items is no plan
+MOST_ITEMS = 10**8  # upper limit of the search for a number of items
 MOST_SEEDS = 1000
-THETAS = 400  # values of the true share that a spread between runs is averaged over
+THETAS = 400  # quantiles of the true share that power is averaged over if runs vary
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
@@ -36,11 +36,11 @@ def successes_needed(
     interval: Literal["wilson", "clopper-pearson"] = "wilson",
     strict: bool = False,
 ) -> int:
-    """The fewest successes of `n` that pass `>= bound` (`> bound` where strict); n + 1 if none do.
+    """Smallest number of successes of `n` that passes `>= bound`; n + 1 if none does.
 
-    Wilson's bound is the score test turned around, so its lower bound reaches `bound` where
-    `k - n bound >= z sqrt(n bound (1 - bound))`. Clopper and Pearson's does where
-    `P(X >= k | bound) <= (1 - level) / 2`.
+    With `strict`, it must pass `> bound`. Wilson's interval inverts the score test, so its lower
+    bound reaches `bound` if `k - n bound >= z sqrt(n bound (1 - bound))`. Clopper and Pearson's
+    reaches it if `P(X >= k | bound) <= (1 - level) / 2`.
     """
     if not 0 <= bound <= 1:
         return 0 if bound < 0 else n + 1
@@ -56,7 +56,7 @@ def successes_needed(
             low, high = (low, k) if tail <= (1 - LEVEL) / 2 else (k + 1, high)
         return low
     if decide_on == "ci_low" and bound == 1:
-        return n + 1  # no interval of a sample ends at 1 from below
+        return n + 1  # the lower bound of a sample's interval is below 1
     needed = math.ceil(n * bound - 1e-9)
     return needed + (strict and needed <= n * bound + 1e-9)
 
@@ -72,15 +72,15 @@ def proportion_power(
     design: float = 1.0,
     interval: Literal["wilson", "clopper-pearson"] = "wilson",
 ) -> float | None:
-    """P(pass) of a share over `n` items, exact binomial over its outcomes.
+    """P(pass) of a share over `n` items, by the exact binomial distribution.
 
-    A design effect leaves the number of successes that is needed and takes the outcomes of
-    `n / design` independent items. A spread between runs makes the true share beta-distributed.
+    The design effect does not change the required share of successes; outcomes are those of
+    `n / design` independent items. With a spread between runs, the true share is beta-distributed.
 
     Returns:
-        None where no outcome passes.
+        The probability, or None if no outcome passes.
     """
-    if op in ("<=", "<"):  # so many failures are the mirror image
+    if op in ("<=", "<"):  # equivalent to a bound on the share of failures
         mirrored: Op = ">=" if op == "<=" else ">"
         side: DecideOn = "ci_low" if decide_on == "ci_high" else decide_on
         return proportion_power(
@@ -124,8 +124,8 @@ def mean_power(
 ) -> float:
     """P(pass) of a mean, difference, ratio or time, by the normal approximation.
 
-    The bound of the interval lies z standard errors from the value; the value itself varies by the
-    standard error and by the spread between runs.
+    The interval's bound lies z standard errors from the value. The value varies by the standard
+    error and by the spread between runs.
     """
     error = item_sd * math.sqrt(design / n)
     spread = math.hypot(error, run_sd)
@@ -162,7 +162,7 @@ def seed_spread_power(
     """P(s <= bound) of the sample standard deviation over seeds, by the chi-squared distribution.
 
     (k - 1) s^2 / sigma^2 is chi-squared with k - 1 degrees of freedom, where sigma^2 is the
-    variance between seeds plus that of the items' residuals over the number of items.
+    variance between seeds plus the items' residual variance divided by the number of items.
     """
     from scipy.special import chdtr
 
@@ -173,7 +173,7 @@ def seed_spread_power(
 
 
 def largest_spread(seeds: int, bound: float, wanted: float = ENOUGH) -> float:
-    """The largest true standard deviation whose sample of `seeds` passes with `wanted`."""
+    """Largest true standard deviation for which `seeds` seeds pass with probability `wanted`."""
     from scipy.special import chdtri
 
     return bound * math.sqrt((seeds - 1) / float(chdtri(seeds - 1, 1 - wanted)))
@@ -185,10 +185,9 @@ def largest_spread(seeds: int, bound: float, wanted: float = ENOUGH) -> float:
 def smallest(
     power: Callable[[int], float | None], start: int, most: int, wanted: float = ENOUGH
 ) -> int | None:
-    """The smallest number from `start` on with the power `wanted`; None if none up to `most` has.
+    """Smallest number in [start, most] with power `wanted`, or None, by doubling and bisection.
 
-    By doubling and then halving the gap. The power of a share rises in a saw-tooth, so that of a
-    share it is a number from which on about as many are enough, not the very first.
+    The power of a share is not monotonic (saw-tooth), so for a share the result is approximate.
     """
 
     def enough(n: int) -> bool:

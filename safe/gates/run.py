@@ -1,4 +1,4 @@
-"""A run's folder seen from the gates: which criteria, waivers and scale it is judged by."""
+"""A run's folder with the criteria, waivers and scale used to judge it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from safe.gates.waivers import load_waivers
 
 @dataclass(frozen=True, slots=True)
 class GateRun:
-    """results/RUN and what it is judged by."""
+    """results/RUN, and the criteria, waivers and scale used to judge it."""
 
     folder: Path
     criteria: Path
@@ -29,22 +29,22 @@ class GateRun:
     scale: str
 
     def experiments(self) -> list[str]:
-        """Every experiment that has a criteria file, by number."""
+        """Return all experiments with a criteria file, sorted by number."""
         return [path.stem for path in sorted(self.criteria.glob("*.yaml"))]
 
     def pipeline(self) -> PipelineFile:
-        """The pipeline that the criteria are of.
+        """Load the pipeline of the criteria.
 
         Raises:
-            ConfigError: pipeline.yaml is missing or faulty.
+            ConfigError: pipeline.yaml is missing or invalid.
         """
         return load_pipeline(self.criteria)
 
     def find(self, name: str) -> str:
-        """`03` or `03_tiny_overfit` -> `03_tiny_overfit`.
+        """Return the full name of an experiment: `03`, `name` or `03_name` -> `03_name`.
 
         Raises:
-            ConfigError: no such experiment, with the nearest one.
+            ConfigError: there is no such experiment; suggests the nearest one.
         """
         known = self.experiments()
         for experiment in known:
@@ -66,16 +66,15 @@ def open_gate_run(
     scale: str | None = None,
     lenient: bool = False,
 ) -> GateRun:
-    """Read `config.json` of a run's folder; what is given here goes before it.
+    """Open a run's folder; arguments override its `config.json`.
 
     Args:
-        lenient: without a readable config or pipeline, take full scale (the plan's own
-            thresholds); without criteria, open it all the same. For the page, which is written
-            whatever happened.
+        lenient: accept missing criteria, and use full scale (the plan's thresholds) if config or
+            pipeline cannot be read. For the page, which is written for every run.
 
     Raises:
-        EvidenceError: no config.json and not everything given.
-        ConfigError: a scale that does not exist, or no criteria where they are to be.
+        EvidenceError: there is no config.json and an argument is missing.
+        ConfigError: the scale does not exist, or the criteria folder has no criteria.
     """
     values: dict[str, Any] = {}
     if criteria is None or waivers is None or scale is None:
@@ -94,7 +93,7 @@ def open_gate_run(
         raise ConfigError(
             "no criteria (*.yaml) in this folder",
             where=run.criteria,
-            hint="start the command where the Snakefile lies, or name the folder with --criteria",
+            hint="run the command in the folder of the Snakefile, or use --criteria",
         )
     try:
         run.pipeline().check_scale(run.scale)
@@ -114,11 +113,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -> Decision:
-    """Judge one experiment's measurement.json and write decision.json beside it.
+    """Judge one experiment's measurement.json and write decision.json next to it.
 
     Raises:
         EvidenceError: the measurement is missing or broken.
-        ConfigError: criteria or waivers cannot be used.
+        ConfigError: criteria or waivers are invalid.
     """
     criteria_path = run.criteria / f"{experiment}.yaml"
     criteria = load_criteria(criteria_path)
@@ -139,5 +138,5 @@ def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -
 
 
 def measured(run: GateRun) -> list[str]:
-    """The experiments that have a measurement."""
+    """Return the experiments that have a measurement."""
     return [e for e in run.experiments() if (run.folder / e / "measurement.json").is_file()]

@@ -1,4 +1,4 @@
-"""The documents that a number travels through: Measurement, Criterion, Decision, waiver."""
+"""Document models: Measurement, Criterion, Decision and Waiver."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ DecideOn = Literal["point", "ci_low", "ci_high", "exact"]
 
 
 def _threshold(value: Any) -> float | tuple[float, float]:
-    """A finite number, or [low, high]. YAML reads `1e-5` as text and `yes` as a truth value."""
+    """Parse a finite number or [low, high]. YAML reads `1e-5` as text and `yes` as a boolean."""
 
-    def number(given: Any) -> float:
-        if isinstance(given, bool) or not isinstance(given, int | float | str):
+    def number(item: Any) -> float:
+        if isinstance(item, bool) or not isinstance(item, int | float | str):
             raise ValueError("a threshold is a number, or [low, high] with op: between")
         try:
-            found = float(given)
+            found = float(item)
         except ValueError:
             raise ValueError("a threshold is a number, or [low, high] with op: between") from None
         if not math.isfinite(found):
@@ -44,10 +44,10 @@ def _threshold(value: Any) -> float | tuple[float, float]:
     if not isinstance(value, list | tuple):
         return number(value)
     if len(value) != 2:
-        raise ValueError("a range is two numbers, [low, high]")
+        raise ValueError("a range must be two numbers, [low, high]")
     low, high = number(value[0]), number(value[1])
     if low > high:
-        raise ValueError("the lower bound stands above the upper one")
+        raise ValueError("the lower bound is above the upper bound")
     return low, high
 
 
@@ -55,13 +55,13 @@ Threshold = Annotated[float | tuple[float, float], BeforeValidator(_threshold)]
 
 
 class Document(BaseModel):
-    """Strict, immutable, and closed: an unknown field is an error."""
+    """Immutable base model; an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _finite(value: float | None) -> float | None:
-    # JSON has no NaN; a metric that came out NaN or infinite says so in `detail` instead.
+    # JSON has no NaN; `detail` of a metric records NaN or infinity.
     return None if value is None or not math.isfinite(value) else value
 
 
@@ -86,9 +86,9 @@ class Interval(Document):
 class Metric(Document):
     """One measured number.
 
-    `value` is None when the number is not finite or not available; `reason` then says why.
-    `per_item` is a Parquet file relative to the experiment's folder. `measured_on` names the
-    candidate that was measured, by selection, where the number is of a selected candidate.
+    `value` is None if the number is not finite or not available; `reason` states why. `per_item` is
+    a Parquet file relative to the experiment's folder. `measured_on` maps a selection to the
+    candidate that was measured, if the number belongs to a selected candidate.
     """
 
     name: str
@@ -104,38 +104,38 @@ class Metric(Document):
 
 
 class Candidate(Document):
-    """One of several things that an experiment compares, such as a cell of a grid."""
+    """One of several alternatives that an experiment compares, such as a cell of a grid."""
 
     name: str = Field(min_length=1)
-    values: dict[str, FiniteOrNone]  # None: not measured, which satisfies no limit
+    values: dict[str, FiniteOrNone]  # None: not measured; satisfies no limit
     note: str | None = None  # why a value is missing
 
 
 class Candidates(Document):
-    """What an experiment measured of each candidate; the judge selects among them."""
+    """Measured values of all candidates; the judge selects one of them."""
 
     rows: list[Candidate]
     per_item: str | None = None  # Parquet file relative to the experiment's folder
 
     @field_validator("rows")
     @classmethod
-    def _names_differ(cls, rows: list[Candidate]) -> list[Candidate]:
+    def _require_unique_names(cls, rows: list[Candidate]) -> list[Candidate]:
         if len({row.name for row in rows}) < len(rows):
             raise ValueError("two candidates have the same name")
         return rows
 
 
 class Parent(Document):
-    """The upstream decision an experiment was measured under."""
+    """The decision of an upstream experiment at the time of a measurement."""
 
     decision: str  # digest of the decision document
-    evidence: str  # digest of the measurement it judged
+    evidence: str  # digest of the judged measurement
     verdict: Literal["GO", "NO-GO"]
-    selected: dict[str, str | None] = {}  # selection -> candidate, of the selections that were read
+    selected: dict[str, str | None] = {}  # selections that were read -> candidate
 
 
 class Measurement(Document):
-    """What one experiment saw, and everything needed to trace it."""
+    """Measured values of one experiment and their provenance."""
 
     schema_version: int = SCHEMA_VERSION
     experiment: str
@@ -154,16 +154,16 @@ class Measurement(Document):
     evidence: list[str] = []
 
 
-# Fields of a later version; left out of digests where empty, so that older records stay valid.
+# Fields added later; empty ones are left out of digests, so digests of older records stay valid.
 LATER_FIELDS = ("candidates", "measured_on", "selected", "selections")
 EVIDENCE_EXCLUDES = {"started", "duration_s", "device_s", "peak_memory_bytes", "environment"}
 
 
 def evidence_digest(measurement: Measurement) -> str:
-    """Digest of what was seen: the document without clock, machine and upstream verdicts.
+    """Digest of a measurement without times, machine and upstream verdicts.
 
-    A deterministic repetition keeps it; another number, seed, dataset, weight or code does not.
-    Of each upstream only its own evidence counts, so that judging it anew changes nothing here.
+    A deterministic repetition has the same digest; any other number, seed, dataset, weight or code
+    changes it. Of upstream decisions only the evidence is included, so judging them again does not.
     """
     document = measurement.model_dump(mode="json", exclude=EVIDENCE_EXCLUDES)
     document["upstream"] = {name: p.evidence for name, p in sorted(measurement.upstream.items())}
@@ -171,7 +171,7 @@ def evidence_digest(measurement: Measurement) -> str:
 
 
 def without_empty(document: Any) -> Any:
-    """The document without `LATER_FIELDS` that are empty, at any depth."""
+    """Return the document without empty `LATER_FIELDS`, at any depth."""
     if isinstance(document, list):
         return [without_empty(value) for value in document]
     if not isinstance(document, dict):
@@ -184,55 +184,54 @@ def without_empty(document: Any) -> Any:
 
 
 class Scaled(Document):
-    """Another threshold for runs of one `scale`, with the reason a reviewer is asked to accept."""
+    """A different threshold for runs of one `scale`, with a reason for the reviewer."""
 
     threshold: Threshold
     reason: str = Field(min_length=20)
 
 
 class PowerAssumption(Document):
-    """How a criterion's value varies, assumed before a run. Read by `safe power`, not by the judge.
+    """Assumption about how a criterion's value varies. Used by `safe power`, not by the judge.
 
-    The last run's measurement, where there is one, takes the place of `expected` and `item_sd`.
+    If the last run has a measurement, it replaces `expected` and `item_sd`.
     """
 
     kind: Literal["exact", "proportion", "mean", "seed_spread", "count"] = Field(
-        description="exact: no sampling, the same run gives the same value. proportion: a share of "
-        "items, right or wrong. mean: a mean, difference, ratio or time, taken as normal. "
-        "seed_spread: a standard deviation over seeds. count: a count that has no simple model."
+        description="exact: no sampling; the same run gives the same value. proportion: a share of "
+        "items, each correct or wrong. mean: a mean, difference, ratio or time, assumed normal. "
+        "seed_spread: a standard deviation over seeds. count: a count without a simple model."
     )
     expected: float | None = Field(
         default=None,
-        description="Value that is assumed to be true, in the criterion's unit. "
-        "Of `proportion` and `mean`.",
+        description="Assumed true value, in the criterion's unit. For `proportion` and `mean`.",
     )
     item_sd: float | None = Field(
         default=None,
         ge=0,
-        description="Standard deviation that one item contributes: of `mean`, of an item's value; "
-        "of `seed_spread`, of an item's score beyond the effects of seed and item.",
+        description="Standard deviation per item. For `mean`, of an item's value; for "
+        "`seed_spread`, of an item's score after removing the effects of seed and item.",
     )
     run_sd: float | None = Field(
         default=None,
         ge=0,
-        description="Standard deviation of the true value between trainings or repetitions, beyond "
-        "the sampling of items; of `seed_spread`, between seeds, item noise included where "
+        description="Standard deviation of the true value between trainings or repetitions, "
+        "without the sampling of items. For `seed_spread`, between seeds, including item noise if "
         "`item_sd` is not given.",
     )
     design: float = Field(
         default=1.0,
         gt=0,
-        description="Design effect of items that share a source: variance over that of as many "
-        "independent items.",
+        description="Design effect of items that share a source: variance divided by the variance "
+        "of as many independent items.",
     )
     interval: Literal["wilson", "clopper-pearson"] = Field(
-        default="wilson", description="Interval that the metric uses. Of `proportion`."
+        default="wilson", description="Interval that the metric uses. For `proportion`."
     )
     probability: float | None = Field(
-        default=None, ge=0, le=1, description="Assumed probability to pass. Of `count`."
+        default=None, ge=0, le=1, description="Assumed probability to pass. For `count`."
     )
     scale: str | None = Field(
-        default=None, description="Runs that the assumption is for; none: runs of every scale."
+        default=None, description="Scale of the runs that the assumption applies to; none: all."
     )
     reason: str = Field(min_length=20, description="Where the kind and the numbers come from.")
 
@@ -251,25 +250,25 @@ class PowerAssumption(Document):
         if other:
             raise ValueError(f"kind: {self.kind} does not use {', '.join(other)}")
         if self.kind == "proportion" and not 0 <= (self.expected or 0) <= 1:
-            raise ValueError("a proportion lies between 0 and 1")
+            raise ValueError("a proportion must be between 0 and 1")
         return self
 
 
 class Bound(Document):
-    """A bound on a number, with its reason; other scales may have another threshold."""
+    """A bound on a number, with its rationale; scales may have different thresholds."""
 
     op: Op
     threshold: Threshold
     rationale: str = Field(min_length=20)
-    scaled: dict[str, Scaled] = {}  # by scale; `full` is the plan itself
+    scaled: dict[str, Scaled] = {}  # by scale; `full` uses `threshold`
 
     def threshold_at(self, scale: str | None) -> Threshold:
-        """The threshold that decides a run at `scale`."""
+        """Return the threshold for a run at `scale`."""
         scaled = self.scaled.get(scale or "")
         return self.threshold if scaled is None else scaled.threshold
 
     def scaled_at(self, scale: str | None) -> dict[str, Any] | None:
-        """`Judged.scaled`: the plan's threshold and the reason, where `scale` has another."""
+        """Return `Judged.scaled`: the plan's threshold and the reason, if `scale` has another."""
         scaled = self.scaled.get(scale or "")
         return None if scaled is None else {"plan": self.threshold, "reason": scaled.reason}
 
@@ -277,7 +276,7 @@ class Bound(Document):
     def _thresholds_fit_the_op(self) -> Self:
         for threshold in (self.threshold, *(s.threshold for s in self.scaled.values())):
             if isinstance(threshold, tuple) != (self.op == "between"):
-                raise ValueError("op: between goes with a range [low, high], others with a number")
+                raise ValueError("op: between needs a range [low, high], other ops a number")
         return self
 
 
@@ -291,16 +290,16 @@ class Criterion(Bound):
     decide_on: DecideOn
     min_n: int = Field(ge=1)
     severity: Literal["required", "advisory"] = "required"
-    power: PowerAssumption | None = None  # changes no verdict and no digest of the criteria
+    power: PowerAssumption | None = None  # affects no verdict and no digest of the criteria
 
     @model_validator(mode="after")
-    def _decidable(self) -> Criterion:
+    def _check_decide_on(self) -> Criterion:
         """Refuse a criterion whose fields contradict each other or that is lenient."""
         allowed = {">=": "ci_low", ">": "ci_low", "<=": "ci_high", "<": "ci_high"}.get(self.op)
         if self.decide_on.startswith("ci_") and self.decide_on != allowed:
             raise ValueError(
                 f"decide_on: {self.decide_on} with op {self.op} "
-                + (f"is lenient, use {allowed}" if allowed else "cannot decide, use exact or point")
+                + (f"is lenient; use {allowed}" if allowed else "cannot decide; use exact or point")
             )
         if self.power is not None and self.power.kind in ("proportion", "seed_spread"):
             allowed_ops = (
@@ -318,10 +317,10 @@ class Limit(Bound):
 
 
 class Preference(Document):
-    """Which of the candidates that are left to keep: those with the least or the most of a value.
+    """Keep the remaining candidates with the smallest or largest value.
 
-    With `within`, a candidate is kept if its value is no worse than the best candidate's value of
-    that name, such as the end of an interval: the data cannot tell the two apart.
+    With `within`, a candidate is kept if its value is no worse than the best candidate's `within`
+    value, such as a bound of its interval: the data cannot distinguish the two.
     """
 
     value: str
@@ -332,39 +331,39 @@ class Preference(Document):
 class Selection(Document):
     """A rule that selects one of the candidates that an experiment measured.
 
-    A criterion whose metric has this name is judged on how many candidates satisfy all limits
-    (`unit: count`) or on their share (`unit: fraction`); 0 if the selected one is not confirmed.
+    A criterion whose metric has this name is judged on the number of candidates within all limits
+    (`unit: count`) or their share (`unit: fraction`); 0 if the selected one is not confirmed.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     candidates: str  # table of the measurement
     rationale: str = Field(min_length=20)
     limits: list[Limit] = Field(min_length=1)
-    prefer: list[Preference] = []  # applied in order; empty: candidates are counted, none selected
-    confirm: list[Limit] = []  # what the selected candidate must satisfy as well
+    prefer: list[Preference] = []  # applied in order; empty: candidates are only counted
+    confirm: list[Limit] = []  # further limits on the selected candidate
 
     @model_validator(mode="after")
-    def _confirms_what_it_selects(self) -> Selection:
+    def _confirm_needs_prefer(self) -> Selection:
         if self.confirm and not self.prefer:
-            raise ValueError("confirm needs prefer: without it nothing is selected")
+            raise ValueError("confirm needs prefer, which selects a candidate")
         return self
 
 
 class CriteriaFile(Document):
-    """`criteria/NN_name.yaml`: what one experiment must show before others may run."""
+    """`criteria/NN_name.yaml`: the criteria of one experiment."""
 
     experiment: str = Field(pattern=r"^\d\d_[a-z0-9_]+$")
     title: str
     objective: str
     needs: list[str]  # experiments whose GO is required
     optional: bool = False
-    launch_items: list[str] = []  # the launch checklist items this experiment supports
+    launch_items: list[str] = []  # items of the launch checklist that it supports
     criteria: list[Criterion] = Field(min_length=1)
     selections: list[Selection] = []
 
 
 class Judged(Document):
-    """A criterion with the number it was held against, and the verdict."""
+    """A criterion with its measured value and verdict."""
 
     id: str
     claim: str
@@ -375,43 +374,43 @@ class Judged(Document):
     ci: Interval | None
     provenance: Provenance
     op: Op
-    threshold: Threshold  # the one that decided
-    scaled: dict[str, Any] | None  # {"plan": plan's threshold, "reason": ...} where scaled
+    threshold: Threshold  # at the scale of the run
+    scaled: dict[str, Any] | None  # {"plan": plan's threshold, "reason": ...} if scaled
     severity: Literal["required", "advisory"]
     decide_on: DecideOn
     verdict: Verdict
     margin: float | None  # distance to the bound, positive on the passing side
     rationale: str
-    reason: str  # one sentence: why this verdict
+    reason: str  # of the verdict, one sentence
     evidence: list[str] = []
     waiver: dict[str, Any] | None = None
 
 
 class JudgedLimit(Document):
-    """A limit of a selection, and how many candidates satisfy it."""
+    """A limit of a selection, with the number of candidates that satisfy it."""
 
     value: str
     op: Op
-    threshold: Threshold  # the one that decided
+    threshold: Threshold  # at the scale of the run
     scaled: dict[str, Any] | None  # as in `Judged`
     rationale: str
     satisfied: int
-    confirms: bool = False  # it applies to the selected candidate, not to all
+    confirms: bool = False  # applies only to the selected candidate
 
 
 class Selected(Document):
-    """What a selection came to."""
+    """Result of a selection."""
 
     selected: str | None
     within: list[str]  # candidates that satisfy all limits, in the order of the measurement
     candidates: int
     limits: list[JudgedLimit]
     rationale: str
-    reason: str  # one sentence: why this candidate, or why none
+    reason: str  # of the result, one sentence
 
 
 class Decision(Document):
-    """What a measurement means under the criteria as they stand."""
+    """Verdict on a measurement under the current criteria."""
 
     schema_version: int = SCHEMA_VERSION
     experiment: str
@@ -420,28 +419,28 @@ class Decision(Document):
     criteria: list[Judged]
     selections: dict[str, Selected] = {}
     upstream: dict[str, Parent]
-    digests: dict[str, str]  # evidence (measurement), criteria, waivers; digest of this document
+    digests: dict[str, str]  # evidence (measurement), criteria, waivers, decision (this document)
     environment: dict[str, Any]
     criteria_changed_after_measuring: bool
 
 
 def decision_digest(decision: Decision) -> str:
-    """Digest of the document without its own entry `digests.decision`."""
+    """Digest of the document without `digests.decision`."""
     document = decision.model_dump(mode="json")
     document["digests"].pop("decision", None)
     return digest_json(without_empty(document))
 
 
 class Waiver(Document):
-    """An accepted exception in `config/waivers.yaml`; dies when the evidence changes."""
+    """An accepted exception in `config/waivers.yaml`; invalid once the evidence changes."""
 
     run: str
     experiment: str
     criterion: str
     author: str = Field(min_length=1)
     reason: str = Field(min_length=20)
-    expires: str  # ISO date, the last day it holds
-    evidence: str = Field(pattern=r"^[0-9a-f]{64}$")  # digest of the measurement it was made for
+    expires: str  # ISO date, the last valid day
+    evidence: str = Field(pattern=r"^[0-9a-f]{64}$")  # digest of the measurement it applies to
 
     @field_validator("expires")
     @classmethod

@@ -1,4 +1,4 @@
-"""Selecting one of several candidates by the rule that the criteria file states."""
+"""Select one of several candidates by a rule of the criteria file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from safe.gates.schema import (
 
 
 def within_limit(candidate: Candidate, limit: Limit, scale: str) -> bool:
-    """Whether the candidate's value satisfies the limit; a missing value does not."""
+    """Return whether the candidate's value satisfies the limit; a missing value does not."""
     value = candidate.values.get(limit.value)
     return value is not None and satisfies(value, limit.op, limit.threshold_at(scale))
 
 
 def select(rule: Selection, candidates: Sequence[Candidate], scale: str) -> Selected:
-    """Apply a rule to candidates.
+    """Apply a selection rule to candidates.
 
-    Candidates that satisfy all limits are narrowed down by each preference in turn; of those that
-    are left in the end, the first is selected. A candidate that lacks a preferred value loses to
-    those that have it.
+    Candidates that satisfy all limits are filtered by each preference in turn. The first remaining
+    candidate is selected. A candidate without a preferred value ranks last.
     """
     within = [c for c in candidates if all(within_limit(c, li, scale) for li in rule.limits)]
     left = within if rule.prefer else []
@@ -91,14 +90,14 @@ def _reason(
         shown = "not measured" if value is None else number(value)
         needed = f"{limit.op} {bound(limit.threshold_at(scale))}"
         return f"{met}; {chosen.name} is not confirmed: {limit.value} is {shown}, needs {needed}."
-    ways = ", then ".join(f"{p.take} {p.value}" for p in rule.prefer)
-    return f"{met}; {chosen.name} is selected ({ways})."
+    order = ", then ".join(f"{p.take} {p.value}" for p in rule.prefer)
+    return f"{met}; {chosen.name} is selected ({order})."
 
 
 def derived_metric(
     rule: Selection, table: Candidates, found: Selected, criterion: Criterion
 ) -> Metric:
-    """The metric that a criterion on the selection is judged on."""
+    """Return the metric of a selection, which a criterion of the same name is judged on."""
     confirmed = found.selected is not None or not rule.prefer
     count = len(found.within) if confirmed else 0
     share = criterion.unit == "fraction"

@@ -1,8 +1,8 @@
-"""Signed copies of the launch checklist: who looked at which evidence, and when.
+"""Signed copies of the launch checklist.
 
-A signature is a folder below results/RUN/signed: the page as it was signed, and signature.json
-with name, time, digest of the evidence and digest of the page. It says that a person looked; it is
-no cryptographic signature, and whoever can write to the folder can write another.
+A signature is a folder below results/RUN/signed with the signed page and signature.json: name,
+time, digest of the evidence and digest of the page. It records that a person reviewed the evidence.
+It is not a cryptographic signature: anyone with write access to the folder can create one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Signature(Document):
 
 
 class Standing(Document):
-    """A signature as it stands today: `fault` says why it no longer holds."""
+    """The current state of a signature; `fault` is the reason why it is invalid, or None."""
 
     folder: str
     signature: Signature | None
@@ -56,22 +56,23 @@ def write_signature(
     comment: str = "",
     now: datetime | None = None,
 ) -> Path:
-    """Keep a signed copy of `page`.
+    """Save a signed copy of `page`.
 
     Args:
-        launch: what launch.json holds; the page shows it.
-        name: of the person.
+        launch: content of launch.json, which the page shows.
+        name: name of the person who signs.
 
     Returns:
-        The folder that was written.
+        The folder of the signed copy.
 
     Raises:
-        EvidenceError: name or comment is empty or too long, or this very second has a signature.
+        EvidenceError: the name is empty, name or comment is too long, or a signature of the same
+            second exists.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     folder = run_folder / FOLDER / moment.strftime("%Y%m%dT%H%M%SZ")
     if folder.exists():
-        raise EvidenceError("signed a moment ago", where=folder, hint="sign again in a second")
+        raise EvidenceError("a signature of this second exists", where=folder, hint="wait a second")
     folder.mkdir(parents=True)
     try:
         write_text(folder / PAGE, page)
@@ -97,7 +98,7 @@ def write_signature(
 
 
 def read_signatures(run_folder: Path, launch: Mapping[str, Any]) -> list[Standing]:
-    """Every signature of a run, the oldest first, held against its evidence as it stands."""
+    """Return all signatures of a run, oldest first, checked against the current evidence."""
     evidence = evidence_of(launch)
     found = []
     for folder in sorted((run_folder / FOLDER).glob("*")):

@@ -1,4 +1,4 @@
-"""Where a run stands: what went, what is blocked, stale or not run, and what launch needs."""
+"""Status of every experiment of a run, and the launch verdict."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ OPEN: tuple[Status, ...] = ("go", "waived")
 
 
 class StatusRow(Document):
-    """Where one experiment stands, why, and what to do next."""
+    """Status of one experiment, its reason and the next command."""
 
     experiment: str
     title: str
     status: Status
-    verdict: Literal["GO", "NO-GO"] | None  # of its own decision, if it has one
+    verdict: Literal["GO", "NO-GO"] | None  # of its decision, if there is one
     optional: bool
     needs: list[str]
     launch_items: list[str]
@@ -50,10 +50,10 @@ class StatusRow(Document):
 
 
 def decision_parent(run_folder: Path, experiment: str) -> Parent:
-    """The record of an upstream decision that a measurement keeps.
+    """Return the record of an upstream decision that is stored in a measurement.
 
     Raises:
-        EvidenceError: there is no decision, or it cannot be trusted.
+        EvidenceError: the decision is missing, broken or edited.
     """
     decision = read_decision(run_folder / experiment / "decision.json")
     return Parent(
@@ -64,7 +64,7 @@ def decision_parent(run_folder: Path, experiment: str) -> Parent:
 
 
 def _command(run_folder: Path, experiment: str, *, force: bool = False, jobs: bool = False) -> str:
-    """The command that makes an experiment GO; `force` measures again, `jobs` trains again too."""
+    """Return the command for an experiment's GO; `force` measures and `jobs` trains again."""
     target = run_folder / experiment
     config = run_folder / "config.json"
     words = ["snakemake", *(["--configfile", f"{config}"] if config.is_file() else [])]
@@ -84,10 +84,10 @@ def _judge_command(run_folder: Path, experiment: str) -> str:
     return shlex.join(["safe", "judge", str(run_folder), experiment])
 
 
-def _own(
+def _own_status(
     run: GateRun, criteria: CriteriaFile, today: date | None
 ) -> tuple[Status, str, str | None, Decision | None]:
-    """(status, reason, next command, decision) as if nothing stood upstream."""
+    """Return (status, reason, next command, decision), without considering upstream experiments."""
     run_folder, name = run.folder, criteria.experiment
     folder = run_folder / name
     if not (folder / "measurement.json").is_file() and not (folder / "decision.json").is_file():
@@ -116,43 +116,43 @@ def _own(
     except SafeError as error:
         return "no-go", _one_line(error), None, decision
     if again.digests["decision"] != decision.digests["decision"]:
-        return "stale", _what_differs(decision, again), judging, decision
+        return "stale", _difference(decision, again), judging, decision
     waived = [j.id for j in decision.criteria if j.verdict == "waived"]
     if waived:
         return "waived", f"GO by waiver of {', '.join(waived)}", None, decision
     return "go", "every required criterion passes", None, decision
 
 
-def _what_differs(kept: Decision, again: Decision) -> str:
-    """Why a decision is not what its measurement, criteria and waivers say."""
-    if kept.digests["waivers"] != again.digests["waivers"]:
+def _difference(recorded: Decision, again: Decision) -> str:
+    """Return the difference between a recorded decision and the result of judging again."""
+    if recorded.digests["waivers"] != again.digests["waivers"]:
         return "its waivers changed since it was judged"
-    if kept.verdict != again.verdict:
-        return f"it says {kept.verdict}, and its measurement judged again {again.verdict}"
-    old = {j.id: j for j in kept.criteria}
+    if recorded.verdict != again.verdict:
+        return f"its decision is {recorded.verdict}, but judging again gives {again.verdict}"
+    old = {j.id: j for j in recorded.criteria}
     differ = [j.id for j in again.criteria if old.get(j.id) != j]
     named = f" in {', '.join(differ)}" if differ else ""
-    return f"it is not what its measurement says when it is judged again{named}"
+    return f"its decision differs from judging again{named}"
 
 
 def _other_selection(decision: Decision, rows: dict[str, StatusRow]) -> str | None:
-    """Which upstream experiment selects another candidate than the one used; None if none does."""
+    """Return a message if an upstream experiment now selects another candidate, else None."""
     for need, parent in decision.upstream.items():
         for name, candidate in parent.selected.items():
             now = rows[need].selected.get(name) if need in rows else None
             if now != candidate:
-                return f"{need} now selects {now or 'no candidate'}; this used {candidate}"
+                return f"{need} now selects {now or 'no candidate'}, but this used {candidate}"
     return None
 
 
 def _upstream(criteria: CriteriaFile, decision: Decision, rows: dict[str, StatusRow]) -> str | None:
-    """Why a decision is not valid for its upstream experiments any more; None if it is."""
+    """Return the reason why upstream experiments invalidate a decision, or None."""
     for need in criteria.needs:
         parent = decision.upstream.get(need)
         if parent is None:
-            return f"it keeps no record of {need}"
+            return f"it has no record of {need}"
         if parent.evidence != rows[need].evidence:
-            return f"{need} has other evidence now than when this was measured"
+            return f"the evidence of {need} has changed since this was measured"
         if rows[need].status not in OPEN:
             return f"{need} is {rows[need].status}"
     return None
@@ -162,24 +162,24 @@ def _row(
     run: GateRun, criteria: CriteriaFile, rows: dict[str, StatusRow], today: date | None
 ) -> StatusRow:
     name = criteria.experiment
-    status, reason, command, decision = _own(run, criteria, today)
-    barred = [n for n in criteria.needs if rows[n].status in ("no-go", "blocked")]
-    if barred:
-        status, command = "blocked", rows[barred[0]].next
-        cause = rows[barred[0]]
+    status, reason, command, decision = _own_status(run, criteria, today)
+    blocking = [n for n in criteria.needs if rows[n].status in ("no-go", "blocked")]
+    if blocking:
+        status, command = "blocked", rows[blocking[0]].next
+        cause = rows[blocking[0]]
         if cause.status == "blocked":
-            reason = cause.reason  # the root of it, not the chain
+            reason = cause.reason  # names the first experiment of a chain
         else:
-            reason = f"waits for {barred[0]}, which is NO-GO: {cause.reason}"
+            reason = f"waits for {blocking[0]}, which is NO-GO: {cause.reason}"
     elif decision is not None and status in ("go", "waived", "no-go"):
-        lost, other = _upstream(criteria, decision, rows), _other_selection(decision, rows)
-        if lost or other:
-            status, reason = "stale", lost or other or ""
+        invalid, other = _upstream(criteria, decision, rows), _other_selection(decision, rows)
+        if invalid or other:
+            status, reason = "stale", invalid or other or ""
             command = _command(run.folder, name, force=True, jobs=other is not None)
     elif status == "not-run" and command is not None and decision is None:
         waiting = [n for n in criteria.needs if rows[n].status not in OPEN]
         if waiting:
-            reason = f"{reason}; {waiting[0]} comes first"
+            reason = f"{reason}; {waiting[0]} must be GO first"
     return StatusRow(
         experiment=name,
         title=criteria.title,
@@ -204,9 +204,9 @@ def rows_of(
     today: date | None = None,
     faults: Mapping[str, SafeError] | None = None,
 ) -> dict[str, StatusRow]:
-    """The standing of every experiment of `files`, and of those whose criteria file is faulty.
+    """Return the status of every experiment of `files` and `faults` (invalid criteria files).
 
-    Every measurement is judged once more: a decision that says something else does not count.
+    Every measurement is judged again; a decision with another result is stale.
     """
     faults = faults or {}
     by_name = {f.experiment: f for f in files}
@@ -232,7 +232,7 @@ def rows_of(
 def statuses(
     run_folder: Path, criteria_folder: Path, today: date | None = None
 ) -> dict[str, StatusRow]:
-    """Experiment -> where it stands in this run, derived from the files alone.
+    """Return experiment -> status in this run, derived only from files.
 
     Raises:
         ConfigError: the criteria cannot be read.
@@ -244,10 +244,10 @@ def statuses(
 def launch_document(
     run: GateRun, files: list[CriteriaFile], rows: dict[str, StatusRow]
 ) -> dict[str, Any]:
-    """The launch verdict and its reasons; nothing in it is judged by hand.
+    """Return the content of launch.json: the launch verdict and its reasons.
 
-    GO needs every experiment that is not optional to be go or waived, and every item of the
-    pipeline's launch checklist to be supported by at least one of them.
+    GO requires every experiment that is not optional to be go or waived, and at least one of them
+    to support each item of the pipeline's launch checklist.
     """
     items: dict[str, dict[str, Any]] = {}
     reasons = []
@@ -256,14 +256,14 @@ def launch_document(
     except SafeError as error:
         launch_items = {}
         reasons.append(f"the pipeline cannot be read: {_one_line(error)}")
-    for item, words in launch_items.items():
+    for item, entry in launch_items.items():
         names = [f.experiment for f in files if item in f.launch_items and not f.optional]
         missing = [f"{n} is {rows[n].status}" for n in names if rows[n].status not in OPEN]
         if not names:
             missing = ["no experiment supports it"]
         items[item] = {
-            "title": words.title,
-            "claim": words.claim,
+            "title": entry.title,
+            "claim": entry.claim,
             "verdict": "NO-GO" if missing else "GO",
             "experiments": names,
             "reasons": missing,
@@ -290,9 +290,9 @@ def launch_document(
 
 
 def write_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:
-    """Write results/RUN/launch.json and return it; a faulty criteria file is a NO-GO in it.
+    """Write results/RUN/launch.json and return its content; an invalid criteria file gives NO-GO.
 
-    A token of an earlier launch goes with a NO-GO, whoever finds it: nobody may launch by it.
+    A NO-GO also deletes the token of an earlier launch.
     """
     files, faults = load_each(run.criteria)
     rows = rows_of(run, files, today, faults)

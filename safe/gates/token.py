@@ -1,4 +1,4 @@
-"""The gate: a GO token for the next experiment, or one line that says what stands in the way."""
+"""The gate: writes the GO token of a decision, or states the reason in one line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from safe.gates.formatting import statement
 from safe.gates.judge import failing
 from safe.gates.schema import Decision, evidence_digest
 
-SHOWN = 3  # criteria named in the line
+SHOWN = 3  # number of criteria named in the reason
 
 
 class GateClosed(Exception):
-    """NO-GO. Its text is the one line that says criterion, value and bound."""
+    """NO-GO. The text names criterion, value and bound."""
 
 
 def blocking_reason(decision: Decision, today: date | None = None) -> str | None:
-    """Why a decision does not open its gate; None where it does."""
+    """Return the reason why a decision does not open its gate, or None."""
     open_criteria = failing(decision)
     if decision.verdict != "GO" or open_criteria:
         named = [
@@ -43,19 +43,19 @@ def blocking_reason(decision: Decision, today: date | None = None) -> str | None
 def _evidence_changed(decision_path: Path, decision: Decision) -> str | None:
     measurement = decision_path.with_name("measurement.json")
     if not measurement.is_file():
-        return "its measurement is gone; measure again"
+        return "its measurement is missing; measure again"
     if evidence_digest(read_measurement(measurement)) != decision.digests["evidence"]:
         return "it was measured again since it was judged; judge again"
     return None
 
 
 def check_gate(decision_path: Path, today: date | None = None) -> None:
-    """Write the GO token beside a decision, or remove it and refuse.
+    """Write the GO token next to a decision; remove the token on a NO-GO.
 
-    The token holds digests only, so that an unchanged decision leaves an unchanged file.
+    The token holds only digests, so it does not change if the decision does not.
 
     Raises:
-        GateClosed: NO-GO, with one line for the user.
+        GateClosed: NO-GO, with a one-line reason.
         EvidenceError: the decision is missing, broken or was edited after judging.
     """
     token = decision_path.parent / "GO"

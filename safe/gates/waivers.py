@@ -1,4 +1,4 @@
-"""`config/waivers.yaml`: exceptions a person accepted, for one measurement and until a date."""
+"""Read `config/waivers.yaml`: accepted exceptions for one measurement, with expiry dates."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HINT = "see the example at the top of config/waivers.yaml"
 
 
 def load_waivers(path: Path) -> list[Waiver]:
-    """Read the waivers; an empty file is an empty list.
+    """Read the waivers; an empty file gives an empty list.
 
     Raises:
-        ConfigError: not a list, an unknown or missing key, or a date that is none.
+        ConfigError: not a list, an unknown or missing key, or an invalid date.
     """
     values: Any = read_yaml(path)
     if values is None:
@@ -33,7 +33,7 @@ def load_waivers(path: Path) -> list[Waiver]:
     waivers = []
     for index, entry in enumerate(values):
         if isinstance(entry, dict) and isinstance(entry.get("expires"), date):
-            entry = {**entry, "expires": entry["expires"].isoformat()}  # YAML knows dates
+            entry = {**entry, "expires": entry["expires"].isoformat()}  # YAML parses dates
         try:
             waivers.append(Waiver.model_validate(entry))
         except ValidationError as error:
@@ -48,10 +48,10 @@ def load_waivers(path: Path) -> list[Waiver]:
 
 
 def check_waivers(waivers: Iterable[Waiver], files: Iterable[CriteriaFile], where: Path) -> None:
-    """Refuse a waiver of an experiment or criterion that does not exist.
+    """Check that the experiment and criterion of every waiver exist.
 
     Raises:
-        ConfigError: naming the waiver and the nearest known name.
+        ConfigError: one does not exist; names the waiver and the nearest known name.
     """
     known = {f.experiment: [c.id for c in f.criteria] for f in files}
     for waiver in waivers:
@@ -70,18 +70,18 @@ def check_waivers(waivers: Iterable[Waiver], files: Iterable[CriteriaFile], wher
 
 
 def relevant(waivers: Iterable[Waiver], run: str, experiment: str) -> list[Waiver]:
-    """The waivers written for this run's experiment, in a fixed order."""
+    """Return the waivers for an experiment of a run, in a fixed order."""
     chosen = [w for w in waivers if (w.run, w.experiment) == (run, experiment)]
     return sorted(chosen, key=lambda w: (w.criterion, w.expires, w.author, w.evidence, w.reason))
 
 
 def waivers_digest(waivers: Sequence[Waiver]) -> str:
-    """Digest of some waivers; those of other runs or experiments do not disturb it."""
+    """Digest of waivers."""
     return digest_json([w.model_dump(mode="json") for w in waivers])
 
 
 def invalid_reason(waiver: Waiver, evidence: str, today: date) -> str | None:
-    """Why a waiver no longer holds; None while it does."""
+    """Return the reason why a waiver is invalid, or None."""
     if date.fromisoformat(waiver.expires) < today:
         return f"it expired on {waiver.expires}"
     if waiver.evidence != evidence:

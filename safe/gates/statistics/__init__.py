@@ -1,8 +1,8 @@
-"""Intervals for what the experiments measure. scipy and statsmodels do the statistics.
+"""Confidence intervals of measured values, computed with scipy and statsmodels.
 
-Every function refuses too little data (ValueError) where the usual recipe would return an interval
-of width zero: a gate would read that as certainty. Where the data show no variation, an exact
-interval takes the place of the bootstrap or, if there is none, the data are refused.
+Functions raise ValueError for too little data, where the usual method would return an interval of
+width zero, which a gate would treat as certainty. If the data show no variation, an exact interval
+replaces the bootstrap; ValueError is raised if there is none.
 """
 
 from safe.gates.statistics.bootstrap import (

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of means, paired differences and ratios; clusters are resampled whole."""
+"""Bootstrap intervals of means, paired differences and ratios; resamples whole clusters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 RESAMPLES = 10_000
-BCA_UNITS = 4_000  # above, the percentile interval: BCa's jackknife costs units squared
+BCA_UNITS = 4_000  # more units use the percentile interval: BCa's jackknife is quadratic
 BATCH_VALUES = 20_000_000  # resampled values held at once
 
 
@@ -26,14 +26,14 @@ def _ratio(top: np.ndarray, bottom: np.ndarray, axis: int = -1) -> np.ndarray:
 def _bootstrap_ratio(
     top: np.ndarray, bottom: np.ndarray, seed: int, level: float, resamples: int, name: str
 ) -> Interval:
-    """Interval of sum(top) / sum(bottom) over units resampled whole (Efron 1987)."""
+    """Interval of sum(top) / sum(bottom), resampling units (BCa: Efron 1987)."""
     import numpy as np
     from scipy.stats import bootstrap
 
     if top.size < MIN_UNITS:
         raise ValueError(f"{top.size} independent units are too few, {MIN_UNITS} are needed")
     if np.ptp(top - bottom * (top.sum() / bottom.sum())) <= 1e-12 * max(1.0, np.abs(top).max()):
-        raise ValueError("no variation between units: a bootstrap cannot tell how certain this is")
+        raise ValueError("no variation between units: uncertainty cannot be estimated")
     method = "BCa" if top.size <= BCA_UNITS else "percentile"
     found = bootstrap(
         (top, bottom),
@@ -47,7 +47,7 @@ def _bootstrap_ratio(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     if not (np.isfinite(found.low) and np.isfinite(found.high)) or found.low == found.high:
-        raise ValueError("the bootstrap found no width: too few distinct values")
+        raise ValueError("the bootstrap interval has width zero: too few distinct values")
     return Interval(
         low=float(found.low), high=float(found.high), level=level, method=f"{name}, {method}"
     )
@@ -56,7 +56,7 @@ def _bootstrap_ratio(
 def _by_cluster(
     values: np.ndarray, clusters: Sequence[Any] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(sum, number of items) of each cluster; every item its own cluster where none are given."""
+    """Return (sum, number of items) of each cluster; without clusters, of each item."""
     import numpy as np
 
     if clusters is None:
@@ -75,13 +75,13 @@ def mean_interval(
     level: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Bootstrap interval of a mean; whole clusters are resampled where they are given.
+    """Bootstrap interval of a mean; whole clusters are resampled if given.
 
-    Values of 0 and 1 that are all alike have no bootstrap; the exact interval over the number of
-    independent units (items or clusters) takes its place.
+    If all values are 0 or all are 1, the exact interval over the number of independent units (items
+    or clusters) replaces the bootstrap.
 
     Raises:
-        ValueError: fewer than 8 units, or no variation among values that are not 0 or 1.
+        ValueError: fewer than 8 units, or equal values other than 0 and 1.
     """
     import numpy as np
 
@@ -120,8 +120,8 @@ def paired_difference(
     """Interval of mean(a - b), where a[i] and b[i] are two models' scores of item i.
 
     Args:
-        identical_outputs: the caller compared the outputs themselves and found them equal bit for
-            bit; the difference is then exactly 0. Equal scores alone do not show that.
+        identical_outputs: the outputs themselves are bitwise identical, so the difference is
+            exactly 0. Equal scores alone are not sufficient.
 
     Raises:
         ValueError: no pairs, too few units, or identical outputs with different scores.

@@ -1,4 +1,4 @@
-"""Where the spread between seeds comes from: item noise, or the trainings themselves."""
+"""Variance components over seeds: item noise and differences between trainings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class SeedComponents:
     """Variance components of the mean score of a seed.
 
     Attributes:
-        seeds, items, clusters: size of the table; `clusters` equals `items` where none are given.
-        residual: variance of a single score beyond the effects of its seed and its item.
-        item_noise: variance that the residual gives the mean of a seed, clusters counted whole.
-        between: variance between the means beyond the item noise; 0 where there is none beyond.
+        seeds, items, clusters: size of the table; without clusters, `clusters` equals `items`.
+        residual: variance of a single score after removing the effects of its seed and item.
+        item_noise: contribution of the residual to the variance of a seed's mean, by cluster.
+        between: variance between the means minus the item noise, at least 0.
         total: sample variance of the means.
-        design_effect: `item_noise` over what it would be if all items were independent.
+        design_effect: `item_noise` divided by its value for independent items.
     """
 
     seeds: int
@@ -31,7 +31,7 @@ class SeedComponents:
     design_effect: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The values, with the standard deviations that readers compare with the bound."""
+        """Return the fields and the standard deviations, which are comparable with the bound."""
         return asdict(self) | {
             "sd": sqrt(self.total),
             "item_noise_sd": sqrt(self.item_noise),
@@ -44,30 +44,30 @@ def seed_components(
 ) -> SeedComponents:
     """Split the variance over seeds of a seeds x items table.
 
-    The model is the two-way layout with random effects and one score a cell,
+    The model is the two-way layout with random effects and one score per cell,
     `y_ij = m + s_i + t_j + e_ij` for seed i and item j. All seeds answer the same items, so the
     item effects t_j are the same in every mean and cancel. The expected sample variance of the
     means is `var(s) + var(e) / n`, and the residual mean square estimates var(e). The estimators
     are those of analysis of variance, truncated at 0 (Searle, Casella and McCulloch 1992, Variance
     Components, chapter 4).
 
-    Items that share a source have correlated residuals. Their residuals are then summed by cluster
-    before they are squared, with the correction C / (C - 1) for C clusters (Liang and Zeger 1986);
-    with one item in every cluster this is the residual mean square over n again.
+    Items that share a source have correlated residuals. Residuals are summed by cluster before
+    squaring, with the correction C / (C - 1) for C clusters (Liang and Zeger 1986). With one item
+    per cluster this equals the residual mean square divided by n.
 
     Args:
-        scores: one row a seed, one column an item; right is 1 and wrong is 0.
+        scores: (seeds, items); 1 for a correct answer and 0 for a wrong one.
         clusters: the source of each item.
 
     Raises:
-        ValueError: fewer than 2 seeds or items, labels of another number, a single cluster, or
+        ValueError: fewer than 2 seeds or items, a wrong number of labels, a single cluster, or
             scores that are not finite.
     """
     import numpy as np
 
     table = np.asarray(scores, dtype=float)
     if table.ndim != 2 or min(table.shape) < 2:
-        raise ValueError(f"2 seeds and 2 items or more are needed, not a table of {table.shape}")
+        raise ValueError(f"at least 2 seeds and 2 items are needed, not shape {table.shape}")
     if not np.isfinite(table).all():
         raise ValueError("scores must be finite")
     seeds, items = table.shape
@@ -85,8 +85,8 @@ def seed_components(
     squares = float((sums**2).sum()) / ((seeds - 1) * items**2)
     item_noise = squares * count / (count - 1)
     total = float(means.var(ddof=1))
-    dust = 1e-12 * float(table.var())  # what rounding leaves where the exact value is 0
-    residual, item_noise = (0.0, 0.0) if residual <= dust else (residual, item_noise)
+    rounding = 1e-12 * float(table.var())  # rounding error where the exact value is 0
+    residual, item_noise = (0.0, 0.0) if residual <= rounding else (residual, item_noise)
     total = 0.0 if np.ptp(table, axis=0).max() == 0 else total
     between = total - item_noise
     return SeedComponents(

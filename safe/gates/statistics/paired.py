@@ -1,4 +1,4 @@
-"""Two models' right and wrong answers on the same items."""
+"""Comparison of two models' answers to the same items."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from safe.gates.statistics.values import Values, as_pairs
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """Two models' right and wrong answers on the same items."""
+    """Comparison of two models' correct and wrong answers to the same items."""
 
     difference: float  # accuracy of a minus accuracy of b
-    p_value: float  # exact, two-sided: are the discordant pairs split evenly?
+    p_value: float  # exact, two-sided; null hypothesis: discordant pairs split evenly
     interval: Interval  # of the difference
 
 
@@ -21,7 +21,7 @@ def mcnemar_exact(a: Values, b: Values, level: float = 0.95) -> McNemar:
     """McNemar's exact test (1947) with Tango's score interval of the difference (1998).
 
     Args:
-        a, b: 0 or 1 per item, same items in the same order.
+        a, b: 0 or 1 per item; the same items in the same order.
 
     Raises:
         ValueError: no pairs, or values other than 0 and 1.
@@ -30,7 +30,7 @@ def mcnemar_exact(a: Values, b: Values, level: float = 0.95) -> McNemar:
 
     left, right = as_pairs(a, b)
     if not {*left.tolist(), *right.tolist()} <= {0.0, 1.0}:
-        raise ValueError("answers are right (1) or wrong (0)")
+        raise ValueError("answers must be 1 (correct) or 0 (wrong)")
     n = left.size
     wins, losses = int(((left == 1) & (right == 0)).sum()), int(((left == 0) & (right == 1)).sum())
     p_value = float(mcnemar([[0, wins], [losses, 0]], exact=True).pvalue) if wins + losses else 1.0

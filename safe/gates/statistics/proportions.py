@@ -1,4 +1,4 @@
-"""Intervals of shares: so many of so many."""
+"""Intervals of proportions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _proportion(successes: int, n: int, level: float, method: str, name: str) ->
     from statsmodels.stats.proportion import proportion_confint
 
     if n <= 0 or not 0 <= successes <= n:
-        raise ValueError(f"{successes} of {n} is no proportion")
+        raise ValueError(f"{successes} of {n} is not a proportion")
     low, high = proportion_confint(successes, n, alpha=1 - level, method=method)
     return Interval(low=max(0.0, float(low)), high=min(1.0, float(high)), level=level, method=name)
 
@@ -23,21 +23,21 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 
 
 def exact(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Clopper and Pearson's exact interval of a proportion (1934): never under its level."""
+    """Clopper and Pearson's exact interval (1934); coverage is at least `level`."""
     return _proportion(successes, n, level, "beta", "clopper-pearson")
 
 
 def exact_equality(left: Sequence[Any], right: Sequence[Any], level: float = 0.95) -> Interval:
-    """[0, 0] for two models whose outputs are equal on every item, bit for bit.
+    """Return the interval [0, 0] for outputs that are bitwise equal on every item.
 
     Raises:
-        ValueError: no items, another number of them, or an item that differs.
+        ValueError: no items, sequences of different lengths, or an item that differs.
     """
     if len(left) != len(right) or len(left) == 0:
         raise ValueError(f"pairs are needed, not {len(left)} and {len(right)} items")
     differing = sum(1 for a, b in zip(left, right, strict=True) if not _same(a, b))
     if differing:
-        raise ValueError(f"{differing} of {len(left)} outputs differ: not equal bit for bit")
+        raise ValueError(f"{differing} of {len(left)} outputs differ: not bitwise equal")
     return Interval(low=0.0, high=0.0, level=level, method="exact equality")
 
 

@@ -20,18 +20,18 @@ def auroc_interval(
 ) -> Interval:
     """Stratified percentile bootstrap of the AUROC.
 
-    Under perfect separation every resample gives 1 and the bootstrap is blind; the exact interval
-    over the min(n+, n-) disjoint pairs, each an independent trial, takes its place.
+    Under perfect separation every resample gives the same value. The exact interval over the
+    min(n+, n-) disjoint pairs, each an independent trial, then replaces the bootstrap.
 
     Raises:
-        ValueError: fewer than 8 items of either kind, or all scores alike.
+        ValueError: fewer than 8 items of either kind, or an interval of width zero.
     """
     import numpy as np
 
     high, low = as_array(positive, "positive"), as_array(negative, "negative")
     fewest = min(high.size, low.size)
     if fewest < MIN_UNITS:
-        raise ValueError(f"{fewest} items of a kind are too few, {MIN_UNITS} are needed")
+        raise ValueError(f"{fewest} items of one kind are too few, {MIN_UNITS} are needed")
     if high.min() > low.max() or high.max() < low.min():
         found = exact(fewest if high.min() > low.max() else 0, fewest, level)
         return found.model_copy(update={"method": f"clopper-pearson over {fewest} disjoint pairs"})
@@ -43,7 +43,7 @@ def auroc_interval(
         draws[i] = (less + upto).sum() / (2 * high.size * low.size)
     bounds = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     if bounds[0] == bounds[1]:
-        raise ValueError("the bootstrap found no width: too few distinct values")
+        raise ValueError("the bootstrap interval has width zero: too few distinct values")
     return Interval(
         low=float(bounds[0]), high=float(bounds[1]), level=level, method="stratified bootstrap"
     )
@@ -52,12 +52,12 @@ def auroc_interval(
 def rank_correlation(x: Values, y: Values, level: float = 0.95) -> tuple[float, Interval]:
     """Spearman's rho and its interval on Fisher's scale (Bonett and Wright 2000).
 
-    At rho = ±1 Fisher's scale has no end; the interval is then taken at the rho of ranks with one
-    adjacent swap, the nearest that the data could have shown. Pairs are taken as exchangeable: for
-    a curve over time the interval is a description, not a test.
+    Fisher's scale is infinite at rho = ±1. The interval is then computed at the closest other rho,
+    that of ranks with one adjacent swap. Pairs are assumed exchangeable: for a time series the
+    interval is descriptive, not a test.
 
     Raises:
-        ValueError: fewer than 8 pairs, or a constant.
+        ValueError: fewer than 8 pairs, or constant values.
     """
     from math import atanh, sqrt, tanh
 
@@ -67,9 +67,9 @@ def rank_correlation(x: Values, y: Values, level: float = 0.95) -> tuple[float, 
     first, second = as_array(x, "x"), as_array(y, "y")
     n = first.size
     if n != second.size or n < MIN_UNITS:
-        raise ValueError(f"{n} and {second.size} values: {MIN_UNITS} pairs or more are needed")
+        raise ValueError(f"{n} and {second.size} values: at least {MIN_UNITS} pairs are needed")
     if np.ptp(first) == 0 or np.ptp(second) == 0:
-        raise ValueError("a constant has no rank correlation")
+        raise ValueError("constant values have no rank correlation")
     rho = float(spearmanr(first, second).statistic)
     swapped = 1 - 12 / (n * (n * n - 1))
     inner = max(-swapped, min(swapped, rho))
@@ -82,7 +82,7 @@ def rank_correlation(x: Values, y: Values, level: float = 0.95) -> tuple[float, 
 
 
 def quantile_interval(values: Values, q: float, level: float = 0.95) -> Interval:
-    """Interval of a quantile from order statistics; needs no shape of the distribution.
+    """Distribution-free interval of a quantile, from order statistics.
 
     Raises:
         ValueError: too few values for two order statistics to enclose the quantile at this level.
@@ -104,7 +104,7 @@ def sd_interval(values: Values, level: float = 0.95) -> Interval:
     """Interval of a standard deviation of normal values, by the chi-squared distribution.
 
     Raises:
-        ValueError: fewer than 3 values, or all alike.
+        ValueError: fewer than 3 values, or all equal.
     """
     from math import sqrt
 
@@ -113,7 +113,7 @@ def sd_interval(values: Values, level: float = 0.95) -> Interval:
 
     array = as_array(values, "values")
     if array.size < 3 or np.ptp(array) == 0:
-        raise ValueError("3 values that are not all alike are needed")
+        raise ValueError("at least 3 values, not all equal, are needed")
     squares = float(array.var(ddof=1)) * (array.size - 1)
     low, high = (
         sqrt(squares / chi2.ppf(p, array.size - 1)) for p in ((1 + level) / 2, (1 - level) / 2)

@@ -1,4 +1,4 @@
-"""What the statistics take, checked."""
+"""Checks of the statistics' input."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-MIN_UNITS = 8  # independent units below which a bootstrap says nothing
+MIN_UNITS = 8  # smallest number of independent units for a bootstrap
 
-Values = Sequence[float] | Any  # anything numpy makes a 1-d array of
+Values = Sequence[float] | Any  # anything that numpy converts to a 1-d array
 
 
 def as_array(values: Values, name: str) -> np.ndarray:
-    """A finite, non-empty 1-d array; ValueError otherwise."""
+    """Convert to a finite, non-empty 1-d array; ValueError otherwise."""
     import numpy as np
 
     array = np.asarray(values, dtype=float)
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name}: a non-empty list of numbers is needed, not shape {array.shape}")
+        raise ValueError(f"{name}: expected a non-empty list of numbers, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: {int((~np.isfinite(array)).sum())} values are not finite")
     return array
 
 
 def as_pairs(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of one length; ValueError otherwise."""
+    """Convert to two arrays of equal length; ValueError otherwise."""
     left, right = as_array(a, "first of the pairs"), as_array(b, "second of the pairs")
     if left.size != right.size:
         raise ValueError(f"pairs are needed, not {left.size} and {right.size} values")

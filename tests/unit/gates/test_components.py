@@ -117,7 +117,7 @@ def test_seeds_that_differ_alike_on_every_item_are_all_between() -> None:
     [
         ([[1, 0, 1]], None, "2 seeds"),
         ([[1], [0]], None, "2 items"),
-        ([1, 0, 1], None, "table"),
+        ([1, 0, 1], None, "shape"),
         ([[1, 0], [float("nan"), 1]], None, "finite"),
         ([[1, 0], [0, 1]], ["a"], "1 cluster labels"),
         ([[1, 0], [0, 1]], ["a", "a"], "share one source"),

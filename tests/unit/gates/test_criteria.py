@@ -119,7 +119,7 @@ def test_a_misspelt_key_is_named_with_line_and_nearest_key(folder: Path) -> None
         ("id: 03.audio_accuracy", "id: 03.loss", "twice"),
         ("    min_n: 256", "    min_n: 256\n    min_n: 256", "twice"),
         ("needs: [02_base_parity]", "needs: [02_base_party]", "02_base_party"),
-        ("needs: [02_base_parity]", "needs: [11_seeds]", "not before"),
+        ("needs: [02_base_parity]", "needs: [11_seeds]", "not an earlier"),
         ("launch_items: [pilot_gains]", "launch_items: [pilot_gain]", "did you mean `pilot_gains`"),
         ("experiment: 03_tiny_overfit", "experiment: 03_tiny", "named"),
         ("criteria:\n", "criteria: [\n", "YAML"),

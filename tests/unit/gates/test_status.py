@@ -71,7 +71,7 @@ def test_what_rests_on_former_evidence_is_stale(run: Path) -> None:
     judge_experiment(open_gate_run(run), NAMES[0])
     rows = statuses(run, CRITERIA)
     assert [rows[n].status for n in NAMES] == ["go", "stale", "stale"]
-    assert "other evidence" in rows[NAMES[1]].reason
+    assert "evidence of 01_data_preflight has changed" in rows[NAMES[1]].reason
     assert "--forcerun" in str(rows[NAMES[1]].next)
 
 
@@ -122,7 +122,7 @@ def test_a_decision_forged_with_its_digest_does_not_count(tmp_path: Path) -> Non
     forge(path, verdict="GO", criteria=[c | {"verdict": "pass"} for c in judged])
     row = statuses(run, CRITERIA)[NAMES[2]]
     assert row.status == "stale"
-    assert row.reason == "it says GO, and its measurement judged again NO-GO"
+    assert row.reason == "its decision is GO, but judging again gives NO-GO"
     assert "safe judge" in str(row.next)
 
 

@@ -95,7 +95,7 @@ def test_a_decision_about_other_evidence_opens_nothing(run: Path) -> None:
     with pytest.raises(GateClosed, match="judge again"):
         check_gate(run / NAMES[0] / "decision.json")
     measured.unlink()
-    with pytest.raises(GateClosed, match="measurement is gone"):
+    with pytest.raises(GateClosed, match="measurement is missing"):
         check_gate(run / NAMES[0] / "decision.json")
 
 
