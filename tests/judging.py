@@ -73,13 +73,25 @@ def measurement_of(config: RunConfig, experiment: str, metrics: list[Metric]) ->
 
 
 def decide(
-    config: RunConfig, experiment: str, metrics: list[Metric], context: Context | None = None
+    config: RunConfig,
+    experiment: str,
+    metrics: list[Metric],
+    context: Context | None = None,
+    *,
+    min_items: bool = False,
 ) -> Decision:
-    """The judge's decision on `metrics`, and on the candidates of `context`."""
+    """Judge metrics, and the candidates of `context`.
+
+    Args:
+        min_items: apply the criteria's `min_items`, which tiny runs do not satisfy.
+    """
     measurement = measurement_of(config, experiment, metrics)
     if context is not None:
         measurement = measurement.model_copy(update={"candidates": context.candidates})
     criteria = load_criteria(config.criteria / f"{experiment}.yaml")
+    if not min_items:
+        relaxed = [c.model_copy(update={"min_items": None}) for c in criteria.criteria]
+        criteria = criteria.model_copy(update={"criteria": relaxed})
     return judge(measurement, criteria, [], config.scale)
 
 

@@ -66,6 +66,9 @@ def _decide(
     if criterion.decide_on.startswith("ci_") and metric.ci and metric.ci.level < MIN_LEVEL:
         why = f"the interval has level {metric.ci.level:g}, but {MIN_LEVEL:g} is required"
         return "error", why, False
+    too_few = few_items(criterion, metric.items)
+    if too_few is not None:
+        return "inconclusive", too_few, False
     if metric.n < criterion.min_n:
         why = f"n = {metric.n:,} is too small to decide; at least {criterion.min_n:,} are needed"
         return "inconclusive", why, False
@@ -76,6 +79,15 @@ def _decide(
         return "inconclusive", "the value passes, but its interval extends past the bound", True
     margin = number(margin_of(deciding, criterion.op, threshold))
     return "pass", f"it passes with a margin of {margin}" if margin != "0" else "it passes", False
+
+
+def few_items(criterion: Criterion, items: int | None) -> str | None:
+    """Reason why too few items are behind each sample of a metric, or None."""
+    needed = criterion.min_items
+    if needed is None or (items is not None and items >= needed):
+        return None
+    known = "an unknown number of items" if items is None else f"{items:,} items"
+    return f"each of its samples is measured on {known}; at least {needed:,} are needed"
 
 
 def _other_candidate(metric: Metric, selections: Mapping[str, Selected]) -> str | None:
@@ -115,6 +127,7 @@ def _judge_one(
         value=None if metric is None else metric.value,
         unit=criterion.unit if metric is None else metric.unit,
         n=0 if metric is None else metric.n,
+        items=None if metric is None else metric.items,
         ci=None if metric is None else metric.ci,
         provenance="unavailable" if metric is None else metric.provenance,
         op=criterion.op,

@@ -210,6 +210,10 @@ def assess(criterion: Criterion, planned: Planned, measured: Metric | None, scal
         seeds=planned.seeds,
         n_source=planned.source,
     )
+    needed = criterion.min_items
+    if planned.items is not None and needed is not None and planned.items < needed:
+        why = f"{planned.items:,} items are below min_items = {needed:,}"
+        return replace(draft, verdict="cannot be decided", reason=why)
     if planned.n is not None and planned.n < criterion.min_n:
         why = f"n = {planned.n:,} is below min_n = {criterion.min_n:,}"
         return replace(draft, verdict="cannot be decided", reason=why)

@@ -95,6 +95,7 @@ class Metric(Document):
     value: FiniteOrNone
     unit: str
     n: int = Field(ge=0)
+    items: int | None = Field(default=None, ge=0)  # behind each sample: questions of a seed
     provenance: Provenance
     ci: Interval | None = None
     per_item: str | None = None
@@ -115,6 +116,7 @@ class Candidates(Document):
     """Measured values of all candidates; the judge selects one of them."""
 
     rows: list[Candidate]
+    items: int | None = Field(default=None, ge=0)  # fewest items that a value was measured on
     per_item: str | None = None  # Parquet file relative to the experiment's folder
 
     @field_validator("rows")
@@ -155,7 +157,7 @@ class Measurement(Document):
 
 
 # Fields added later; empty ones are left out of digests, so digests of older records stay valid.
-LATER_FIELDS = ("candidates", "measured_on", "selected", "selections")
+LATER_FIELDS = ("candidates", "items", "measured_on", "min_items", "selected", "selections")
 EVIDENCE_EXCLUDES = {"started", "duration_s", "device_s", "peak_memory_bytes", "environment"}
 
 
@@ -179,7 +181,7 @@ def without_empty(document: Any) -> Any:
     return {
         key: without_empty(value)
         for key, value in document.items()
-        if value not in ({}, []) or key not in LATER_FIELDS
+        if value not in ({}, [], None) or key not in LATER_FIELDS
     }
 
 
@@ -289,6 +291,7 @@ class Criterion(Bound):
     unit: str
     decide_on: DecideOn
     min_n: int = Field(ge=1)
+    min_items: int | None = Field(default=None, ge=1)  # compared with `Metric.items`
     severity: Literal["required", "advisory"] = "required"
     power: PowerAssumption | None = None  # affects no verdict and no digest of the criteria
 
@@ -371,6 +374,7 @@ class Judged(Document):
     value: float | None
     unit: str
     n: int
+    items: int | None = None
     ci: Interval | None
     provenance: Provenance
     op: Op

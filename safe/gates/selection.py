@@ -106,6 +106,7 @@ def derived_metric(
         value=count / found.candidates if share and found.candidates else count,
         unit="fraction" if share else "count",
         n=found.candidates,
+        items=table.items,
         provenance="measured",
         per_item=table.per_item,
     )

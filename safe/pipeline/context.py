@@ -74,9 +74,16 @@ class Context:
             )
         return threshold
 
-    def offer(self, table: str, rows: Sequence[Candidate], per_item: str | None = None) -> None:
+    def offer(
+        self,
+        table: str,
+        rows: Sequence[Candidate],
+        per_item: str | None = None,
+        *,
+        items: int | None = None,
+    ) -> None:
         """Record candidates in the measurement, for the judge to select from."""
-        self.candidates[table] = Candidates(rows=list(rows), per_item=per_item)
+        self.candidates[table] = Candidates(rows=list(rows), items=items, per_item=per_item)
 
     def select(self, name: str, candidates: Sequence[Candidate]) -> Selected:
         """What the criteria select now, for a measurement that continues with one candidate.

@@ -91,6 +91,7 @@ def _judged_view(
         "bound": fmt.bound(judged.op, judged.threshold, judged.unit),
         "plan": plan,
         "n": judged.n,
+        "item_count": judged.items,
         "provenance": judged.provenance,
         "decides": fmt.DECIDES[judged.decide_on],
         "margin": _signed(judged.margin, judged.unit),

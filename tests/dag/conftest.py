@@ -183,6 +183,7 @@ def relax_statistics(path: Path) -> None:
         if criterion["id"] not in MECHANICS:
             criterion["severity"] = "advisory"
         criterion["min_n"] = 1
+        criterion.pop("min_items", None)
     for rule in values.get("selections", []):
         for limit in (*rule["limits"], *rule.get("confirm", [])):
             if limit["value"].endswith("_high"):

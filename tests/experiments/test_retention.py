@@ -164,3 +164,11 @@ def test_the_result_says_how_it_was_trained(config):
     taken_out = found["null_space"]["share_of_update_taken_out"]
     assert all(0 < share < 1 for share in taken_out.values())
     assert found["null_space"]["memory"]["directions"] == 80
+
+
+def test_so_few_questions_are_inconclusive(config, measured):
+    context, metrics = measured
+    judged = decide(config, EXPERIMENT, metrics, context, min_items=True).criteria
+    found = next(c for c in judged if c.id == "09.lambda_selected")
+    assert found.verdict == "inconclusive"
+    assert 0 < found.items < 300

@@ -122,3 +122,11 @@ def test_seeds_that_were_asked_different_questions_are_refused(config, tmp_path)
         pq.write_table(pa.Table.from_pylist(rows[1:]), path)
         with pytest.raises(EvidenceError, match="different questions"):
             run(config, EXPERIMENT, config.folder / EXPERIMENT)
+
+
+def test_so_few_questions_are_inconclusive(config, measured):
+    context, metrics = measured
+    judged = decide(config, EXPERIMENT, metrics, context, min_items=True).criteria
+    found = next(c for c in judged if c.id == "11.audio_sd")
+    assert found.verdict == "inconclusive"
+    assert 0 < found.items < 300

@@ -85,3 +85,11 @@ def test_no_such_part(config, job):
 def test_a_part_that_was_not_trained_is_named(config, tmp_path):
     with pytest.raises(EvidenceError, match=r"'distilled' was not run.*\n.*safe run-job"):
         run(config, EXPERIMENT, tmp_path / "04")
+
+
+def test_so_few_questions_are_inconclusive(config, measured):
+    context, metrics = measured
+    judged = decide(config, EXPERIMENT, metrics, context, min_items=True).criteria
+    found = next(c for c in judged if c.id == "04.smallest_config")
+    assert found.verdict == "inconclusive"
+    assert 0 < found.items < 300

@@ -164,3 +164,11 @@ def test_an_unknown_part_is_refused(config):
     with pytest.raises(ConfigError, match="no job"):
         run_job(config, EXPERIMENT, "other")
     assert segment_of(config.sweep, rounds(config.sweep)[0][0]).rung is None
+
+
+def test_so_few_questions_are_inconclusive(config, measured):
+    context, metrics = measured
+    judged = decide(config, EXPERIMENT, metrics, context, min_items=True).criteria
+    found = next(c for c in judged if c.id == "10.selected")
+    assert found.verdict == "inconclusive"
+    assert 0 < found.items < 300

@@ -24,14 +24,16 @@ class MetricBuilder:
         value: float,
         n: int,
         *,
+        items: int | None = None,
         ci: Interval | None = None,
         per_item: str | None = None,
         measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
-        """Return a metric that was measured on `n` items.
+        """Return a metric that was measured on `n` samples.
 
         Args:
+            items: items behind each sample, such as the questions of a seed.
             measured_on: selection -> candidate, where the number is of a selected candidate.
         """
         return Metric(
@@ -39,6 +41,7 @@ class MetricBuilder:
             value=value,
             unit=str(self.declared[name]["unit"]),
             n=n,
+            items=items,
             provenance="measured",
             ci=ci,
             per_item=per_item,

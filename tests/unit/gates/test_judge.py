@@ -280,3 +280,13 @@ def test_the_margin_has_the_sign_of_the_verdict(item: Criterion, value: float) -
         assert margin >= 0
     else:
         assert margin <= 0
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"), [(None, "inconclusive"), (0, "inconclusive"), (99, "inconclusive"),
+                            (100, "pass")],
+)  # fmt: skip
+def test_min_items_counts_the_items_behind_each_sample(items: int | None, expected: str) -> None:
+    counted = criterion(min_items=100)
+    assert verdict(counted, metric(items=items)) == expected
+    assert verdict(criterion(), metric(items=items)) == "pass"

@@ -88,6 +88,7 @@ def baseline_matches(
         "baseline_matches",
         worst.ratio,
         len(compared),
+        items=min(c.n for c in compared),
         per_item=BASELINE,
         detail={
             "worst": worst.reference.id,

@@ -237,7 +237,10 @@ def _offer_weights(context: Context, found: Mapping[str, Trained]) -> None:
             values["vl_drop_high"] = _loss(seed, base, vl_examples)
             values["audio_loss_high"] = 0.0 if name == best else _loss(seed, ideal, audio_examples)
         rows.append(Candidate(name=name, values=values, note=found[name].why_not))
-    context.offer("weights", rows, per_item="variants.parquet")
+    fewest = min(
+        (len(found[name].of(kind)) for name in usable for kind in ("vl", "audio")), default=0
+    )
+    context.offer("weights", rows, per_item="variants.parquet", items=fewest)
 
 
 def _loss(seed: int, before: Sequence[bool], rows: Items) -> float:

@@ -135,6 +135,7 @@ def _deviation(
         name,
         stdev(values),
         len(values),
+        items=min(sum(row["kind"] == kind for row in seed.items) for seed in found),
         ci=interval,
         per_item="seeds.parquet",
         detail={

@@ -59,7 +59,8 @@ def measure(context: Context) -> list[Metric]:
     cells = compare_cells(config, evaluator, jobs, base)
     write_table(context, CELLS, cells)
     candidates = as_candidates(cells)
-    context.offer("configurations", candidates, per_item=CELLS)
+    fewest = min((cell["items"] for cell in cells if "items" in cell), default=0)
+    context.offer("configurations", candidates, per_item=CELLS, items=fewest)
     chosen = context.select("smallest_config", candidates).selected
     margin = context.limit("smallest_config", "behind_best_high")
     plots.ablation(context, cells, chosen, margin)

@@ -36,7 +36,16 @@ def measure(context: Context) -> list[Metric]:
     table = [row_of(config, cell, whole.get(best)) for cell in found.values()]
     write_table(context, "cells.parquet", table)
     candidates = as_candidates(table)
-    context.offer("combinations", candidates, per_item="cells.parquet")
+    fewest = min(
+        (
+            len(cell.of(kind, split))
+            for cell in whole.values()
+            for kind in ("audio", "vl")
+            for split in (CHOSEN_ON, CONFIRMED_ON)
+        ),
+        default=0,
+    )
+    context.offer("combinations", candidates, per_item="cells.parquet", items=fewest)
     plots.grid(
         context,
         table,
