@@ -26,8 +26,8 @@ def score_vqav2(annotations: Path, results: Path, *, allow_incomplete: bool = Fa
     Args:
         annotations: `v2_mscoco_{split}_annotations.json`.
         results: `[{"question_id": 1, "answer": "yes"}, ...]`.
-        allow_incomplete: count a question without an answer as wrong, and ignore answers to unknown
-            questions; otherwise both are errors.
+        allow_incomplete: score a question without an answer as wrong, and only count answers to
+            unknown questions; otherwise both are errors.
 
     Raises:
         DataError: a file is invalid; names file, line or ids, and the fix.

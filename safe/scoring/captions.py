@@ -25,8 +25,8 @@ def score_captions(
         predictions: needed if `references` has none: a CSV such as `id,caption` or
             `youtube_id,caption`, or JSON such as COCO's results.
         metrics: names in `METRICS`, which may be separated by commas; None for all.
-        allow_incomplete: score an item without a caption as an empty caption, and ignore captions
-            of unknown items; otherwise both are errors.
+        allow_incomplete: score an item without a caption as an empty caption, and only count
+            captions of unknown items; otherwise both are errors.
 
     Raises:
         ConfigError: an unknown metric.

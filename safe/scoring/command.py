@@ -19,7 +19,7 @@ Results = Annotated[Path, typer.Option(help='JSON list of {"question_id": ..., "
 Incomplete = Annotated[
     bool,
     typer.Option(
-        "--allow-incomplete", help="count items without an answer as wrong; ignore unknown ids"
+        "--allow-incomplete", help="score items without an answer as wrong; only count unknown ids"
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for a script to read")]

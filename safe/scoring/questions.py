@@ -141,7 +141,8 @@ def music_avqa_questions(path: Path) -> Questions:
     separately, so one of the two is always wrong.
 
     Raises:
-        DataError: another format, a duplicate id with the same answer, or an unknown type.
+        DataError: another format, a duplicate id with the same answer or another question, or an
+            unknown type.
     """
     found = Questions(path)
     first_rows: dict[Id, tuple[Any, ...]] = {}
