@@ -8,18 +8,16 @@ UNITS = {"fraction": "", "count": "", "ratio": "×", "rho": "", "auroc": "", "r2
 BY = {"ci_low": " by its lower bound", "ci_high": " by its upper bound", "point": "", "exact": ""}
 
 
-def number(value: float | None, threshold: Threshold | None = None) -> str:
+def number(value: float | None, near: Threshold | None = None) -> str:
     """Format whole numbers in full, others with four significant digits.
 
-    More digits are used where four would make the value look equal to `threshold`.
+    More digits are used where four would make the value look equal to `near`.
     """
     if value is None:
         return "not measured"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    bounds = (
-        threshold if isinstance(threshold, tuple) else () if threshold is None else (threshold,)
-    )
+    bounds = near if isinstance(near, tuple) else () if near is None else (near,)
     for digits in range(4, 18):
         text = f"{value:.{digits}g}"
         if all(value == b or float(text) != b for b in bounds):
@@ -34,16 +32,15 @@ def bound(value: Threshold) -> str:
     return number(value)
 
 
-def with_unit(value: float | None, unit: str, threshold: Threshold | None = None) -> str:
+def with_unit(value: float | None, unit: str, near: Threshold | None = None) -> str:
     """Format a number with its unit; units in `UNITS` are shown as a symbol or omitted."""
     suffix = UNITS.get(unit, f" {unit}")
-    return number(value, threshold) + ("" if value is None else suffix)
+    return number(value, near) + ("" if value is None else suffix)
 
 
-def interval(ci: Interval, threshold: Threshold | None = None) -> str:
+def interval(ci: Interval, near: Threshold | None = None) -> str:
     """Format an interval: `95 % interval 0.88 to 0.94`."""
-    low, high = number(ci.low, threshold), number(ci.high, threshold)
-    return f"{ci.level * 100:g} % interval {low} to {high}"
+    return f"{ci.level * 100:g} % interval {number(ci.low, near)} to {number(ci.high, near)}"
 
 
 def statement(judged: Judged) -> str:

@@ -28,7 +28,7 @@ from safe.gates.schema import (
 from safe.gates.token import blocking_reason
 from safe.gates.waivers import load_waivers
 
-LAUNCH = "LAUNCH"  # the token, beside launch.json
+LAUNCH = "LAUNCH"  # the token, next to launch.json
 OPEN: tuple[Status, ...] = ("go", "waived")
 
 

@@ -1,1 +1,1 @@
-"""What pipelines share: experiments, jobs, digests, and what the Snakefile needs of a run."""
+"""Code shared by pipelines: experiments, jobs, digests, and the run for the Snakefile."""

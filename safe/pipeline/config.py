@@ -1,4 +1,4 @@
-"""A run's config: what every pipeline's has, and how it is read."""
+"""Base models of a run's config, and functions that read it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HINT = "correct the keys named above; docs/settings.md describes each one"
 
 
 class Settings(BaseModel):
-    """A section of a config: no unknown key, no later change.
+    """An immutable section of a config; unknown keys are errors.
 
     The settings of an experiment name their section: `section: ClassVar[str] = "sweep"`.
     """
 
     section: ClassVar[str] = ""
-    renamed: ClassVar[Mapping[str, str]] = {}  # former key -> its name today
-    moved: ClassVar[Mapping[str, str]] = {}  # former key -> where its value is set today
+    renamed: ClassVar[Mapping[str, str]] = {}  # former key -> current name
+    moved: ClassVar[Mapping[str, str]] = {}  # former key -> where the value is now set
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, use_attribute_docstrings=True
     )
@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
 
 class RunSettings(Settings):
-    """The keys that the run config of every pipeline has; a pipeline adds its own sections."""
+    """Keys of every run config; a pipeline adds its own sections."""
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Name of the folder below `results`: letters, digits, `.`, `_`, `-`; no spaces."""
@@ -48,16 +48,16 @@ class RunSettings(Settings):
     """
 
     scale: str
-    """One of the scales of `pipeline.yaml`; criteria may have a threshold of their own for it."""
+    """One of the scales of `pipeline.yaml`; criteria may have a different threshold for it."""
 
     seed: int = Field(ge=0)
-    """Seed of everything that the run draws."""
+    """Seed of all random numbers of the run."""
 
     results: Path = Path("results")
     """Folder of the results."""
 
     cache: Path = Path("cache")
-    """Folder of what is computed once for all runs, such as frozen features."""
+    """Folder of data shared by all runs, such as frozen features."""
 
     criteria: Path
     """Folder of the criteria files; by default `config/<pipeline>/criteria`."""
@@ -69,17 +69,17 @@ class RunSettings(Settings):
     """`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`."""
 
     threads: int = Field(default=2, gt=0)
-    """Threads of a job."""
+    """Number of threads of a job."""
 
     job_threads: int | None = Field(default=None, gt=0)
-    """Threads of a training that runs beside others; none: `threads`."""
+    """Number of threads of a training that runs in parallel with others; none: `threads`."""
 
     pack_jobs: bool = False
-    """Several short trainings share a process, as starting one takes as long."""
+    """Run several short trainings in one process, to save start-up time."""
 
     allow_underpowered: bool = False
-    """Start at full scale although a required criterion cannot be decided with so few items (`safe
-    power` lists them).
+    """Start at full scale even if the run has too few items to decide a required criterion (see
+    `safe power`).
     """
 
     @model_validator(mode="before")
@@ -102,7 +102,7 @@ def parse_config(model: type[C], values: dict[str, Any], where: Path | str) -> C
     """Validate a mapping that came from `where`.
 
     Raises:
-        ConfigError: naming every faulty key, with the nearest known key for a misspelt one.
+        ConfigError: the config is invalid; names every invalid key and the nearest known key.
     """
     try:
         return model.model_validate(values)
@@ -111,10 +111,10 @@ def parse_config(model: type[C], values: dict[str, Any], where: Path | str) -> C
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The mapping in a run's YAML, or in the resolved `config.json` of a run.
+    """Read the mapping in a run's YAML, or in its resolved `config.json`.
 
     Raises:
-        ConfigError: naming the file, and the line of a syntax error.
+        ConfigError: the file cannot be read; names the file and the line of a syntax error.
     """
     if path.suffix == ".json":
         try:
@@ -134,13 +134,12 @@ def settings_digest(config: RunSettings, sections: Collection[str]) -> str:
 
 
 def restrict(config: C, sections: Collection[str], owner: str) -> C:
-    """A view of `config` that has the keys of every run and `sections`, and refuses the others.
+    """Return a view of `config` with the common keys and `sections`; others raise ConfigError.
 
-    What an experiment reads decides when it runs again; a section that it does not declare would
-    be left out of that.
+    The declared sections determine when an experiment runs again, so it must not read others.
 
     Args:
-        owner: named in the error.
+        owner: name used in the error.
     """
     kind = type(config)
     allowed = {*RunSettings.model_fields, *sections}
@@ -162,9 +161,9 @@ def restrict(config: C, sections: Collection[str], owner: str) -> C:
 
 
 def check_scale(config: RunSettings) -> None:
-    """Refuse a scale that the run's pipeline does not have.
+    """Check that the run's pipeline has its scale.
 
     Raises:
-        ConfigError: with the nearest one; or the pipeline cannot be read.
+        ConfigError: there is no such scale, or the pipeline cannot be read.
     """
     load_pipeline(config.criteria).check_scale(config.scale)

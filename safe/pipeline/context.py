@@ -1,4 +1,4 @@
-"""What an experiment is given, and how its numbers become `measurement.json`."""
+"""The context of an experiment, passed to `measure` and its jobs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from safe.pipeline.config import RunSettings
 
 @dataclass(slots=True)
 class Context:
-    """Given to `measure(context) -> list[Metric]` of an experiment, and to its jobs.
+    """Argument of `measure(context) -> list[Metric]` of an experiment, and of its jobs.
 
     Attributes:
-        config: the run's settings; sections that the experiment does not declare are refused.
+        config: the run's settings; reading a section that is not declared raises ConfigError.
         folder: results/RUN/NN_name, or jobs/JOB below it; the experiment writes plots/ and
             Parquet tables there.
         experiment: NN_name; by default the name of `folder`.
-        plots, evidence: paths relative to `folder` that the experiment adds as it writes them.
-        candidates: table name -> what the criteria file selects from; see `offer`.
-        digests: the experiment adds `data`, `weights` or others it read; code, config and
-            criteria are filled in by `safe measure`.
-        upstream_selected: experiment -> selection -> candidate, of what `upstream_selection` read.
+        plots, evidence: paths, relative to `folder`, of files that the experiment writes.
+        candidates: table name -> candidates for the selections of the criteria; see `offer`.
+        digests: digests of `data`, `weights` and other inputs, added by the experiment; `safe
+            measure` adds code, config and criteria.
+        upstream_selected: experiment -> selection -> candidate, as read by `upstream_selection`.
         device_seconds: seconds of accelerator time (0 on CPU), added by the experiment.
     """
 
@@ -47,10 +47,10 @@ class Context:
         self.experiment = self.experiment or self.folder.name
 
     def selection(self, name: str) -> Selection:
-        """A selection of the experiment's criteria file.
+        """Return a selection of the experiment's criteria file.
 
         Raises:
-            ConfigError: the criteria cannot be read or have no such selection.
+            ConfigError: the criteria cannot be read, or have no such selection.
         """
         path = self.config.criteria / f"{self.experiment}.yaml"
         for found in load_criteria(path).selections:
@@ -59,7 +59,7 @@ class Context:
         raise ConfigError(f"no selection {name!r}", where=path, key="selections")
 
     def limit(self, name: str, value: str) -> float:
-        """The threshold of a selection for `value`, at the scale of the run.
+        """Return the threshold of a selection on `value`, at the scale of the run.
 
         Raises:
             ConfigError: there is no such selection, or it has no single limit on this value.
@@ -68,7 +68,7 @@ class Context:
         threshold = found[0].threshold_at(self.config.scale) if len(found) == 1 else None
         if not isinstance(threshold, float):
             raise ConfigError(
-                f"the selection {name!r} needs one limit on {value!r}, a number",
+                f"the selection {name!r} needs one limit on {value!r}, with a number",
                 where=self.config.criteria / f"{self.experiment}.yaml",
                 key="selections",
             )
@@ -82,22 +82,22 @@ class Context:
         *,
         items: int | None = None,
     ) -> None:
-        """Record candidates in the measurement, for the judge to select from."""
+        """Add candidates to the measurement; the judge selects one of them."""
         self.candidates[table] = Candidates(rows=list(rows), items=items, per_item=per_item)
 
     def select(self, name: str, candidates: Sequence[Candidate]) -> Selected:
-        """What the criteria select now, for a measurement that continues with one candidate.
+        """Apply a selection during a measurement that continues with one candidate.
 
-        The judge applies the rule again; a metric that was measured on the candidate says so in
+        The judge applies the selection again. Metrics measured on the candidate must name it in
         `Metric.measured_on`.
         """
         return select(self.selection(name), candidates, self.config.scale)
 
     def upstream_selection(self, experiment: str, name: str) -> str:
-        """The candidate that another experiment's criteria select.
+        """Return the candidate that another experiment's criteria select.
 
         Raises:
-            EvidenceError: it was not judged, or selects none.
+            EvidenceError: the experiment was not judged, or selects no candidate.
         """
         found = read_selected(self.config.folder / experiment, name)
         self.upstream_selected.setdefault(experiment, {})[name] = found

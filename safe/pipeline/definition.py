@@ -1,4 +1,4 @@
-"""What a pipeline's package gives the framework, and its experiments, found by folder."""
+"""Definition of a pipeline, and discovery of its experiments by folder."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Pipeline:
 
     Attributes:
         config: model of the run config.
-        context: what experiments are given.
-        artifacts: role -> path of a file that is made once and shared; relative to results/RUN
-            unless it is a function of the config.
-        shared: sections that experiments need not declare: they reach them through an artifact, or
-            change no result.
-        check: refuses a config whose sections are valid and do not fit together.
-        check_prepared: refuses to measure on artifacts that are not as they were made.
+        context: class of the experiments' context.
+        artifacts: role -> path of a shared file, relative to results/RUN, or a function of the
+            config that returns the path.
+        shared: sections that experiments need not declare, because they affect results only through
+            an artifact or not at all.
+        check: raises an error if valid sections of a config contradict each other.
+        check_prepared: raises an error if artifacts were modified.
         planned_sizes: config -> (experiment, metric) -> planned number of items, for `safe power`.
     """
 
@@ -51,7 +51,7 @@ class Pipeline:
     planned_sizes: Callable[[Any], dict[tuple[str, str], Planned]] = _no_sizes
 
     def artifact(self, config: RunSettings, role: str) -> Path:
-        """Path of an artifact.
+        """Return the path of an artifact.
 
         Raises:
             ConfigError: the pipeline has no such artifact.
@@ -62,15 +62,15 @@ class Pipeline:
                 f"no artifact {role!r}",
                 hint=f"did you mean `{near[0]}`?" if near else f"one of {sorted(self.artifacts)}",
             )
-        place = self.artifacts[role]
-        return config.folder / place if isinstance(place, str) else place(config)
+        path = self.artifacts[role]
+        return config.folder / path if isinstance(path, str) else path(config)
 
 
 def load_definition(package: str) -> Pipeline:
-    """`PIPELINE` of a package.
+    """Load `PIPELINE` of a package.
 
     Raises:
-        ConfigError: the package or its module `pipeline` is not there.
+        ConfigError: the package or its module `pipeline` does not exist.
     """
     name = f"{package}.pipeline"
     try:
@@ -88,7 +88,7 @@ def load_definition(package: str) -> Pipeline:
 
 @cache
 def config_model(package: str) -> type[RunSettings]:
-    """The pipeline's run config, with the section of every experiment that declares one.
+    """Return the model of the run config, with the sections of all experiments.
 
     Raises:
         ConfigError: two experiments declare the same section.
@@ -101,9 +101,9 @@ def config_model(package: str) -> type[RunSettings]:
             continue
         if settings.section in sections or settings.section in base.model_fields:
             raise ConfigError(
-                f"the section {settings.section!r} of experiment {name!r} is taken",
+                f"the section {settings.section!r} of experiment {name!r} is already used",
                 key=settings.section or "section",
-                hint='give the settings a name of their own: section: ClassVar[str] = "..."',
+                hint='give the settings a unique name: section: ClassVar[str] = "..."',
             )
         sections[settings.section] = settings
     fields: dict[str, Any] = {
@@ -117,7 +117,7 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
     """Validate a run config with the model of its pipeline.
 
     Raises:
-        ConfigError: naming every faulty key; the pipeline is unknown, or has no such scale.
+        ConfigError: a key is invalid, or the pipeline or scale does not exist.
     """
     name = values.get("pipeline")
     if not isinstance(name, str):
@@ -138,25 +138,25 @@ def parse_run_config(values: dict[str, Any], where: Path | str) -> RunSettings:
 
 def _known_pipelines() -> str:
     names = sorted(path.parent.name for path in Path("config").glob("*/pipeline.yaml"))
-    return f"add a line `pipeline: NAME`, with one of {', '.join(names) or 'those below config/'}"
+    return f"add a line `pipeline: NAME`, one of {', '.join(names) or 'the folders in config/'}"
 
 
 def load_run_config(path: Path) -> RunSettings:
     """Read a run's YAML, or the resolved `config.json` of a run.
 
     Raises:
-        ConfigError: naming file, line or key, and the fix.
+        ConfigError: the config is invalid; names file, line or key, and the fix.
     """
     return parse_run_config(read_config(path), path)
 
 
 def experiment_package(package: str, experiment: str) -> str:
-    """(`safe.hearing`, `03_tiny_overfit`) -> `safe.hearing.experiments.tiny_overfit`."""
+    """Return the package of an experiment: `<package>.experiments.<name without number>`."""
     return f"{package}.experiments.{experiment[3:]}"
 
 
 def load_experiment(package: str, experiment: str) -> Experiment:
-    """The declaration of an experiment.
+    """Load the declaration of an experiment.
 
     Raises:
         ConfigError: there is no such experiment, or its package declares none.
@@ -180,5 +180,5 @@ def load_experiment(package: str, experiment: str) -> Experiment:
 
 
 def built_experiments(package: str) -> list[str]:
-    """Names, without numbers, of the folders that hold experiments."""
+    """Return the names of all experiment folders, without numbers."""
     return sorted(path.parent.name for path in experiments_folder(package).glob("*/__init__.py"))

@@ -1,4 +1,4 @@
-"""Declaring an experiment: what it measures, reads and needs, and which jobs train for it."""
+"""Declaration of an experiment: settings, inputs and jobs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 from safe.pipeline.config import Settings
 
-MetricTable = Mapping[str, Mapping[str, Any]]  # of `METRICS`: name -> unit, low, high
-CandidateTable = Mapping[str, tuple[str, ...]]  # of `CANDIDATES`: table -> values of a candidate
+MetricTable = Mapping[str, Mapping[str, Any]]  # type of `METRICS`: name -> unit, low, high
+CandidateTable = Mapping[str, tuple[str, ...]]  # type of `CANDIDATES`: table -> values
 
 
 @dataclass(frozen=True, slots=True)
 class JobGroup:
-    """Jobs of an experiment that one process runs, one after the other.
+    """Jobs of an experiment that run in one process, one after the other.
 
     Attributes:
         name: unique within the experiment; part of the name of the rule.
-        after: jobs that must be done before.
-        priority: the larger, the earlier it starts where cores are scarce.
+        after: jobs that must finish first.
+        priority: groups with a larger priority start first.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Experiment:
     """`EXPERIMENT` of the package of an experiment; importing it must be cheap.
 
     Attributes:
-        reads: sections of the config that `measure` reads; an edit there measures again.
-        settings: model of its own section, which becomes part of the run config.
+        reads: sections of the config that `measure` reads; editing them triggers a new measurement.
+        settings: model of the experiment's own section, which is added to the run config.
         job_reads: sections that its jobs read.
-        inputs: artifacts by role (`Pipeline.artifacts`) that both need.
-        jobs: config -> groups of jobs; None: it has no jobs.
-        cores: of `measure`: one, those of the run (`threads`), or all of the machine, which keeps
-            every other job away where time is measured.
+        inputs: roles of artifacts (`Pipeline.artifacts`) that `measure` and jobs need.
+        jobs: config -> groups of jobs; None: the experiment has no jobs.
+        cores: cores for `measure`: one, `threads` of the run, or all, so that no other job runs
+            while time is measured.
     """
 
     reads: tuple[str, ...]
@@ -52,21 +52,21 @@ class Experiment:
 
 
 def pack(jobs: Sequence[str], size: int, **options: Any) -> list[JobGroup]:
-    """`jobs`, the longest first, in as few groups of at most `size` as hold them.
+    """Distribute `jobs`, sorted longest first, to the fewest groups of at most `size` jobs.
 
-    They are dealt to the groups forwards and backwards in turn, so that groups take equally long.
-    Groups depend on the jobs alone, not on `--cores`: on another number of cores nothing reruns.
+    The direction alternates between rounds, so that groups take about equally long. Groups do not
+    depend on `--cores`, so another number of cores reruns nothing.
     """
     groups: list[list[str]] = [[] for _ in range(math.ceil(len(jobs) / size))]
     for number, job in enumerate(jobs):
-        turn, place = divmod(number, len(groups))
-        groups[place if turn % 2 == 0 else -1 - place].append(job)
+        turn, index = divmod(number, len(groups))
+        groups[index if turn % 2 == 0 else -1 - index].append(job)
     prefix = options.pop("prefix", "")
     return [JobGroup(f"{prefix}{n}", tuple(group), **options) for n, group in enumerate(groups)]
 
 
 def unpack(groups: Sequence[JobGroup]) -> list[JobGroup]:
-    """The same jobs, each in a process of its own."""
+    """Return one group per job."""
     return [
         JobGroup(job, (job,), after=group.after, priority=group.priority)
         for group in groups

@@ -1,4 +1,4 @@
-"""Reading back what the jobs of an experiment left."""
+"""Read the results of an experiment's jobs."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ RESULT = "result.json"
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """result.json of the job whose folder is NN_name/jobs/JOB.
+    """Read result.json of the job in `folder` (NN_name/jobs/JOB).
 
     Raises:
-        EvidenceError: the job was not run, or what it wrote cannot be read.
+        EvidenceError: the job has not run, or its result cannot be read.
     """
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         if not isinstance(found, dict):
-            raise ValueError(f"{RESULT} is no JSON object")
+            raise ValueError(f"{RESULT} is not a JSON object")
     except (OSError, ValueError) as error:
-        raise _not_there(folder, error) from None
+        raise _unreadable(folder, error) from None
     return found
 
 
 def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Rows of a table that the job wrote.
+    """Read the rows of a table that the job wrote.
 
     Raises:
-        EvidenceError: the table is not there or cannot be read.
+        EvidenceError: the table is missing or cannot be read.
     """
     try:
         found: list[dict[str, Any]] = pq.read_table(folder / name).to_pylist()
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise _not_there(folder, error) from None
+        raise _unreadable(folder, error) from None
     return found
 
 
@@ -53,10 +53,10 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_job(context: Context, job: str) -> tuple[Path, dict[str, Any]]:
-    """(folder, result.json) of a job of the experiment that is measured; its digest is noted.
+    """Return (folder, content of result.json) of a job; records its digest in `context`.
 
     Raises:
-        EvidenceError: the job was not run, or what it wrote cannot be read.
+        EvidenceError: the job has not run, or its result cannot be read.
     """
     folder = context.folder / "jobs" / job
     result = read_result(folder)
@@ -64,9 +64,9 @@ def read_job(context: Context, job: str) -> tuple[Path, dict[str, Any]]:
     return folder, result
 
 
-def _not_there(folder: Path, error: Exception) -> EvidenceError:
+def _unreadable(folder: Path, error: Exception) -> EvidenceError:
     return EvidenceError(
-        f"the job {folder.name!r} was not run to its end: {error}",
+        f"the job {folder.name!r} was not run or did not finish: {error}",
         where=folder,
         hint=f"run `safe run-job {folder.parents[1].name} {folder.name} --config ...` first",
     )

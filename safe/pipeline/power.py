@@ -1,4 +1,4 @@
-"""`safe power`: which criteria a run of the planned size can decide."""
+"""`safe power`: criteria that a run of the planned size can decide."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from safe.pipeline.definition import load_definition
 
 
 def power_report(config: RunSettings, run: Path | None = None) -> PowerReport:
-    """What is known of every criterion of a run before it starts.
+    """Compute the power of every criterion of a run.
 
     Args:
-        run: folder of an earlier run; by default the run's own folder, if it is there.
+        run: folder of an earlier run; by default the run's own folder, if it exists.
 
     Raises:
-        ConfigError: the criteria cannot be read, or `run` is no folder.
+        ConfigError: the criteria cannot be read, or `run` is not a folder.
         EvidenceError: a measurement of the earlier run cannot be read.
         DataError: the run's manifest cannot be read.
     """

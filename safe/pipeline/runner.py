@@ -1,4 +1,4 @@
-"""`safe measure NN_name`: run an experiment's `measure` and write `measurement.json`."""
+"""Run measurements and jobs of experiments (`safe measure`, `safe run-job`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "sn
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Packages, host, device, git commit and dirty flag."""
+    """Return packages, host, device, git commit and dirty flag."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -69,29 +69,29 @@ def _git_state() -> dict[str, Any]:
 
 
 def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
-    """The decisions that something stands on, all of them GO.
+    """Return the decisions of the experiments in `needs`, which must all be GO.
 
     Raises:
-        EvidenceError: one is missing, edited by hand, or NO-GO.
+        EvidenceError: a decision is missing, edited by hand, or NO-GO.
     """
     found = {name: decision_parent(folder, name) for name in needs}
     for name, parent in found.items():
         if parent.verdict != "GO":
             raise EvidenceError(
-                f"{name} is NO-GO, and what stands on it does not run",
+                f"{name} is NO-GO; experiments that need it cannot run",
                 where=folder / name / "decision.json",
-                hint=f"`safe explain {name[:2]}` says which criterion, its value and its bound",
+                hint=f"`safe explain {name[:2]}` shows the criterion, its value and its bound",
             )
     return found
 
 
 def package_of(config: RunSettings) -> str:
-    """The package of the run's pipeline."""
+    """Return the package of the run's pipeline."""
     return load_pipeline(config.criteria).package
 
 
 def experiment_digest(config: RunSettings, experiment: str) -> str:
-    """Digest of all sections that an experiment reads, in `measure` and in its jobs."""
+    """Digest of all sections that an experiment and its jobs read."""
     declared = load_experiment(package_of(config), experiment)
     return settings_digest(config, {*declared.reads, *declared.job_reads})
 
@@ -100,7 +100,7 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
     """Measure one experiment.
 
     Returns:
-        The path of measurement.json, written whole or not at all.
+        The path of measurement.json, written atomically.
 
     Raises:
         ConfigError: no such experiment, or it reads a section that it does not declare.
@@ -147,26 +147,26 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
 
 
 def run_job(config: RunSettings, experiment: str, job: str) -> Path:
-    """`run_jobs` of one job."""
+    """Run one job; see `run_jobs`."""
     return run_jobs(config, experiment, [job])[0]
 
 
 def run_jobs(config: RunSettings, experiment: str, jobs: Sequence[str]) -> list[Path]:
     """Run jobs of an experiment, such as cells of an ablation, one after the other.
 
-    What they share is made once, by `prepare` of the experiment's module `jobs`. Checkpoints stay
-    until all of them are there, so that a job that was killed trains nothing twice. Whether they
-    may run is asked before, by `check_upstream`.
+    Shared state is created once, by `prepare` of the experiment's module `jobs`. Checkpoints are
+    deleted after all jobs have finished, so an interrupted call resumes from them. Call
+    `check_upstream` first.
 
     Returns:
-        The paths NN_name/jobs/JOB/result.json, each written whole or not at all.
+        The paths NN_name/jobs/JOB/result.json, each written atomically.
 
     Raises:
         ConfigError: the experiment has no such job, or reads a section that it does not declare.
     """
     for job in jobs:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", job):
-            raise ConfigError(f"{job!r} is no name of a job", hint="use letters, digits, _ and -")
+            raise ConfigError(f"{job!r} is not a job name", hint="use letters, digits, `._-`")
     package = package_of(config)
     pipeline, declared = load_definition(package), load_experiment(package, experiment)
     if declared.jobs is None:

@@ -1,6 +1,6 @@
-"""What the Snakefile needs to know of a run: paths, gates, and what makes a rule run again.
+"""The run for the Snakefile: paths, gates, and the digests that trigger rules.
 
-Imports no torch: every `snakemake` call pays for this module.
+Does not import torch, because every `snakemake` call imports this module.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class Run:
 
     @cached_property
     def package(self) -> str:
-        """The Python package of the pipeline."""
+        """Python package of the pipeline."""
         return load_pipeline(self.config.criteria).package
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """What that package gives the framework."""
+        """Definition of the pipeline."""
         return load_definition(self.package)
 
     @property
     def job_threads(self) -> int:
-        """Threads of a job, which runs beside others."""
+        """Number of threads of a job, which runs in parallel with others."""
         return self.config.job_threads or self.config.threads
 
     @cached_property
@@ -68,17 +68,17 @@ class Run:
         return {e: load_experiment(self.package, e) for e in self.experiments}
 
     def groups(self, experiment: str) -> list[JobGroup]:
-        """The jobs of an experiment, by job."""
+        """Return the groups of jobs of an experiment; without `pack_jobs`, one job per group."""
         plan = self.declared[experiment].jobs
         groups = [] if plan is None else list(plan(self.config))
         return groups if self.config.pack_jobs else unpack(groups)
 
     def results(self, experiment: str, jobs: Sequence[str]) -> list[str]:
-        """The result of each job."""
+        """Return the path of each job's result."""
         return [self.path(experiment, "jobs", job, "result.json") for job in jobs]
 
     def all_results(self, experiment: str) -> list[str]:
-        """The result of every job of an experiment."""
+        """Return the paths of all job results of an experiment."""
         return [
             result
             for group in self.groups(experiment)
@@ -86,107 +86,104 @@ class Run:
         ]
 
     def measure_threads(self, experiment: str, cores: int) -> int:
-        """Threads of `measure`: one, those of the run, or all `cores` of the machine."""
+        """Return the threads of `measure`: one, `threads` of the run, or all `cores`."""
         declared = self.declared[experiment].cores
         return {"one": 1, "run": self.config.threads, "all": cores}[declared]
 
     @property
     def own_rules(self) -> list[str]:
-        """The rules file of the pipeline, which makes its artifacts; there may be none."""
+        """Rules file of the pipeline, which creates its artifacts; empty if there is none."""
         file = self.root / "workflow" / "rules" / f"{self.config.pipeline}.smk"
         return [file.as_posix()] if file.is_file() else []
 
     def inputs(self, experiment: str) -> list[str]:
-        """Paths of the artifacts that an experiment needs."""
+        """Return the paths of the artifacts that an experiment needs."""
         roles = self.declared[experiment].inputs
         return [self.pipeline.artifact(self.config, role).as_posix() for role in roles]
 
     @cached_property
     def criteria(self) -> dict[str, CriteriaFile]:
-        """Experiment name -> its criteria, checked against what its module measures."""
+        """Experiment name -> its criteria, checked against the metrics of its module."""
         return {c.experiment: c for c in check_criteria(self.config.criteria)}
 
     @property
     def experiments(self) -> list[str]:
-        """The experiments, by number."""
+        """All experiments, sorted by number."""
         return list(self.criteria)
 
     @property
     def required(self) -> list[str]:
-        """The experiments that must be GO before launch."""
+        """Experiments that must be GO before launch."""
         return [e for e in self.experiments if not self.criteria[e].optional]
 
     @property
     def optional(self) -> list[str]:
-        """Those that are decided and shown, and do not keep from launching."""
+        """Experiments that do not block the launch."""
         return [e for e in self.experiments if self.criteria[e].optional]
 
-    def path(self, *jobs: str) -> str:
-        """A path below results/RUN."""
-        return self.folder.joinpath(*jobs).as_posix()
+    def path(self, *parts: str) -> str:
+        """Return a path below results/RUN."""
+        return self.folder.joinpath(*parts).as_posix()
 
-    def go(self, experiment: str, made: str = "measurement.json") -> list[str]:
-        """What opens the way to `experiment`: see `token`. Wrap it in `ancient()`."""
+    def go(self, experiment: str, output: str = "measurement.json") -> list[str]:
+        """Return the tokens that `experiment` needs; see `token`. Wrap them in `ancient()`."""
         needs = self.criteria[experiment].needs
-        return [self.token(name, self.path(experiment, made)) for name in needs]
+        return [self.token(name, self.path(experiment, output)) for name in needs]
 
-    def token(self, experiment: str, made: str) -> str:
-        """The gate token of `experiment`, for a rule whose result is `made`.
+    def token(self, experiment: str, output: str) -> str:
+        """Return the gate token of `experiment`, as input of a rule that creates `output`.
 
-        A NO-GO takes the token away, and a token that is made anew would have everything behind
-        it made anew, `ancient()` or not. So what has its result already leans on the decision
-        until the token is back. Nothing passes a closed gate by that: `safe` itself looks at the
-        verdict before it measures or trains (`safe.pipeline.runner.check_upstream`).
+        A NO-GO deletes the token. Creating it again would rerun all downstream rules, even with
+        `ancient()`. A rule whose output exists therefore depends on the decision until the token
+        exists again. This bypasses no gate: `safe` checks the verdict before it measures or trains
+        (`safe.pipeline.runner.check_upstream`).
         """
         go, decision = self.path(experiment, "GO"), self.path(experiment, "decision.json")
-        waiting = Path(made).exists() and Path(decision).exists() and not Path(go).exists()
+        waiting = Path(output).exists() and Path(decision).exists() and not Path(go).exists()
         return decision if waiting else go
 
     def parents(self, experiment: str) -> list[str]:
-        """The measurements that `experiment` stands on.
+        """Return the measurements of the experiments that `experiment` needs.
 
-        The token alone would not do: it must be ancient, so that judging again trains nothing
-        again; a new upstream measurement, though, makes what was built on the old one stale.
+        Tokens are `ancient()`, so judging again reruns nothing. A new upstream measurement must
+        rerun this experiment, so it is an additional input.
         """
         return [self.path(name, "measurement.json") for name in self.criteria[experiment].needs]
 
     def settings(self, sections: Sequence[str]) -> str:
-        """Digest of sections of the config.
-
-        As one of a rule's params it makes the rule run again after an edit.
-        """
+        """Return the digest of sections of the config; as a rule's param it triggers the rule."""
         return settings_digest(self.config, sections)
 
     def code(self, experiment: str, module: str) -> str:
-        """Digest of the code that a module of an experiment (`measure`, `jobs`) reaches.
+        """Return the digest of the code that an experiment's module (`measure`, `jobs`) imports.
 
-        Snakemake does not see a change inside an imported package; this value shows it.
+        Snakemake does not detect changes in an imported package.
         """
         return self.code_of(f"{experiment_package(self.package, experiment)}.{module}")
 
     def code_of(self, module: str) -> str:
-        """The same for any module."""
+        """Return the digest of the code that a module imports."""
         return digest_code(module)
 
     def write_config(self) -> str:
-        """Write results/RUN/config.json, touching it only when its content changes."""
+        """Write results/RUN/config.json if its content changes, and return its path."""
         path = self.folder / "config.json"
         values = self.config.model_dump(mode="json")
-        text_is_same = path.is_file() and _read_or_none(path) == values
-        if not text_is_same:
+        unchanged = path.is_file() and _read_or_none(path) == values
+        if not unchanged:
             write_json(path, values)
         return path.as_posix()
 
     def power_line(self) -> str:
-        """One line: how many criteria this run can decide, and which required ones it cannot.
+        """Return one line about the criteria that this run can and cannot decide.
 
-        What keeps the line from being computed is part of it and does not stop the run.
+        If the power cannot be computed, the line states the error; the run is not stopped.
 
         Raises:
             ConfigError: the run is at full scale, a required criterion cannot be decided by any
                 outcome, and `allow_underpowered` is not set.
         """
-        # Only the process that starts a run asks; every job would pay for the import.
+        # Imported here, because only the process that starts a run needs it.
         from safe.gates.planning import summary
         from safe.pipeline.power import power_report
 
@@ -199,7 +196,7 @@ class Run:
         if config.scale == PLAN and report.undecidable and not config.allow_underpowered:
             named = "; ".join(f"{row.id}: {row.reason}" for row in report.undecidable)
             raise ConfigError(
-                f"required criteria that a run of this size cannot decide: {named}",
+                f"a run of this size cannot decide required criteria: {named}",
                 key="allow_underpowered",
                 hint=f"plan more items or seeds (`{command}`), or set allow_underpowered: true",
             )
@@ -237,14 +234,14 @@ def _read_or_none(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None  # an unreadable copy is written anew
+        return None  # an unreadable file is written again
 
 
 def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
-    """Validate the config and the criteria before anything runs.
+    """Validate config and criteria, and return the run.
 
     Raises:
-        ConfigError: naming file, key and hint.
+        ConfigError: config or criteria are invalid; names file, key and hint.
     """
     run = Run(parse_run_config(dict(config), where), root)
     judged = {name[3:] for name in run.criteria}
@@ -253,6 +250,6 @@ def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
         raise ConfigError(
             f"experiments without criteria: {', '.join(orphans)}",
             where=run.config.criteria,
-            hint="add the criteria file; an experiment that nothing judges proves nothing",
+            hint="add a criteria file for each of them",
         )
     return run

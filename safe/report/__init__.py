@@ -1,1 +1,1 @@
-"""The launch checklist page. Imports no torch."""
+"""The launch checklist page. Does not import torch."""

@@ -1,4 +1,4 @@
-"""Files of an experiment, put into the page or linked from it; never from outside their folder."""
+"""Embed or link files of an experiment; files outside its folder are rejected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_INLINE = 4_000_000  # bytes; a larger plot is linked
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A file: its name for people, and its address relative to the page, None where missing."""
+    """A file: its displayed name, and its path relative to the page, or None with a note."""
 
     name: str
     href: str | None
@@ -25,14 +25,14 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """An image as a data URI; inside <img> no script of an SVG runs."""
+    """An image as a data URI; scripts of an SVG do not run inside <img>."""
 
     name: str
     uri: str
 
 
 def link(run_folder: Path, experiment: str, relative: str) -> Linked:
-    """A link to a file of an experiment, or why there is none."""
+    """Link a file of an experiment, or state why it cannot be linked."""
     name = relative.partition("#")[0]
     try:
         path = resolve_below(run_folder / experiment, name)
@@ -44,7 +44,7 @@ def link(run_folder: Path, experiment: str, relative: str) -> Linked:
 
 
 def plot(run_folder: Path, experiment: str, relative: str) -> Plot | Linked:
-    """A plot as part of the page; a link where it is missing, too large or of another kind."""
+    """Embed a plot; return a link if it is missing, too large or of another type."""
     found = link(run_folder, experiment, relative)
     kind = IMAGES.get(Path(relative).suffix.lower())
     if found.href is None or kind is None:

@@ -1,4 +1,4 @@
-"""results/RUN/launch_checklist.html: one file that holds everything it shows."""
+"""Render results/RUN/launch_checklist.html, a self-contained file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from safe.report.view import build
 
 
 def render(run: GateRun) -> Path:
-    """Write launch.json and the page, whatever happened in the run.
+    """Write launch.json and the page, also for failed or unfinished runs.
 
     Returns:
-        The path of the page, one file without any request to another.
+        The path of the page.
 
     Raises:
-        SafeError: the folder cannot be written to.
+        SafeError: the folder is not writable.
     """
     launch = write_launch(run)
     environment = Environment(

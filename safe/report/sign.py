@@ -1,4 +1,4 @@
-"""`safe sign`: a copy of the launch checklist with a name, a time and the evidence's digest."""
+"""`safe sign`: save a signed copy of the launch checklist."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from safe.report.page import render
 
 
 def sign(run: GateRun, *, name: str, comment: str = "") -> Path:
-    """Sign the launch of a run as it stands, and render its page anew.
+    """Sign the current launch of a run and render its page again.
 
     Returns:
         The folder of the signed copy.
 
     Raises:
-        GateClosed: the launch is NO-GO: there is nothing to sign off.
-        EvidenceError: there is no name.
+        GateClosed: the launch is NO-GO.
+        EvidenceError: the name is empty, or name or comment is too long.
     """
     launch = check_launch(run)
     page = render(run).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A criterion drawn: the value and its interval against the bound."""
+"""Drawing of a criterion: value, interval and bound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH, HEIGHT, MIDDLE, EDGE = 220, 30, 15, 8
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear map from values to the drawing's x."""
+    """Linear map from values to x coordinates of the drawing."""
 
     low: float
     high: float
@@ -25,15 +25,15 @@ class Scale:
 
 
 def scale_of(judged: Judged) -> Scale:
-    """A range that shows value, interval and bound with some room on either side."""
+    """Return a range that contains value, interval and bound, with a margin."""
     threshold = judged.threshold
     bounds = list(threshold) if isinstance(threshold, tuple) else [threshold]
     points = [*bounds, *([judged.value] if judged.value is not None else [])]
     if judged.ci is not None:
         points += [judged.ci.low, judged.ci.high]
     low, high = min(points), max(points)
-    room = 0.25 * (high - low) or max(1.0, abs(low)) * 0.5
-    start, end = low - room, high + room
+    margin = 0.25 * (high - low) or max(1.0, abs(low)) * 0.5
+    start, end = low - margin, high + margin
     if judged.unit == "fraction" and low >= 0 and high <= 1:
         start, end = max(0.0, start), min(1.0, end)
         if start == end:
@@ -54,10 +54,10 @@ def _passing_band(judged: Judged, scale: Scale) -> tuple[float, float]:
 
 
 def interval_bar(judged: Judged, description: str) -> Markup:
-    """Inline SVG; colours come from the page's CSS. Empty where there is no finite value.
+    """Draw a criterion as inline SVG, styled by the page's CSS; empty without a finite value.
 
-    The shaded band is where the criterion passes, the upright its bound, the bar the interval and
-    the diamond the value; the part of the interval that decides ends in a thick cap.
+    The shaded band is the passing range, the dashed line the bound, the bar the interval and the
+    diamond the value. The deciding end of the interval has a thick cap.
     """
     value = judged.value
     if value is None or not math.isfinite(value):

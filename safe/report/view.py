@@ -1,4 +1,4 @@
-"""What the page shows, gathered from a run's files; whatever is missing or broken is said so."""
+"""Collect the page's content from a run's files; missing or broken files are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_DETAIL = 6_000  # characters of a metric's detail
 
 
 def _read(folder: Path) -> tuple[Decision | None, Measurement | None, list[str]]:
-    """(decision, measurement, what is wrong with those that exist)."""
+    """Return (decision, measurement, errors); a missing file is None without an error."""
     problems: list[str] = []
     decision, measurement = None, None
     if (folder / "decision.json").is_file():
@@ -59,7 +59,7 @@ def _detail(metric: Metric | None) -> str:
 
 
 def _why(judged: Judged) -> str:
-    """The reason without its statement, which the page lays out; of a pass there is no more."""
+    """Return the reason without its statement; empty for a pass."""
     if judged.verdict == "pass":
         return ""
     why = judged.reason.partition(": ")[2] or judged.reason
@@ -107,7 +107,7 @@ def _judged_view(
 
 
 def _selections(decision: Decision) -> list[dict[str, Any]]:
-    """What each selection of the criteria came to, with its limits beside the plan's."""
+    """Return the result of each selection, with its limits and the plan's."""
     return [
         {
             "name": name,
@@ -139,7 +139,7 @@ def _signed(margin: float | None, unit: str) -> str:
 
 
 def _planned_view(criterion: Criterion, metric: Metric | None, scale: str | None) -> dict[str, Any]:
-    """A criterion that no decision covers: what it will ask, and the raw value if there is one."""
+    """Return a criterion that no decision covers, with the measured value if there is one."""
     return {
         "id": criterion.id,
         "claim": criterion.claim,
@@ -201,12 +201,12 @@ def _experiment_view(
 
 
 def _facts(measurement: Measurement | None, decision: Decision | None) -> list[tuple[str, str]]:
-    """Where an experiment's numbers come from, for the fine print."""
+    """Return (label, value) of the provenance of an experiment's numbers."""
     if measurement is None:
         return []
     facts = [
         ("measured", measurement.started.replace("T", " ").replace("+00:00", " UTC")),
-        ("took", fmt.seconds(measurement.duration_s)),
+        ("duration", fmt.seconds(measurement.duration_s)),
         ("peak memory", fmt.size(measurement.peak_memory_bytes)),
     ]
     for name, parent in sorted(measurement.upstream.items()):
@@ -221,7 +221,7 @@ def _facts(measurement: Measurement | None, decision: Decision | None) -> list[t
 def _header(
     run_folder: Path, experiments: list[dict[str, Any]], fields: list[HeaderField]
 ) -> tuple[dict[str, Any], str]:
-    """(facts for the page's head, what is wrong with config.json or nothing)."""
+    """Return (facts for the page's header, error in config.json or an empty string)."""
     problem, config = "", {}
     try:
         config = read_json(run_folder / "config.json", hint="start the run")
@@ -252,7 +252,7 @@ def _header(
 
 
 def _fields(config: dict[str, Any], fields: list[HeaderField]) -> list[tuple[str, str]]:
-    """(label, value) of the settings that the pipeline shows."""
+    """Return (label, value) of the settings that the pipeline shows."""
     found = []
     for field in fields:
         values = [config]
@@ -266,7 +266,7 @@ def _fields(config: dict[str, Any], fields: list[HeaderField]) -> list[tuple[str
 
 
 def build(run: GateRun, launch: dict[str, Any]) -> dict[str, Any]:
-    """Everything the template needs. Raises nothing for what lies in the run's folder."""
+    """Return the template's variables. Broken files in the run's folder raise no error."""
     run_folder = run.folder
     files, faults = load_each(run.criteria)
     rows = rows_of(run, files, faults=faults)
@@ -284,7 +284,7 @@ def build(run: GateRun, launch: dict[str, Any]) -> dict[str, Any]:
     header, problem = _header(run_folder, experiments, fields)
     problems += [problem] if problem else []
     if not rows:
-        problems.append(f"{run.criteria}: no criteria files, so nothing can be judged")
+        problems.append(f"{run.criteria}: no criteria files")
     waived = [
         {"experiment": e["name"], "id": j.id, "statement": statement(j), **(j.waiver or {})}
         for e in experiments

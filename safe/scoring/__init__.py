@@ -1,1 +1,1 @@
-"""Scoring result files in the datasets' official formats: `safe score`."""
+"""`safe score`: score results files in the datasets' official formats."""

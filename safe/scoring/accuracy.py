@@ -1,4 +1,4 @@
-"""Answers held against questions: who answered what, and the accuracy overall and by group."""
+"""Accuracy of answers to published questions, overall and by group."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def score_vqav2(annotations: Path, results: Path, *, allow_incomplete: bool = Fa
     Args:
         annotations: `v2_mscoco_{split}_annotations.json`.
         results: `[{"question_id": 1, "answer": "yes"}, ...]`.
-        allow_incomplete: a question without an answer counts as wrong, an answer to no question
-            of the file is only counted; otherwise both are errors.
+        allow_incomplete: score a question without an answer as wrong, and only count answers to
+            unknown questions; otherwise both are errors.
 
     Raises:
-        DataError: a file that cannot be used; names it, the line or ids, and the fix.
+        DataError: a file is invalid; names file, line or ids, and the fix.
     """
     questions = vqav2_questions(annotations)
     answers = read_results(results, number_id)
@@ -40,8 +40,8 @@ def score_vqav2(annotations: Path, results: Path, *, allow_incomplete: bool = Fa
 def score_gqa(annotations: Path, results: Path, *, allow_incomplete: bool = False) -> Scored:
     """Exact match in %, over all, open and binary, by structural and by semantic type.
 
-    `results` may be `[{"questionId": "1", "prediction": "yes"}, ...]`, as GQA has it; else as
-    `score_vqav2`.
+    `results` may also be `[{"questionId": "1", "prediction": "yes"}, ...]`, the format of GQA.
+    Otherwise as `score_vqav2`.
     """
     questions = gqa_questions(annotations)
     answers = read_results(results, text_id, GQA_KEYS)
@@ -49,7 +49,7 @@ def score_gqa(annotations: Path, results: Path, *, allow_incomplete: bool = Fals
 
 
 def score_music_avqa(annotations: Path, results: Path, *, allow_incomplete: bool = False) -> Scored:
-    """Exact match in %, over all, by modality and by type of question; else as `score_vqav2`."""
+    """Exact match in %, over all, by modality and by question type; otherwise as `score_vqav2`."""
     questions = music_avqa_questions(annotations)
     answers = read_results(results, number_id)
     rule = exact_match.item_accuracy
@@ -64,7 +64,7 @@ def score(
     rule: Callable[[str, Sequence[str]], float],
     allow_incomplete: bool,
 ) -> Scored:
-    """The mean of `rule`, in %. The order of neither file matters, not to the last bit."""
+    """Compute the mean of `rule`, in %. The result does not depend on the order of the files."""
     unanswered = [native for native in questions.asked if native not in answers]
     known = questions.asked.keys() | questions.left_out
     unknown = [native for native in answers if native not in known]
@@ -104,6 +104,6 @@ def _incomplete(
     return DataError(
         " and ".join(faults),
         where=results,
-        hint="give the answers of this split, all of them; with --allow-incomplete a question "
-        "without an answer counts as wrong and other answers are left out",
+        hint="give all answers of this split, and only those; with --allow-incomplete, questions "
+        "without an answer count as wrong and other answers are ignored",
     )

@@ -1,4 +1,4 @@
-"""Reference captions and predicted ones in the formats that are published and exchanged."""
+"""Read reference and predicted captions in published formats."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Captions:
 
     Attributes:
         path: the file.
-        references: by item.
-        items: the items that an id in a results file may mean; more than one is ambiguous.
-        predictions: captions to score that the file itself holds, or None.
+        references: item -> captions.
+        items: id in a results file -> items; more than one item is ambiguous.
+        predictions: predicted captions in the same file, or None.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Captions:
     predictions: dict[str, str] | None = None
 
     def add(self, item: str, caption: str, *aliases: str, line: int) -> None:
-        """A reference, which must not be empty, and what the item may be called."""
+        """Add a non-empty reference caption, and the aliases of its item."""
         if not caption.strip():
             raise DataError(
                 f"{shown([item])} has an empty reference caption",
@@ -57,24 +57,24 @@ class Captions:
 
 
 def read_references(path: Path) -> Captions:
-    """One of the three formats, told by the suffix and the first line.
+    """Read one of the three formats, detected by the suffix and the first line.
 
     Raises:
-        DataError: not such a file, or an item without a reference; names the line and the fix.
+        DataError: another format, or an item without a reference; names the line and the fix.
     """
     if path.suffix.lower() == ".json":
         found = _coco(path)
     elif path.suffix.lower() == ".csv":
-        found = _beside(path) if PREDICTED in _header(path) else _audiocaps(path)
+        found = _with_predictions(path) if PREDICTED in _header(path) else _audiocaps(path)
     else:
         raise DataError(f"unknown suffix {path.suffix!r}", where=path, hint=f"give {FORMATS}")
     if not found.references:
-        raise DataError("there is no caption in it", where=path, hint=f"give {FORMATS}")
+        raise DataError("the file has no captions", where=path, hint=f"give {FORMATS}")
     return found
 
 
 def _header(path: Path) -> str:
-    """The beginning of the first line; what is wrong with the file, reading it says."""
+    """Return the start of the first line, or an empty string if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return file.readline(4096).decode("utf-8", "replace")
@@ -82,21 +82,21 @@ def _header(path: Path) -> str:
         return ""
 
 
-def _beside(path: Path) -> Captions:
-    """Predictions beside their references, an item a row; empty reference fields are left out."""
+def _with_predictions(path: Path) -> Captions:
+    """Read rows of one prediction and its references; empty reference fields are ignored."""
     found = Captions(path, predictions={})
     assert found.predictions is not None
     for line, row in read_table(path, (PREDICTED, "caption_1")):
         item = f"row {len(found.predictions) + 1}"
-        given = [text for name, text in row.items() if _REFERENCE.fullmatch(name.strip())]
-        for text in [text for text in given if text.strip()] or [""]:
+        texts = [text for name, text in row.items() if _REFERENCE.fullmatch(name.strip())]
+        for text in [text for text in texts if text.strip()] or [""]:
             found.add(item, text, line=line)
         found.predictions[item] = row[PREDICTED]
     return found
 
 
 def _audiocaps(path: Path) -> Captions:
-    """The rows of one clip, by youtube_id and start_time, are its references."""
+    """Read references; rows with the same youtube_id and start_time belong to one clip."""
     found = Captions(path)
     for line, row in read_table(path, COLUMNS):
         native, video, start, caption = (row[name].strip() for name in COLUMNS)
@@ -121,13 +121,13 @@ def _coco(path: Path) -> Captions:
 
 
 def read_predictions(path: Path) -> Iterator[tuple[int, str, str]]:
-    """(line, id, caption) of a CSV such as `id,caption`, or JSON such as COCO's results.
+    """Yield (line, id, caption) of a CSV such as `id,caption`, or JSON such as COCO's results.
 
-    An id is under `id`, `image_id`, `audiocap_id` or `youtube_id`; with `start_time` beside the
-    last, a clip of that video is meant.
+    The id is in `id`, `image_id`, `audiocap_id` or `youtube_id`; `youtube_id` with `start_time`
+    identifies a clip of the video.
 
     Raises:
-        DataError: not such a file, or a caption that is no string.
+        DataError: another format, or a caption that is not a string.
     """
     if path.suffix.lower() == ".csv":
         for line, row in read_table(path, ()):

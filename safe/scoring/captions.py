@@ -1,4 +1,4 @@
-"""Predicted captions held against reference captions: who was captioned, and the metrics."""
+"""Caption metrics of predicted captions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def score_captions(
 
     Args:
         references: `caption_predicted,caption_1,...` as CSV; AudioCaps' CSV; or COCO's JSON.
-        predictions: where `references` does not hold them: a CSV such as `id,caption` or
+        predictions: needed if `references` has none: a CSV such as `id,caption` or
             `youtube_id,caption`, or JSON such as COCO's results.
-        metrics: some of `METRICS`, also with commas between; None for all.
-        allow_incomplete: an item without a caption is scored as an empty one, a caption of no item
-            of the file is only counted; otherwise both are errors.
+        metrics: names in `METRICS`, which may be separated by commas; None for all.
+        allow_incomplete: score an item without a caption as an empty caption, and only count
+            captions of unknown items; otherwise both are errors.
 
     Raises:
         ConfigError: an unknown metric.
-        DataError: a file that cannot be used; names it, the line or ids, and the fix.
+        DataError: a file is invalid; names file, line or ids, and the fix.
     """
     wanted = METRICS if not metrics else _names(metrics)
     check_metrics(wanted)
@@ -41,7 +41,7 @@ def score_captions(
         captions, counts = given.predictions, {}
     else:
         raise DataError(
-            "the file holds predictions of its own",
+            "the file already has predictions",
             where=references,
             hint=f"leave out --predictions, or give {FORMATS}",
         )
@@ -71,36 +71,36 @@ def _names(metrics: Sequence[str]) -> tuple[str, ...]:
 
 def _tokenizer(name: str, why: str) -> str:
     if name == "ptb":
-        return "ptb (Stanford's, the official one)"
-    return f"regex, in place of ptb; figures may differ slightly from official ones ({why})"
+        return "ptb (Stanford tokenizer, as in the official code)"
+    return f"regex instead of ptb; values may differ slightly from the official code ({why})"
 
 
 def _matched(
     given: Captions, path: Path | None, allow_incomplete: bool
 ) -> tuple[dict[str, str], dict[str, int]]:
-    """The caption of every item, and what was counted."""
+    """Return the caption of every item, and counts of unanswered and unknown items."""
     if path is None:
         raise DataError(
-            "the file holds no predictions", where=given.path, hint="name them by --predictions"
+            "the file has no predictions", where=given.path, hint="add --predictions FILE"
         )
     captions: dict[str, str] = {}
     unknown: dict[str, None] = {}  # in file order
     for line, native, caption in read_predictions(path):
-        meant = given.items.get(native, set())
-        if len(meant) > 1:
+        matches = given.items.get(native, set())
+        if len(matches) > 1:
             raise DataError(
-                f"{shown([native])} may mean {len(meant)} items ({shown(sorted(meant))})",
+                f"{shown([native])} matches {len(matches)} items ({shown(sorted(matches))})",
                 where=path,
                 line=line,
-                hint="name the clip, as youtube_id and start_time do",
+                hint="identify the clip by youtube_id and start_time",
             )
-        item = next(iter(meant), None)
+        item = next(iter(matches), None)
         if item in captions or native in unknown:
             raise DataError(
                 f"{shown([item or native])} has more than one caption",
                 where=path,
                 line=line,
-                hint="keep one caption an item",
+                hint="keep one caption per item",
             )
         if item is None:
             unknown[native] = None
@@ -129,6 +129,6 @@ def _incomplete(
     return DataError(
         " and ".join(faults),
         where=path,
-        hint="give the captions of this split, all of them; with --allow-incomplete an item "
-        "without one counts as wrong and other captions are left out",
+        hint="give all captions of this split, and only those; with --allow-incomplete, items "
+        "without a caption count as wrong and other captions are ignored",
     )

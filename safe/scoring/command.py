@@ -19,7 +19,7 @@ Results = Annotated[Path, typer.Option(help='JSON list of {"question_id": ..., "
 Incomplete = Annotated[
     bool,
     typer.Option(
-        "--allow-incomplete", help="what has no answer counts as wrong; unknown ids are counted"
+        "--allow-incomplete", help="score items without an answer as wrong; only count unknown ids"
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for a script to read")]
@@ -78,7 +78,7 @@ def captions(
     ] = None,
     metrics: Annotated[
         list[str] | None,
-        typer.Option(help="score these, with commas or repeated: bleu_4, cider_d, ...; else all"),
+        typer.Option(help="comma-separated or repeated: bleu_4, cider_d, ...; by default all"),
     ] = None,
     allow_incomplete: Incomplete = False,
     as_json: AsJson = False,

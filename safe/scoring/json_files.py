@@ -1,4 +1,4 @@
-"""JSON files from elsewhere, read one item at a time, with one clear error for what is wrong."""
+"""Read external JSON files item by item, with one error type for invalid files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def elements(path: Path, key: str | None = None) -> Iterator[tuple[int, Any]]:
-    """(line, element) of a file that is a list, or of the list under `key`.
+    """Yield (line, element) of a file that is a list, or of the list under `key`.
 
     Raises:
-        DataError: no such file, not UTF-8, not JSON, cut off, or something else at its top level.
+        DataError: no such file, not UTF-8, not JSON, truncated, or another type at top level.
     """
     _check_top_level(path, "[" if key is None else "{")
     return _guarded(stream_array(path, key), path)
 
 
 def members(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """(line, key, value) of a file that is an object. Raises as `elements`."""
+    """Yield (line, key, value) of a file that is an object. Raises the errors of `elements`."""
     _check_top_level(path, "{")
     return _guarded(stream_object(path), path)
 
@@ -35,20 +35,20 @@ def _check_top_level(path: Path, wanted: str) -> None:
         with path.open("rb") as file:
             first = file.read(64).removeprefix(_BOM).lstrip()[:1].decode("latin-1")
     except OSError:
-        return  # reading it says why
+        return  # the reader raises the error
     if first in _BEGINS and first != wanted:
         raise DataError(
-            f"{_BEGINS[first]} where the format has {_BEGINS[wanted]}",
+            f"the file is {_BEGINS[first]}; the format requires {_BEGINS[wanted]}",
             where=path,
-            hint="give the file as its authors publish it; `safe score --help` names the formats",
+            hint="use the published file; `safe score --help` lists the formats",
         )
 
 
 def _guarded(items: Iterator[T], path: Path) -> Iterator[T]:
-    """JSON that nests too deep, or a number of thousands of digits, becomes a DataError."""
+    """Convert errors on too deeply nested JSON and too long numbers to DataError."""
     try:
         yield from items
     except (RecursionError, ValueError) as error:
         raise DataError(
-            f"JSON that cannot be held: {error}", where=path, hint="correct or remove that value"
+            f"JSON cannot be parsed: {error}", where=path, hint="correct or remove that value"
         ) from None

@@ -1,4 +1,4 @@
-"""What the published annotation files say is right, question by question, and what kind it is."""
+"""Read the correct answers and question types of published annotation files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safe.scoring.results import Id, need_of, number_id, shown
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question: the answers that count, and the figures besides the overall one it is in."""
+    """One question: its reference answers, and the groups of figures that include it."""
 
     references: Sequence[str]
     groups: tuple[str, ...]
@@ -26,14 +26,14 @@ class Question:
 
 @dataclass
 class Questions:
-    """Those of one file.
+    """Questions of one file.
 
     Attributes:
         path: the file.
-        asked: by id, in file order.
-        left_out: ids in the file that the dataset's own evaluation does not count.
-        counts: what was noticed, such as how many were left out.
-        missing: groups of figures that the file does not allow, and why.
+        asked: id -> question, in file order.
+        left_out: ids in the file that the dataset's official evaluation excludes.
+        counts: for example the number of excluded questions.
+        missing: group of figures that cannot be computed -> reason.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class Questions:
     missing: dict[str, str] = field(default_factory=dict)
 
     def checked(self) -> Questions:
-        """Itself, if it asks anything."""
+        """Return itself; raise DataError if there are no questions."""
         if not self.asked:
             raise DataError(
-                "there is no question in it to score",
+                "the file has no question to score",
                 where=self.path,
-                hint="give the annotations of a split that has published answers",
+                hint="use the annotations of a split with published answers",
             )
         return self
 
@@ -57,7 +57,7 @@ def _answer(native: Id, row: Any, key: str, path: Path, line: int) -> str:
     answer: str = need_of(native, row, key, str, path, line)
     if not answer.strip():
         raise DataError(
-            f"question {shown([native])}: the right answer is empty",
+            f"question {shown([native])}: the correct answer is empty",
             where=path,
             line=line,
             key=key,
@@ -67,10 +67,10 @@ def _answer(native: Id, row: Any, key: str, path: Path, line: int) -> str:
 
 
 def vqav2_questions(path: Path) -> Questions:
-    """`v2_mscoco_{split}_annotations.json`: ten humans' answers, `answer_type`, `question_type`.
+    """Read `v2_mscoco_{split}_annotations.json`: ten human answers per question, and its types.
 
     Raises:
-        DataError: not such a file, an id twice, or a question without ten answers.
+        DataError: another format, a duplicate id, or a question without ten answers.
     """
     found = Questions(path)
     for line, row in elements(path, "annotations"):
@@ -80,11 +80,11 @@ def vqav2_questions(path: Path) -> Questions:
         given = need_of(native, row, "answers", list, path, line)
         if len(given) != HUMANS:
             raise DataError(
-                f"question {native} has {len(given)} human answers; VQA accuracy takes {HUMANS}",
+                f"question {native} has {len(given)} human answers; VQA accuracy needs {HUMANS}",
                 where=path,
                 line=line,
                 key="answers",
-                hint="use the annotations as published, with the answers of all ten humans",
+                hint="use the published annotations, with all ten answers",
             )
         found.asked[native] = Question(
             [need_of(native, human, "answer", str, path, line) for human in given],
@@ -97,13 +97,13 @@ def vqav2_questions(path: Path) -> Questions:
 
 
 def gqa_questions(path: Path) -> Questions:
-    """`{split}_balanced_questions.json`: an object by question id, with `answer` and `types`.
+    """Read `{split}_balanced_questions.json`: question id -> `answer` and `types`.
 
-    As in the official code, questions with `isBalanced: false` are left out, and a question is
-    open where its structural type is `query`, else binary.
+    As in the official code, questions with `isBalanced: false` are excluded, and a question is
+    open if its structural type is `query`, else binary.
 
     Raises:
-        DataError: not such a file, an id twice, or a question without an answer.
+        DataError: another format, a duplicate id, or a question without an answer.
     """
     found = Questions(path)
     untyped = 0
@@ -127,21 +127,22 @@ def gqa_questions(path: Path) -> Questions:
         found.asked[native] = Question((answer,), groups)
     found.counts = {"not_balanced_left_out": len(found.left_out), "without_types": untyped}
     if untyped == len(found.asked):
-        why = "no question of the file has `types`; use the file as published"
+        why = "no question of the file has `types`; use the published file"
         names = ("by_answer_type", "by_structural_type", "by_semantic_type")
         found.missing = dict.fromkeys(names, why)
     return found.checked()
 
 
 def music_avqa_questions(path: Path) -> Questions:
-    """`avqa-{split}.json`: a list with the answer under `anser` and `type` as a JSON string.
+    """Read `avqa-{split}.json`: a list with the answer in `anser` and `type` as a JSON string.
 
-    Rows with `question_deleted` are left out. A question published twice with two annotators'
-    answers is one item, of which either answer is right; the published code scores such rows one
-    by one, so that one of the two is always wrong.
+    Rows with `question_deleted` are excluded. A question published twice with two annotators'
+    answers is one item for which both answers are correct. The published code scores such rows
+    separately, so one of the two is always wrong.
 
     Raises:
-        DataError: not such a file, an id twice for one answer, or an unknown type.
+        DataError: another format, a duplicate id with the same answer or another question, or an
+            unknown type.
     """
     found = Questions(path)
     first_rows: dict[Id, tuple[Any, ...]] = {}
@@ -184,7 +185,7 @@ def _music_groups(native: Id, row: Any, path: Path, line: int) -> tuple[str, ...
             where=path,
             line=line,
             key="type",
-            hint='a JSON string such as "[\\"Audio\\", \\"Counting\\"]", beginning with '
+            hint='use a JSON string such as "[\\"Audio\\", \\"Counting\\"]", that starts with '
             + ", ".join(TASKS),
         )
     return (f"by_modality.{kinds[0]}", f"by_type.{kinds[0]} {kinds[1]}")

@@ -1,4 +1,4 @@
-"""What scoring found: figures by name, each a value or the reason why there is none."""
+"""Result of scoring: named figures, each with a value or the reason why it is unavailable."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """A value; or None, with what would have to be done to have one."""
+    """A value; or None, with the reason why it is unavailable."""
 
     value: float | None
     reason: str | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.reason is not None):
-            raise ValueError("a figure has a value, or a reason why not")
+            raise ValueError("a figure must have either a value or a reason")
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,14 @@ class Scored:
     """The figures of one results file.
 
     Attributes:
-        task: which rules were used, such as `vqav2`.
-        n: items that were scored.
-        figures: by name; a group of figures is `GROUP.NAME`, as in `by_answer_type.yes/no`.
-        counts: what else was counted, such as questions without an answer.
-        unit: of the figures; `%` where they are accuracies.
-        sizes: items behind a figure, where those are not all n.
-        notes: how the figures were made, where there is more than one way.
+        task: scoring rules, such as `vqav2`.
+        n: number of scored items.
+        figures: name -> figure; figures of a group are named `GROUP.NAME`, such as
+            `by_answer_type.yes/no`.
+        counts: other counts, such as questions without an answer.
+        unit: unit of the figures; `%` for accuracies.
+        sizes: figure -> number of items, if it is not n.
+        notes: how figures were computed, such as the tokenizer.
     """
 
     task: str
@@ -41,7 +42,7 @@ class Scored:
     notes: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values; `unavailable` holds the reasons."""
+        """Return JSON values; `unavailable` contains the reasons."""
         return {
             "task": self.task,
             "n": self.n,
@@ -54,7 +55,7 @@ class Scored:
         }
 
     def as_text(self) -> str:
-        """A table for people, groups after the figures of all items."""
+        """Return a table as text, with groups after the figures of all items."""
         counted = ", ".join(
             f"{count} {name.replace('_', ' ')}" for name, count in self.counts.items() if count
         )
@@ -83,10 +84,10 @@ def _group(name: str) -> str:
 
 
 def _label(name: str) -> str:
-    """The name in its group."""
+    """Return the name within its group."""
     return printable(name.partition(".")[2] if "." in name else name)
 
 
 def printable(text: str) -> str:
-    """Text from a file not ours; what a terminal would not print is written as its code."""
+    """Escape the unprintable characters of text from an external file."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

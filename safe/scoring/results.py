@@ -1,4 +1,4 @@
-"""Answers in the datasets' official results formats: a list of an id and an answer each."""
+"""Read answers in the datasets' official results formats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 18  # digits of an id
 
 
 def number_id(row: Any, key: str, path: Path, line: int) -> int:
-    """An id that the dataset writes as a number; its digits as a string will do."""
+    """Read an id that the dataset writes as a number; a string of digits is also accepted."""
     value = need(row, key, (int, str), path, line)
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal() and len(value) <= _LONGEST):
@@ -25,14 +25,14 @@ def number_id(row: Any, key: str, path: Path, line: int) -> int:
                 where=path,
                 line=line,
                 key=key,
-                hint="write ids as the annotations do",
+                hint="write ids as in the annotations",
             )
         value = int(value)
     return int(value)
 
 
 def text_id(row: Any, key: str, path: Path, line: int) -> str:
-    """An id that the dataset writes as a string; a number would have lost its leading zeros."""
+    """Read an id that must be a string, because a number has lost its leading zeros."""
     return str(need(row, key, str, path, line))
 
 
@@ -41,33 +41,35 @@ def read_results(
     read_id: Callable[[Any, str, Path, int], Id],
     keys: tuple[tuple[str, str], ...] = (("question_id", "answer"),),
 ) -> dict[Id, str]:
-    """Answers by question.
+    """Read answers, by question id.
 
     Args:
-        path: JSON, `[{"question_id": ..., "answer": ...}, ...]`; other keys are let be.
+        path: JSON, `[{"question_id": ..., "answer": ...}, ...]`; other keys are ignored.
         read_id: `number_id` or `text_id`.
-        keys: names of id and answer that the format knows; the first id that a row has is used.
+        keys: accepted names of (id, answer); the first pair whose id is in the row is used.
 
     Raises:
-        DataError: no such list, an id or answer of another type, or an id twice; names the line.
+        DataError: another format, an id or answer of a wrong type, or a duplicate id; names the
+            line.
     """
     answers: dict[Id, str] = {}
-    twice: list[tuple[int, Id]] = []
+    repeated: list[tuple[int, Id]] = []
     for line, row in elements(path):
         named = row if isinstance(row, dict) else {}
         key, answer_key = next((pair for pair in keys if pair[0] in named), keys[0])
         native = read_id(row, key, path, line)
         answer = need_of(native, row, answer_key, str, path, line)
         if native in answers:
-            twice.append((line, native))
+            repeated.append((line, native))
         answers[native] = answer
-    if twice:
-        line, native = twice[0]
+    if repeated:
+        line, native = repeated[0]
         raise DataError(
-            f"{len(twice)} more answers to questions that have one: {shown(i for _, i in twice)}",
+            f"{len(repeated)} answers to questions that already have one: "
+            f"{shown(i for _, i in repeated)}",
             where=path,
             line=line,
-            hint="keep one answer a question",
+            hint="keep one answer per question",
         )
     return answers
 
@@ -75,7 +77,7 @@ def read_results(
 def need_of(
     native: Id, row: Any, key: str, kind: type | tuple[type, ...], path: Path, line: int
 ) -> Any:
-    """As `need`, with the question in the message: such files are often one line long."""
+    """Call `need`, and add the question to the message: such files are often one line long."""
     try:
         return need(row, key, kind, path, line)
     except DataError as error:
@@ -89,7 +91,7 @@ def need_of(
 
 
 def shown(ids: Any, most: int = 5) -> str:
-    """The first few ids, for a message."""
+    """Format the first ids for a message."""
     listed = list(ids)
     some = ", ".join(printable(str(native)[:40]) for native in listed[:most])
     return some + (", ..." if len(listed) > most else "")

@@ -103,7 +103,7 @@ def cluster_bootstrap(
     level: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Interval of a mean over items that share clips or images."""
+    """Interval of the mean of clustered items; see `mean_interval`."""
     return mean_interval(values, seed=seed, clusters=clusters, level=level, resamples=resamples)
 
 

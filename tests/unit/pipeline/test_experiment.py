@@ -73,7 +73,7 @@ def test_an_unknown_experiment_and_parts_of_one_that_has_none_are_refused(
         run_experiment(config, "99_absent")
     with pytest.raises(ConfigError, match="has no jobs"):
         run_jobs(config, "05_gating", ["a"])
-    with pytest.raises(ConfigError, match="no name of a job"):
+    with pytest.raises(ConfigError, match="not a job name"):
         run_jobs(config, "10_sweep", ["../a"])
 
 

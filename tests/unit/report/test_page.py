@@ -123,7 +123,7 @@ def test_values_stand_beside_bound_plan_interval_and_evidence(run: Path) -> None
     assert "needs ≥ 95\N{NO-BREAK SPACE}%" in page.text
     assert "95\N{NO-BREAK SPACE}% interval 96.99\N{NO-BREAK SPACE}%" in page.text
     assert "Scaled for this run." in page.text
-    assert "The plan asks for between 10,000,000 and 50,000,000" in page.text
+    assert "The plan requires between 10,000,000 and 50,000,000" in page.text
     assert "01_data_preflight/measurement.json" in page.links
     assert "svg" in page.tags
 

@@ -31,8 +31,11 @@ def refused(call, *files, allow_incomplete=True) -> str:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([*GOOD, {"question_id": 1, "answer": "yes"}], "1 more answers to questions that have one"),
-        ([*GOOD, {"question_id": "1", "answer": "no"}], "1 more answers to questions that have"),
+        (
+            [*GOOD, {"question_id": 1, "answer": "yes"}],
+            "1 answers to questions that already have one",
+        ),
+        ([*GOOD, {"question_id": "1", "answer": "no"}], "1 answers to questions that already have"),
         ([{"question_id": 1, "answer": 3}], "expected str, found 3"),
         ([{"question_id": 1, "answer": None}], "expected str, found null"),
         ([{"question_id": 1, "answer": ["yes"]}], "expected str"),
@@ -45,7 +48,7 @@ def refused(call, *files, allow_incomplete=True) -> str:
         ([{"question_id": "²", "answer": "yes"}], "is not a number"),
         (["yes"], "the key 'question_id' is missing"),
         ([None], "the key 'question_id' is missing"),
-        ({"1": "yes"}, "an object where the format has a list"),
+        ({"1": "yes"}, "the file is an object; the format requires a list"),
         ("yes", "broken JSON"),
     ],
 )
@@ -64,8 +67,8 @@ def test_results_that_are_not_results(tmp_path, annotations, rows, said):
         (b"", "cut off"),
         (b"question_id,answer\n1,yes\n", "broken JSON"),
         (json.dumps(GOOD).encode() + b" and more", "text after the end"),
-        (b"[" * 100_000, "cannot be held"),
-        (b'[{"question_id": ' + b"9" * 5000 + b', "answer": "yes"}]', "cannot be held"),
+        (b"[" * 100_000, "cannot be parsed"),
+        (b'[{"question_id": ' + b"9" * 5000 + b', "answer": "yes"}]', "cannot be parsed"),
     ],
 )
 def test_bytes_that_are_not_json_in_utf_8(tmp_path, annotations, content, said):
@@ -131,14 +134,14 @@ def test_an_id_of_another_kind_is_shown_briefly_and_cannot_steer_a_terminal(tmp_
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([vqa_row(1, HUMANS[:9])], "question 1 has 9 human answers; VQA accuracy takes 10"),
+        ([vqa_row(1, HUMANS[:9])], "question 1 has 9 human answers; VQA accuracy needs 10"),
         ([vqa_row(1, [])], "question 1 has 0 human answers"),
         ([vqa_row(1, HUMANS), vqa_row(1, HUMANS)], "the id 1 is used by two rows"),
         ([vqa_row(1, HUMANS) | {"answers": "yes"}], "expected list"),
         ([vqa_row(1, HUMANS) | {"answers": ["yes"] * 10}], "the key 'answer' is missing"),
         ([vqa_row(1, [3] * 10)], "expected str, found 3"),
         ([{k: v for k, v in vqa_row(1, HUMANS).items() if k != "answer_type"}], "'answer_type'"),
-        ([], "no question in it to score"),
+        ([], "no question to score"),
     ],
 )
 def test_vqa_annotations_that_cannot_be_used(tmp_path, rows, said):
@@ -150,21 +153,23 @@ def test_another_file_in_the_place_of_annotations(tmp_path):
     results = write(tmp_path / "results.json", GOOD)
     questions = write(tmp_path / "questions.json", {"questions": []})
     assert "no list under the key 'annotations'" in refused(score_vqav2, questions, results)
-    assert "a list where the format has an object" in refused(score_vqav2, results, results)
+    assert "the file is a list; the format requires an object" in refused(
+        score_vqav2, results, results
+    )
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ({"1": gqa_row("")}, "the right answer is empty"),
-        ({"1": gqa_row(" ")}, "the right answer is empty"),
+        ({"1": gqa_row("")}, "the correct answer is empty"),
+        ({"1": gqa_row(" ")}, "the correct answer is empty"),
         ({"1": {"question": "What?"}}, "the key 'answer' is missing"),
         ({"1": gqa_row("yes", types="verify")}, "expected dict"),
         ({"1": gqa_row("yes", types={"semantic": "rel"})}, "the key 'structural' is missing"),
         ({"1": "yes"}, "the key 'answer' is missing"),
-        ({"1": gqa_row("yes", isBalanced=False)}, "no question in it to score"),
-        ({}, "no question in it to score"),
-        ([], "a list where the format has an object"),
+        ({"1": gqa_row("yes", isBalanced=False)}, "no question to score"),
+        ({}, "no question to score"),
+        ([], "the file is a list; the format requires an object"),
     ],
 )
 def test_gqa_questions_that_cannot_be_used(tmp_path, rows, said):
@@ -188,14 +193,14 @@ def test_a_gqa_question_twice(tmp_path):
             [music_row(1, "two"), music_row(1, "one", video_id="00000094")],
             "the id 1 is used by two rows",
         ),
-        ([music_row(1, "")], "the right answer is empty"),
+        ([music_row(1, "")], "the correct answer is empty"),
         ([music_row(1, "two", kind="Audio")], "unknown type 'Audio'"),
         ([music_row(1, "two", kind='["Smell", "Counting"]')], "unknown type"),
         ([music_row(1, "two", kind='["Audio"]')], "unknown type"),
         ([music_row(1, "two", kind="[[1], 2]")], "unknown type"),
         ([music_row(1, "two", kind=["Audio", "Counting"])], "expected str"),
-        ([music_row(1, "two", question_deleted=1)], "no question in it to score"),
-        ({"1": "two"}, "an object where the format has a list"),
+        ([music_row(1, "two", question_deleted=1)], "no question to score"),
+        ({"1": "two"}, "the file is an object; the format requires a list"),
     ],
 )
 def test_music_avqa_questions_that_cannot_be_used(tmp_path, rows, said):

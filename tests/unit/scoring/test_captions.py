@@ -88,8 +88,8 @@ def test_predictions_beside_their_references(tmp_path):
     assert scored.n == 2
     assert scored.figures["rouge_l"].value == 0.5
     assert score_captions(path, path, metrics=QUICK) == scored
-    assert scored.notes["tokenizer"].startswith("regex, in place of ptb; figures may differ")
-    with pytest.raises(DataError, match="predictions of its own"):
+    assert scored.notes["tokenizer"].startswith("regex instead of ptb; values may differ")
+    with pytest.raises(DataError, match="already has predictions"):
         score_captions(path, tmp_path / "other.csv", QUICK)
 
 
@@ -117,7 +117,7 @@ def test_audiocaps_videos_with_two_clips_are_told_apart_by_their_start(tmp_path)
     rows = [("1", "abc", "0", "a dog barks"), ("2", "abc", "30", "rain falls")]
     references = table(tmp_path / "val.csv", HEADER, rows)
     vague = table(tmp_path / "a.csv", ("youtube_id", "caption"), [("abc", "rain falls")])
-    with pytest.raises(DataError, match=r"abc may mean 2 items \(abc_0, abc_30\)"):
+    with pytest.raises(DataError, match=r"abc matches 2 items \(abc_0, abc_30\)"):
         score_captions(references, vague, QUICK)
     header = ("youtube_id", "start_time", "caption")
     exact = [("abc", "30", "rain falls"), ("abc", "0", "a dog barks")]
@@ -208,7 +208,7 @@ GOOD = [{"image_id": 7, "caption": "a dog"}]
         (json.dumps([{"caption": "x"}]).encode(), "the key 'image_id' is missing"),
         (json.dumps([{"image_id": True, "caption": "x"}]).encode(), "found true"),
         (json.dumps(["x"]).encode(), "the key 'image_id' is missing"),
-        (json.dumps({"7": "x"}).encode(), "an object where the format has a list"),
+        (json.dumps({"7": "x"}).encode(), "the file is an object; the format requires a list"),
         (json.dumps(GOOD).encode()[:-3], "cut off"),
         (b"", "cut off"),
         (b"image_id,caption\n7,a dog\n", "broken JSON"),
@@ -246,10 +246,10 @@ def test_prediction_tables_that_cannot_be_used(tmp_path, audiocaps, content, sai
     [
         ("r.csv", b"", "the column 'audiocap_id' is missing"),
         ("r.csv", b"caption_predicted\nx\n", "the column 'caption_1' is missing"),
-        ("r.csv", b"caption_predicted,caption_1\n", "there is no caption in it"),
+        ("r.csv", b"caption_predicted,caption_1\n", "the file has no captions"),
         ("r.csv", b"caption_predicted,caption_1\nx,\n", "row 1 has an empty reference"),
         ("r.csv", b"caption_predicted,caption_1\nx,...\n", "no reference contains a word"),
-        ("r.csv", b"audiocap_id,youtube_id,start_time,caption\n", "there is no caption in it"),
+        ("r.csv", b"audiocap_id,youtube_id,start_time,caption\n", "the file has no captions"),
         ("r.csv", b"audiocap_id,youtube_id,start_time,caption\n1,a,0,\n", "empty reference"),
         (
             "r.csv",
@@ -257,8 +257,8 @@ def test_prediction_tables_that_cannot_be_used(tmp_path, audiocaps, content, sai
             "the id 1 is used by two rows",
         ),
         ("r.csv", "caption_predicted,caption_1\n".encode("utf-16"), "UTF-16"),
-        ("r.json", b"[]", "a list where the format has an object"),
-        ("r.json", b'{"annotations": []}', "there is no caption in it"),
+        ("r.json", b"[]", "the file is a list; the format requires an object"),
+        ("r.json", b'{"annotations": []}', "the file has no captions"),
         ("r.json", b'{"images": []}', "annotations"),
         ("r.json", b'{"annotations": [{"image_id": 7, "caption": " "}]}', "empty reference"),
         ("r.json", b'{"annotations": [{"image_id": 7}]}', "the key 'caption' is missing"),
@@ -277,7 +277,7 @@ def test_files_that_are_not_there(tmp_path, audiocaps):
     assert "no such file" in refused(tmp_path / "none.csv")
     assert "cannot be read" in refused(tmp_path / "none.json", tmp_path / "none.json")
     assert "no such file" in refused(audiocaps, tmp_path / "none.csv")
-    assert "name them by --predictions" in refused(audiocaps)
+    assert "add --predictions FILE" in refused(audiocaps)
     assert "unknown suffix" in refused(audiocaps, tmp_path / "given.txt")
 
 

@@ -23,7 +23,7 @@ SCORED = Scored(
 
 @pytest.mark.parametrize(("value", "reason"), [(None, None), (1.0, "why")])
 def test_a_figure_has_a_value_or_a_reason(value, reason):
-    with pytest.raises(ValueError, match="a value, or a reason"):
+    with pytest.raises(ValueError, match="either a value or a reason"):
         Figure(value, reason)
 
 
