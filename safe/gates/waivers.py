@@ -16,6 +16,7 @@ from safe.gates.criteria import line_of
 from safe.gates.schema import CriteriaFile, Waiver
 from safe.reading import explain_validation, read_yaml
 
+LONGEST_DAYS = 366  # an exception is reviewed at least once a year
 HINT = "see the example at the top of config/waivers.yaml"
 
 
@@ -82,8 +83,11 @@ def waivers_digest(waivers: Sequence[Waiver]) -> str:
 
 def invalid_reason(waiver: Waiver, evidence: str, today: date) -> str | None:
     """Return the reason why a waiver is invalid, or None."""
-    if date.fromisoformat(waiver.expires) < today:
+    expires = date.fromisoformat(waiver.expires)
+    if expires < today:
         return f"it expired on {waiver.expires}"
+    if (expires - today).days > LONGEST_DAYS:
+        return f"it lasts until {waiver.expires}, more than {LONGEST_DAYS} days from now"
     if waiver.evidence != evidence:
         return "the evidence has changed since it was written"
     return None

@@ -37,6 +37,7 @@ def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
         ({"pilot": {"margin": 0.5}}, ["now set in", "smallest_config", "04_stage_a_pilot.yaml"]),
         ({"pilot": {"vl_items": 5}}, ["now set in", "held_out.vl_items"]),
         ({"tracking": {"trackers": ["wandbb"]}}, ["tracking.trackers", "did you mean `wandb`"]),
+        ({"preflight": {"near_text_similarity": 1.0}}, ["preflight.near_text_similarity"]),
         ({"seed": "many"}, ["seed", "integer", "'many'"]),
         ({"run": "my first run"}, ["run", "'my first run'"]),
         ({"run": "../../x"}, ["run"]),

@@ -24,8 +24,8 @@ class PreflightConfig(Strict):
     near_audio_correlation: Fraction = 0.88
     """Correlation of their waveforms from which they are copies."""
 
-    near_text_similarity: Fraction = 0.9
-    """Similarity of words from which two texts are near duplicates."""
+    near_text_similarity: float = Field(default=0.9, gt=0, lt=1)
+    """Similarity of words from which two texts are near duplicates; equal texts always are."""
 
     recall_copies: Positive = 60
     """Re-encoded copies made to measure each detector's recall."""

@@ -174,6 +174,13 @@ def test_a_waiver_dies_with_its_day_and_with_its_evidence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("expires", "verdict"), [("2027-06-02", "GO"), ("2027-06-03", "NO-GO"), ("9999-12-31", "NO-GO")]
+)
+def test_waiver_lasts_a_year_at_most(expires: str, verdict: str) -> None:
+    assert waived(SHORT, expires=expires).verdict == verdict
+
+
+@pytest.mark.parametrize(
     "shown",
     [metric(None), metric(provenance="unavailable"), metric(provenance="simulated"), metric(n=5)],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.unit.gates.builders import (
 )
 
 BAD_LOSS = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
+IN_A_MONTH = (date.today() + timedelta(days=30)).isoformat()
 
 
 def standing(run: Path) -> dict[str, str]:
@@ -146,7 +148,7 @@ def test_waivers_that_changed_or_cannot_be_read_do_not_count(run: Path, tmp_path
                     "criterion": load_criteria(CRITERIA / f"{NAMES[1]}.yaml").criteria[0].id,
                     "author": "A. Person",
                     "reason": "a waiver that nothing needs, only to see",
-                    "expires": "2999-01-01",
+                    "expires": IN_A_MONTH,
                     "evidence": "0" * 64,
                 }
             ]

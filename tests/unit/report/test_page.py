@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
+IN_A_MONTH = (date.today() + timedelta(days=30)).isoformat()
 
 
 class Page(HTMLParser):
@@ -184,7 +186,7 @@ def test_a_waiver_and_changed_criteria_stand_on_top(tmp_path: Path) -> None:
     waivers = gates.waivers
     evidence = judge_experiment(gates, NAMES[2]).digests["evidence"]
     entry = {"run": "r", "experiment": NAMES[2], "criterion": "03.loss", "author": "Ada & Co"}
-    entry |= {"reason": "Known <b>since</b> the spring review.", "expires": "2999-01-01"}
+    entry |= {"reason": "Known <b>since</b> the spring review.", "expires": IN_A_MONTH}
     waivers.write_text(json.dumps([entry | {"evidence": evidence}]))
     assert judge_experiment(gates, NAMES[2]).verdict == "GO"
     page = page_of(run)
