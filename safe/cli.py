@@ -90,7 +90,7 @@ def prepare_base(config: Config) -> None:
     from safe.pipeline.runner import check_upstream
 
     run = _open_hearing(config)
-    check_upstream(run.folder, ["01_data_preflight"])
+    check_upstream(run, ["01_data_preflight"])
     prepare(run)
 
 
@@ -130,7 +130,7 @@ def run_job(experiment: str, names: list[str], config: Config) -> None:
 
     run = _open(config)
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
-    check_upstream(run.folder, criteria.needs)
+    check_upstream(run, criteria.needs)
     run_jobs(run, experiment, names)
 
 
@@ -141,7 +141,7 @@ def prepare_features(config: Config) -> None:
     from safe.pipeline.runner import check_upstream
 
     run = _open_hearing(config)
-    check_upstream(run.folder, ["03_tiny_overfit"])
+    check_upstream(run, ["03_tiny_overfit"])
     prepare(run)
 
 
@@ -192,9 +192,10 @@ def gate(
     from safe.gates.run import open_gate_run
     from safe.gates.token import GateClosed, check_gate
 
-    name = open_gate_run(run, criteria=criteria, lenient=True).find(experiment)
+    gates = open_gate_run(run, criteria=criteria, lenient=True)
+    name = gates.find(experiment)
     try:
-        check_gate(run / name / "decision.json")
+        check_gate(gates, name)
     except GateClosed as closed:
         print(closed, file=sys.stderr)
         raise typer.Exit(1) from None

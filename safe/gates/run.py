@@ -137,6 +137,34 @@ def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -
     return decision
 
 
+def difference(recorded: Decision, again: Decision) -> str | None:
+    """Return how a recorded decision differs from judging again, or None."""
+    if recorded.digests["decision"] == again.digests["decision"]:
+        return None
+    if recorded.digests["waivers"] != again.digests["waivers"]:
+        return "its waivers changed since it was judged"
+    if recorded.verdict != again.verdict:
+        return f"its decision is {recorded.verdict}, but judging again gives {again.verdict}"
+    old = {j.id: j for j in recorded.criteria}
+    differ = [j.id for j in again.criteria if old.get(j.id) != j]
+    named = f" in {', '.join(differ)}" if differ else ""
+    return f"its decision differs from judging again{named}"
+
+
+def judge_again(run: GateRun, decision: Decision, today: date | None = None) -> str | None:
+    """Return why a recorded decision does not follow from measurement and criteria, or None.
+
+    Raises:
+        EvidenceError: the measurement is missing or broken.
+        ConfigError: criteria or waivers cannot be used.
+    """
+    experiment = decision.experiment
+    criteria = load_criteria(run.criteria / f"{experiment}.yaml")
+    measurement = read_measurement(run.folder / experiment / "measurement.json")
+    waivers = load_waivers(run.waivers)
+    return difference(decision, judge(measurement, criteria, waivers, run.scale, today=today))
+
+
 def measured(run: GateRun) -> list[str]:
     """Return the experiments that have a measurement."""
     return [e for e in run.experiments() if (run.folder / e / "measurement.json").is_file()]

@@ -15,7 +15,7 @@ from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.judge import judge
-from safe.gates.run import GateRun, open_gate_run
+from safe.gates.run import GateRun, difference, open_gate_run
 from safe.gates.schema import (
     SCHEMA_VERSION,
     CriteriaFile,
@@ -115,24 +115,13 @@ def _own_status(
         again = judge(measurement, criteria, load_waivers(run.waivers), run.scale, today=today)
     except SafeError as error:
         return "no-go", _one_line(error), None, decision
-    if again.digests["decision"] != decision.digests["decision"]:
-        return "stale", _difference(decision, again), judging, decision
+    changed = difference(decision, again)
+    if changed is not None:
+        return "stale", changed, judging, decision
     waived = [j.id for j in decision.criteria if j.verdict == "waived"]
     if waived:
         return "waived", f"GO by waiver of {', '.join(waived)}", None, decision
     return "go", "every required criterion passes", None, decision
-
-
-def _difference(recorded: Decision, again: Decision) -> str:
-    """Return the difference between a recorded decision and the result of judging again."""
-    if recorded.digests["waivers"] != again.digests["waivers"]:
-        return "its waivers changed since it was judged"
-    if recorded.verdict != again.verdict:
-        return f"its decision is {recorded.verdict}, but judging again gives {again.verdict}"
-    old = {j.id: j for j in recorded.criteria}
-    differ = [j.id for j in again.criteria if old.get(j.id) != j]
-    named = f" in {', '.join(differ)}" if differ else ""
-    return f"its decision differs from judging again{named}"
 
 
 def _other_selection(decision: Decision, rows: dict[str, StatusRow]) -> str | None:

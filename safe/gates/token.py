@@ -10,6 +10,7 @@ from safe.files import write_json
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.formatting import statement
 from safe.gates.judge import failing
+from safe.gates.run import GateRun, judge_again
 from safe.gates.schema import Decision, evidence_digest
 
 SHOWN = 3  # number of criteria named in the reason
@@ -49,19 +50,26 @@ def _evidence_changed(decision_path: Path, decision: Decision) -> str | None:
     return None
 
 
-def check_gate(decision_path: Path, today: date | None = None) -> None:
+def check_gate(run: GateRun, experiment: str, today: date | None = None) -> None:
     """Write the GO token next to a decision; remove the token on a NO-GO.
 
-    The token holds only digests, so it does not change if the decision does not.
+    The measurement is judged again instead of trusting the decision. The token holds only digests,
+    so it does not change if the decision does not.
 
     Raises:
         GateClosed: NO-GO, with a one-line reason.
         EvidenceError: the decision is missing, broken or was edited after judging.
+        ConfigError: criteria or waivers cannot be used.
     """
-    token = decision_path.parent / "GO"
+    folder = run.folder / experiment
+    token, path = folder / "GO", folder / "decision.json"
     try:
-        decision = read_decision(decision_path)
-        reason = blocking_reason(decision, today) or _evidence_changed(decision_path, decision)
+        decision = read_decision(path)
+        reason = (
+            blocking_reason(decision, today)
+            or _evidence_changed(path, decision)
+            or judge_again(run, decision, today)
+        )
     except SafeError:
         token.unlink(missing_ok=True)
         raise

@@ -19,7 +19,9 @@ from safe.digest import digest_code
 from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_criteria
+from safe.gates.documents import read_decision
 from safe.gates.pipeline import load_pipeline
+from safe.gates.run import GateRun, judge_again
 from safe.gates.schema import Measurement, Parent
 from safe.gates.status import decision_parent
 from safe.pipeline.config import RunSettings, restrict, settings_digest
@@ -68,12 +70,17 @@ def _git_state() -> dict[str, Any]:
     }
 
 
-def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
+def check_upstream(config: RunSettings, needs: Sequence[str]) -> dict[str, Parent]:
     """Return the decisions of the experiments in `needs`, which must all be GO.
 
+    Their measurements are judged again instead of trusting the decisions.
+
     Raises:
-        EvidenceError: a decision is missing, edited by hand, or NO-GO.
+        EvidenceError: a decision is missing, NO-GO, or does not follow from its measurement.
+        ConfigError: criteria or waivers cannot be used.
     """
+    folder = config.folder
+    run = GateRun(folder, config.criteria, config.waivers, config.scale)
     found = {name: decision_parent(folder, name) for name in needs}
     for name, parent in found.items():
         if parent.verdict != "GO":
@@ -81,6 +88,12 @@ def check_upstream(folder: Path, needs: Sequence[str]) -> dict[str, Parent]:
                 f"{name} is NO-GO; experiments that need it cannot run",
                 where=folder / name / "decision.json",
                 hint=f"`safe explain {name[:2]}` shows the criterion, its value and its bound",
+            )
+        path = folder / name / "decision.json"
+        changed = judge_again(run, read_decision(path))
+        if changed is not None:
+            raise EvidenceError(
+                f"{name}: {changed}", where=path, hint=f"judge again: safe judge {folder} {name}"
             )
     return found
 
@@ -112,7 +125,7 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
     module = importlib.import_module(name)
     folder = config.folder / experiment
     folder.mkdir(parents=True, exist_ok=True)
-    upstream = check_upstream(config.folder, criteria.needs)
+    upstream = check_upstream(config, criteria.needs)
     sections = (*declared.reads, *pipeline.shared)
     context = pipeline.context(config=restrict(config, sections, experiment), folder=folder)
     started, clock = datetime.now(UTC), time.perf_counter()

@@ -10,13 +10,18 @@ import pytest
 
 from safe.errors import EvidenceError
 from safe.gates.criteria import load_criteria
+from safe.gates.documents import read_decision
 from safe.gates.run import judge_experiment, open_gate_run
-from safe.gates.schema import Metric
+from safe.gates.schema import Metric, decision_digest
 from safe.gates.token import GateClosed, check_gate
 from tests.unit.gates.builders import CRITERIA, NAMES, failing_value, make_run, metric_for
 
 ALL = [(name, item) for name in NAMES for item in load_criteria(CRITERIA / f"{name}.yaml").criteria]
 REQUIRED = [(name, item) for name, item in ALL if item.severity == "required"]
+
+
+def gate(folder: Path) -> None:
+    check_gate(open_gate_run(folder.parent), folder.name)
 
 
 def upto(name: str) -> list[str]:
@@ -25,12 +30,12 @@ def upto(name: str) -> list[str]:
 
 def test_go_leaves_a_token_that_names_its_decision(run: Path) -> None:
     decision = run / "03_tiny_overfit" / "decision.json"
-    check_gate(decision)
+    gate(decision.parent)
     token = json.loads((decision.parent / "GO").read_text())
     assert token["decision"] == json.loads(decision.read_text())["digests"]["decision"]
     before = (decision.parent / "GO").read_bytes()
     judge_experiment(open_gate_run(run), "03_tiny_overfit")
-    check_gate(decision)
+    gate(decision.parent)
     assert (decision.parent / "GO").read_bytes() == before
 
 
@@ -42,7 +47,7 @@ def test_each_failing_criterion_closes_its_gate_in_one_line(
     run = make_run(tmp_path / "r", names=upto(name), replace={item.id: shown})  # type: ignore[attr-defined]
     (run / name / "GO").write_text("an old token")
     with pytest.raises(GateClosed) as closed:
-        check_gate(run / name / "decision.json")
+        gate(run / name)
     line = str(closed.value)
     assert line.startswith(f"NO-GO {name}: {item.id} = ")  # type: ignore[attr-defined]
     assert f"needs {item.op} " in line  # type: ignore[attr-defined]
@@ -57,14 +62,14 @@ def test_each_criterion_that_was_not_measured_closes_its_gate(
 ) -> None:
     run = make_run(tmp_path / "r", names=upto(name), replace={item.id: None})  # type: ignore[attr-defined]
     with pytest.raises(GateClosed, match="not measured"):
-        check_gate(run / name / "decision.json")
+        gate(run / name)
 
 
 def test_the_line_is_the_one_people_know(tmp_path: Path) -> None:
     loss = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
     run = make_run(tmp_path / "r", replace={"03.loss": loss})
     with pytest.raises(GateClosed) as closed:
-        check_gate(run / "03_tiny_overfit" / "decision.json")
+        gate(run / "03_tiny_overfit")
     assert str(closed.value) == "NO-GO 03_tiny_overfit: 03.loss = 0.21 nats, needs <= 0.05"
 
 
@@ -76,7 +81,7 @@ def test_an_edited_decision_opens_nothing(tmp_path: Path) -> None:
         path.write_text(path.read_text().replace(old, new))
     (path.parent / "GO").write_text("an old token")
     with pytest.raises(EvidenceError, match="edited"):
-        check_gate(path)
+        gate(path.parent)
     assert not (path.parent / "GO").exists()
 
 
@@ -85,7 +90,7 @@ def test_a_broken_decision_opens_nothing(run: Path, text: str) -> None:
     path = run / NAMES[0] / "decision.json"
     path.write_text(text)
     with pytest.raises(EvidenceError) as caught:
-        check_gate(path)
+        gate(path.parent)
     assert caught.value.hint
 
 
@@ -93,17 +98,17 @@ def test_a_decision_about_other_evidence_opens_nothing(run: Path) -> None:
     measured = run / NAMES[0] / "measurement.json"
     measured.write_text(measured.read_text().replace('"run": 0', '"run": 1'))
     with pytest.raises(GateClosed, match="judge again"):
-        check_gate(run / NAMES[0] / "decision.json")
+        gate(run / NAMES[0])
     measured.unlink()
     with pytest.raises(GateClosed, match="measurement is missing"):
-        check_gate(run / NAMES[0] / "decision.json")
+        gate(run / NAMES[0])
 
 
 def test_what_was_measured_under_a_no_go_opens_nothing(tmp_path: Path) -> None:
     item = ALL[0][1]
     run = make_run(tmp_path / "r", names=NAMES[:2], replace={item.id: metric_for(item, 3)})
     with pytest.raises(GateClosed, match="while 01_data_preflight was NO-GO"):
-        check_gate(run / NAMES[1] / "decision.json")
+        gate(run / NAMES[1])
 
 
 def test_a_waived_gate_closes_when_the_waiver_expires(tmp_path: Path) -> None:
@@ -118,7 +123,22 @@ def test_a_waived_gate_closes_when_the_waiver_expires(tmp_path: Path) -> None:
     )
     gates = open_gate_run(run, waivers=waivers)
     assert judge_experiment(gates, "03_tiny_overfit", date(2026, 5, 1)).verdict == "GO"
-    check_gate(path, date(2026, 6, 1))
+    check_gate(gates, "03_tiny_overfit", date(2026, 6, 1))
     with pytest.raises(GateClosed, match="expired"):
-        check_gate(path, date(2026, 6, 2))
+        check_gate(gates, "03_tiny_overfit", date(2026, 6, 2))
+    assert not (path.parent / "GO").exists()
+
+
+def test_decision_forged_with_its_digest_opens_nothing(tmp_path: Path) -> None:
+    """As an edit of decision.json with a recomputed digest; only launch refused it before."""
+    item = next(i for _, i in ALL if i.id == "03.loss")
+    run = make_run(tmp_path / "r", replace={item.id: metric_for(item, 0.2)})
+    path = run / "03_tiny_overfit" / "decision.json"
+    decision = read_decision(path)
+    passed = [c.model_copy(update={"verdict": "pass"}) for c in decision.criteria]
+    forged = decision.model_copy(update={"verdict": "GO", "criteria": passed})
+    digests = {**forged.digests, "decision": decision_digest(forged)}
+    path.write_text(forged.model_copy(update={"digests": digests}).model_dump_json())
+    with pytest.raises(GateClosed, match="judging again gives NO-GO"):
+        gate(path.parent)
     assert not (path.parent / "GO").exists()

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from safe.errors import EvidenceError
-from safe.gates.schema import Metric
+from safe.gates.documents import read_decision
+from safe.gates.schema import Metric, decision_digest
+from safe.pipeline.config import RunSettings
 from safe.pipeline.runner import check_upstream
 from tests.unit.gates.builders import make_run
 
 BAD_LOSS = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
 
 
+def settings_of(run: Path) -> RunSettings:
+    """Settings of a run folder, as far as upstream decisions need them."""
+    values = json.loads((run / "config.json").read_text())
+    kept = {key: values[key] for key in ("criteria", "waivers", "scale")}
+    return RunSettings(run=run.name, pipeline="hearing", seed=0, results=run.parent, **kept)
+
+
 def test_an_open_way(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "r")
-    found = check_upstream(run, ["01_data_preflight", "03_tiny_overfit"])
+    found = check_upstream(
+        settings_of(make_run(tmp_path / "r")), ["01_data_preflight", "03_tiny_overfit"]
+    )
     assert {parent.verdict for parent in found.values()} == {"GO"}
 
 
 def test_a_no_go_stops_what_stands_on_it(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
+    run = settings_of(make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS}))
     with pytest.raises(EvidenceError, match="03_tiny_overfit is NO-GO"):
         check_upstream(run, ["01_data_preflight", "03_tiny_overfit"])
 
 
 def test_a_decision_that_is_missing_is_no_go(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError):
-        check_upstream(make_run(tmp_path / "r"), ["04_stage_a_pilot"])
+        check_upstream(settings_of(make_run(tmp_path / "r")), ["04_stage_a_pilot"])
+
+
+def test_forged_decision_stops_what_needs_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
+    path = run / "03_tiny_overfit" / "decision.json"
+    decision = read_decision(path)
+    passed = [c.model_copy(update={"verdict": "pass"}) for c in decision.criteria]
+    forged = decision.model_copy(update={"verdict": "GO", "criteria": passed})
+    digests = {**forged.digests, "decision": decision_digest(forged)}
+    path.write_text(forged.model_copy(update={"digests": digests}).model_dump_json())
+    with pytest.raises(EvidenceError, match="judging again gives NO-GO"):
+        check_upstream(settings_of(run), ["03_tiny_overfit"])
