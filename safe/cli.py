@@ -223,6 +223,8 @@ def launch(
         echo_json(found)
     else:
         typer.echo(f"launch GO: {run.name}")
+        for line in found["deviations"] or []:
+            typer.echo(f"  deviates from the shipped criteria: {line}")
 
 
 @app.command()

@@ -14,14 +14,16 @@ from safe.gates.token import GateClosed
 
 
 def evidence_of(launch: Mapping[str, Any]) -> str:
-    """Digest of run, scale, launch verdict, and each experiment's status, decision and evidence.
+    """Digest of run, scale, launch verdict, deviations, and each experiment's status and digests.
 
     Args:
         launch: content of launch.json.
     """
     rows = launch["experiments"]
     inputs = {n: [rows[n][k] for k in ("status", "decision", "evidence")] for n in sorted(rows)}
-    return digest_json([launch["run"], launch["scale"], launch["verdict"], inputs])
+    parts = [launch["run"], launch["scale"], launch["verdict"], inputs]
+    deviations = launch.get("deviations")
+    return digest_json([*parts, deviations] if deviations else parts)
 
 
 def check_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.judge import judge
+from safe.gates.reference import deviations, load_reference
 from safe.gates.run import GateRun, difference, open_gate_run
 from safe.gates.schema import (
     SCHEMA_VERSION,
@@ -236,12 +237,17 @@ def launch_document(
     """Return the content of launch.json: the launch verdict and its reasons.
 
     GO requires every experiment that is not optional to be go or waived, and at least one of them
-    to support each item of the pipeline's launch checklist.
+    to support each item of the pipeline's launch checklist. `deviations` lists the differences from
+    the criteria that the pipeline ships; None if it ships no reference.
     """
     items: dict[str, dict[str, Any]] = {}
     reasons = []
+    deviating: list[str] | None = None
     try:
-        launch_items = run.pipeline().launch_items
+        pipeline = run.pipeline()
+        launch_items = pipeline.launch_items
+        shipped = load_reference(pipeline.package)
+        deviating = None if shipped is None else deviations(files, shipped)
     except SafeError as error:
         launch_items = {}
         reasons.append(f"the pipeline cannot be read: {_one_line(error)}")
@@ -274,6 +280,7 @@ def launch_document(
         "verdict": "NO-GO" if reasons or not rows else "GO",
         "reasons": reasons,
         "items": items,
+        "deviations": deviating,
         "experiments": {name: row.model_dump(mode="json") for name, row in rows.items()},
     }
 
