@@ -13,6 +13,7 @@ from safe.gates.schema import (
     CriteriaFile,
     Criterion,
     Decision,
+    Interval,
     Judged,
     Measurement,
     Metric,
@@ -66,6 +67,8 @@ def _decide(
     if criterion.decide_on.startswith("ci_") and metric.ci and metric.ci.level < MIN_LEVEL:
         why = f"the interval has level {metric.ci.level:g}, but {MIN_LEVEL:g} is required"
         return "error", why, False
+    if metric.ci and not _contains(metric.ci, metric.value):
+        return "error", "the value is outside its own interval", False
     too_few = few_items(criterion, metric.items)
     if too_few is not None:
         return "inconclusive", too_few, False
@@ -79,6 +82,11 @@ def _decide(
         return "inconclusive", "the value passes, but its interval extends past the bound", True
     margin = number(margin_of(deciding, criterion.op, threshold))
     return "pass", f"it passes with a margin of {margin}" if margin != "0" else "it passes", False
+
+
+def _contains(interval: Interval, value: float) -> bool:
+    slack = 1e-9 * (1 + abs(value))  # rounding
+    return interval.low - slack <= value <= interval.high + slack
 
 
 def few_items(criterion: Criterion, items: int | None) -> str | None:

@@ -55,8 +55,9 @@ def test_a_measured_value_on_the_right_side_is_go() -> None:
         ([metric(n=0)], "inconclusive"),
         ([metric(0.92, ci=Interval(low=0.89, high=0.94, method="wilson"))], "inconclusive"),
         ([metric(0.85, ci=Interval(low=0.8, high=0.95, method="wilson"))], "fail"),
-        # an interval that does not belong to its value does not help it
-        ([metric(0.85, ci=Interval(low=0.95, high=0.97, method="wilson"))], "fail"),
+        # an interval that does not contain its value was not computed for it
+        ([metric(0.85, ci=Interval(low=0.95, high=0.97, method="wilson"))], "error"),
+        ([metric(0.97, ci=Interval(low=0.98, high=0.99, method="wilson"))], "error"),
     ],
 )
 def test_what_is_not_known_is_no_go(metrics: list[Metric], expected: str) -> None:
@@ -92,7 +93,7 @@ def test_a_scaled_threshold_decides_beside_the_plans() -> None:
 def test_a_range_decides_at_both_ends() -> None:
     item = criterion(op="between", threshold=[10, 50], unit="count", decide_on="exact")
     for value, expected in ((9, "fail"), (10, "pass"), (50, "pass"), (51, "fail")):
-        assert verdict(item, metric(value, unit="count")) == expected
+        assert verdict(item, metric(value, unit="count", ci=None)) == expected
 
 
 def test_the_document_is_the_same_for_the_same_input() -> None:
