@@ -1,4 +1,4 @@
-"""`safe doctor`: what is wrong with a machine is found, named and given a hint."""
+"""`safe doctor` finds faults of a machine and gives hints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def found(path: Path) -> dict[str, Check]:
     return {c.name: c for c in checks}
 
 
-def test_the_default_run_needs_neither_hub_nor_data(tmp_path: Path) -> None:
+def test_default_run_needs_neither_hub_nor_data(tmp_path: Path) -> None:
     checks = found(config_file(tmp_path))
     assert checks["base"].state == "ok"
     assert checks["data world_vqa"].found == "made by the run"
@@ -58,9 +58,7 @@ def test_criteria_and_waivers_are_checked(tmp_path: Path) -> None:
     assert "none.yaml" in checks["criteria"].found
 
 
-def test_a_hub_that_is_needed_and_away_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_hub_fails_if_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = config_file(tmp_path, base={"vlm": "some/vlm", "audio_encoder": "some/audio_encoder"})
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -73,7 +71,7 @@ def test_a_hub_that_is_needed_and_away_fails(
     assert found(folders)["base"].state == "ok"
 
 
-def test_a_full_disk_and_a_locked_folder_fail(
+def test_full_disk_and_unwritable_folder_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(doctor.DISK_GB, "miniature", 10**9)
@@ -82,7 +80,7 @@ def test_a_full_disk_and_a_locked_folder_fail(
     assert "cannot be written" in found(config_file(tmp_path))["cache"].found
 
 
-def test_no_java_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_java_and_git_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     checks = found(config_file(tmp_path))
     assert (checks["java"].state, checks["git"].state) == ("warn", "warn")
@@ -102,21 +100,21 @@ def test_spice_without_its_parser_is_a_warning(
     assert found(config_file(tmp_path))["spice"].state == "ok"
 
 
-def test_a_tracker_that_is_wanted_and_not_installed_fails(
+def test_configured_tracker_that_is_not_installed_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found(config_file(tmp_path))["tracking"].found == "wandb; kept in results"
-    unwanted = config_file(tmp_path, tracking={"trackers": []})
-    assert found(unwanted)["tracking"].found.startswith("none wanted")
-    wanted = config_file(tmp_path, tracking={"trackers": ["tensorboard", "mlflow"]})
+    without_trackers = config_file(tmp_path, tracking={"trackers": []})
+    assert found(without_trackers)["tracking"].found.startswith("none wanted")
+    with_trackers = config_file(tmp_path, tracking={"trackers": ["tensorboard", "mlflow"]})
     monkeypatch.setattr(doctor, "missing_packages", lambda names: [])
-    assert found(wanted)["tracking"].found == "tensorboard, mlflow; kept in results"
+    assert found(with_trackers)["tracking"].found == "tensorboard, mlflow; kept in results"
     monkeypatch.setattr(doctor, "missing_packages", lambda names: [*names][1:])
-    check = found(wanted)["tracking"]
+    check = found(with_trackers)["tracking"]
     assert (check.state, check.found) == ("fail", "not installed: mlflow")
 
 
-def test_packages_are_held_against_the_lock(tmp_path: Path) -> None:
+def test_packages_are_compared_with_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("pydantic==0.0.1\nno-such-package-here==1.0  # why\n# comment\n")
     assert read_lock(lock) == {"pydantic": "0.0.1", "no-such-package-here": "1.0"}
@@ -127,7 +125,7 @@ def test_packages_are_held_against_the_lock(tmp_path: Path) -> None:
     assert none.state == "warn"
 
 
-def test_a_wanted_gpu_that_is_not_there_fails(
+def test_configured_gpu_that_is_missing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safe.hearing.config import load_run_config
@@ -140,7 +138,7 @@ def test_a_wanted_gpu_that_is_not_there_fails(
     assert "torch does not start" in doctor._devices(config).found
 
 
-def test_the_command_prints_json_and_fails_with_a_finding(tmp_path: Path) -> None:
+def test_command_prints_json_and_exits_with_1_on_a_failure(tmp_path: Path) -> None:
     path = config_file(tmp_path, sead=1)
     done = CliRunner().invoke(app, ["doctor", "--config", str(path), "--no-devices", "--json"])
     assert done.exit_code == 1
