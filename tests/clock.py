@@ -1,13 +1,13 @@
-"""A clock that only the test moves: what times calls is tested whatever the machine does."""
+"""A fake clock, so that timing code is tested independently of machine load."""
 
 from __future__ import annotations
 
 
 class Clock:
-    """Stands for the module `time` in a module under test; sleeping is all that takes time."""
+    """Replacement for the module `time` in a module under test; only `sleep` advances it."""
 
     def __init__(self) -> None:
-        """At zero."""
+        """Start at zero."""
         self.now = 0.0
 
     def perf_counter(self) -> float:
@@ -15,5 +15,5 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let that many seconds pass at once."""
+        """Advance the clock without waiting."""
         self.now += seconds

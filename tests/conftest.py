@@ -1,6 +1,6 @@
-"""Runs that the tests of an experiment and its sabotages share, and how tests are dealt out.
+"""Trained runs shared by the tests of experiments and sabotages, and test distribution.
 
-This module's place also makes the helper modules beside it importable from every room.
+This file's location also makes the helper modules in `tests` importable from every folder.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from safe.hearing.config import RunConfig
 
-# Files that stand on one trained run are a group of their own; every other file is one.
-TOGETHER = {
+# Test files that share a trained run form one group; every other file is its own group.
+GROUPS = {
     "test_evaluation_harness": "harness",
     "test_harness": "harness",
     "test_curriculum": "curriculum",
@@ -26,39 +26,39 @@ TOGETHER = {
     "test_sabotage_dag": "smoke",
     "test_pipelines": "smoke",
 }
-LONGEST_FIRST = ("dag", "sabotage", "experiments")  # rooms whose tests train
+LONGEST_FIRST = ("dag", "sabotage", "experiments")  # folders whose tests train
 
 
-class ByRun(LoadScopeScheduling):
-    """One worker for all tests of a group, so that what they share is trained once."""
+class GroupScheduling(LoadScopeScheduling):
+    """Run all tests of a group on one worker, so that shared runs are trained once."""
 
     def _split_scope(self, nodeid: str) -> str:
         stem = Path(nodeid.split("::", 1)[0]).stem
-        return TOGETHER.get(stem, stem)
+        return GROUPS.get(stem, stem)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByRun:
-    """Deal tests out by group."""
-    return ByRun(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Distribute tests by group."""
+    return GroupScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Short tests fill the gaps that long ones leave."""
+    """Put long tests first; short ones fill the remaining time."""
     items.sort(key=lambda item: item.path.parent.name not in LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")
-def gated_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """The tiny pilot, trained, for 05."""
+def gating_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """Tiny run with the trained pilot, for 05."""
     from tests.tiny_gating import make_gating_run
 
     return make_gating_run(tmp_path_factory.mktemp("gated"))
 
 
 @pytest.fixture(scope="session")
-def asked_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """The same with its gate, for 07."""
+def harness_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """`gating_run` with its gate, for 07."""
     from tests.tiny_harness import make_harness_run
 
     return make_harness_run(tmp_path_factory.mktemp("asked"))
@@ -66,14 +66,14 @@ def asked_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def curriculum_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """The same with a curriculum, for 08 and 09."""
+    """`gating_run` with its gate and a curriculum, for 08 and 09."""
     from tests.tiny_curriculum import make_curriculum_run
 
     return make_curriculum_run(tmp_path_factory.mktemp("curriculum"))
 
 
 @pytest.fixture(scope="session")
-def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
+def trained_curriculum_run(curriculum_run: RunConfig) -> RunConfig:
     """All jobs of 08 trained; tests that modify them must restore them."""
     from safe.files import write_json
     from safe.hearing.experiments.curriculum.plan import JOBS
@@ -86,7 +86,7 @@ def rehearsed_run(curriculum_run: RunConfig) -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def retained_run(curriculum_run: RunConfig) -> RunConfig:
+def trained_retention_run(curriculum_run: RunConfig) -> RunConfig:
     """All jobs of 09 trained; tests that modify them must restore them."""
     from safe.hearing.experiments import training_setup
     from safe.hearing.experiments.retention.plan import START, names
@@ -100,7 +100,7 @@ def retained_run(curriculum_run: RunConfig) -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+def trained_sweep_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """All cells of 10 trained; tests that modify them must restore them."""
     from safe.hearing.experiments import training_setup
     from safe.hearing.experiments.sweep.plan import rounds
@@ -116,8 +116,8 @@ def swept_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def seeded_run(swept_run: RunConfig) -> RunConfig:
-    """All seeds of 11 trained on what 10 took; tests that modify them must restore them."""
+def trained_seeds_run(trained_sweep_run: RunConfig) -> RunConfig:
+    """All seeds of 11 trained on the selection of 10; tests that modify them must restore them."""
     from safe.files import write_json
     from safe.hearing.experiments import training_setup
     from safe.hearing.experiments.seeds.plan import names
@@ -125,16 +125,16 @@ def seeded_run(swept_run: RunConfig) -> RunConfig:
     from tests.judging import decide, measurement_of, run
     from tests.tiny_curriculum import teacher_forced
 
-    folder = swept_run.folder / "10_sweep"
-    context, metrics = run(swept_run, "10_sweep", folder)
-    found = measurement_of(swept_run, "10_sweep", metrics)
+    folder = trained_sweep_run.folder / "10_sweep"
+    context, metrics = run(trained_sweep_run, "10_sweep", folder)
+    found = measurement_of(trained_sweep_run, "10_sweep", metrics)
     write_json(folder / "measurement.json", found.model_dump(mode="json"))
-    decision = decide(swept_run, "10_sweep", metrics, context)
+    decision = decide(trained_sweep_run, "10_sweep", metrics, context)
     write_json(folder / "decision.json", decision.model_dump(mode="json"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_setup, "teacher_forced", teacher_forced)
-        run_jobs(swept_run, "11_seeds", names(swept_run))
-    return swept_run
+        run_jobs(trained_sweep_run, "11_seeds", names(trained_sweep_run))
+    return trained_sweep_run
 
 
 @pytest.fixture(scope="session")
@@ -142,10 +142,10 @@ def policy_run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """Adapters and outcomes of 12; tests that modify them must restore them."""
     from safe.hearing.experiments.rl_gate.plan import OUTCOMES, trainings
     from safe.pipeline.runner import run_jobs
-    from tests.tiny_policy import EXPERIMENT, make_policy_run, state_seconds
+    from tests.tiny_policy import EXPERIMENT, make_policy_run, set_fixed_seconds
 
     config = make_policy_run(tmp_path_factory.mktemp("policy"))
     run_jobs(config, EXPERIMENT, trainings(config))
     run_jobs(config, EXPERIMENT, [OUTCOMES])
-    state_seconds(config)
+    set_fixed_seconds(config)
     return config

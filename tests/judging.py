@@ -1,4 +1,4 @@
-"""From an experiment's metrics to its decision, by the criteria of the repository."""
+"""Run an experiment and judge its metrics by the criteria of the repository."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def run(config: RunConfig, experiment: str, folder: Path) -> tuple[Context, list
 
 
 @contextmanager
-def put_right_again(folder: Path) -> Iterator[None]:
-    """Whatever is done to `folder` meanwhile, it is as before afterwards."""
-    kept = folder.with_name("kept")
-    shutil.copytree(folder, kept)
+def restore_afterwards(folder: Path) -> Iterator[None]:
+    """Restore `folder` to its initial state on exit."""
+    backup = folder.with_name("kept")
+    shutil.copytree(folder, backup)
     try:
         yield
     finally:
         shutil.rmtree(folder)
-        kept.rename(folder)
+        backup.rename(folder)
 
 
-def train_again(config: RunConfig, experiment: str, *jobs: str) -> None:
-    """Train jobs anew, with whatever is planted by now."""
+def retrain(config: RunConfig, experiment: str, *jobs: str) -> None:
+    """Train jobs again, with the faults planted so far."""
     for job in jobs:
         shutil.rmtree(config.folder / experiment / "jobs" / job)
         run_job(config, experiment, job)
 
 
 def measurement_of(config: RunConfig, experiment: str, metrics: list[Metric]) -> Measurement:
-    """As `safe measure` would write it, but for where it comes from."""
+    """Wrap metrics as `safe measure` does, without provenance."""
     return Measurement(
         experiment=experiment,
         run=config.run,
@@ -96,7 +96,7 @@ def decide(
 
 
 def with_limits(config: RunConfig, **limits: dict[str, float]) -> RunConfig:
-    """The run with a copy of the criteria in which selections have other limits.
+    """Return the run with a copy of the criteria in which selections have other limits.
 
     Args:
         limits: selection -> value of a candidate -> threshold, at every scale.

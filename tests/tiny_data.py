@@ -1,4 +1,4 @@
-"""Small datasets written by hand in the public layouts, for the tests of readers and audits."""
+"""Small handwritten datasets in the public layouts, for tests of readers and audits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATE = 8000
 
 
 def tone(hertz: float, seconds: float = 1.0, start: float = 0.2, end: float = 0.8) -> np.ndarray:
-    """A tone with two overtones from `start` to `end`, faint noise elsewhere, (n,) float32."""
+    """Tone with two overtones from `start` to `end`, faint noise elsewhere, (n,) float32."""
     t = np.arange(int(seconds * RATE)) / RATE
     wave = sum(np.sin(2 * np.pi * hertz * k * t) / k for k in (1, 2, 3))
     noise = np.random.default_rng(int(hertz)).normal(0, 1e-3, len(t))
@@ -32,7 +32,7 @@ def tone(hertz: float, seconds: float = 1.0, start: float = 0.2, end: float = 0.
 
 
 def picture(seed: int, size: int = 32) -> Image.Image:
-    """A smooth random picture: any two differ at a glance, and re-encoding keeps them."""
+    """Smooth random picture: any two differ clearly, also after re-encoding."""
     rng = np.random.default_rng(seed)
     light, tint = rng.uniform(20, 235, (5, 5, 1)), rng.uniform(0.7, 1.08, 3)
     blocks = Image.fromarray((light * tint).clip(0, 255).astype(np.uint8))
@@ -42,7 +42,7 @@ def picture(seed: int, size: int = 32) -> Image.Image:
 def write_audiocaps(
     root: Path, split: str, rows: list[tuple[int, str, int, str]], *, media: bool = True
 ) -> None:
-    """`{split}.csv` of (audiocap_id, youtube_id, start, caption), and a tone for each clip."""
+    """Write `{split}.csv` of (audiocap_id, youtube_id, start, caption) and a tone for each clip."""
     root.mkdir(parents=True, exist_ok=True)
     lines = ["audiocap_id,youtube_id,start_time,caption"]
     lines += [f'{i},{y},{s},"{c}"' for i, y, s, c in rows]
@@ -56,7 +56,7 @@ def write_audiocaps(
 def write_vqav2(
     root: Path, split: str, rows: list[tuple[int, int, str, str]], *, media: bool = True
 ) -> None:
-    """Questions and annotations of (question_id, image_id, question, answer), and pictures."""
+    """Write questions, annotations, pictures of (question_id, image_id, question, answer)."""
     root.mkdir(parents=True, exist_ok=True)
     questions = [{"question_id": q, "image_id": i, "question": t} for q, i, t, _ in rows]
     annotations = [
@@ -90,7 +90,7 @@ def dataset(layout: str, root: Path, **more: Any) -> DatasetConfig:
 
 
 def run_config(folder: Path, datasets: list[DatasetConfig], **more: Any) -> RunConfig:
-    """A run around the datasets, with one stage that lets everything in."""
+    """A run around the datasets, with one stage that accepts all difficulties."""
     stage = StageConfig(
         name="all",
         epochs=1,

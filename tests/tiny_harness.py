@@ -1,4 +1,4 @@
-"""The tiny gating run with a gate, so that experiment 07 has something to ask."""
+"""The tiny gating run with a gate, for experiment 07."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPERIMENT = "07_evaluation_harness"
 
 
 def make_harness_run(root: Path, steps: int | None = None) -> RunConfig:
-    """The gating run with experiment 05 measured, and an empty table of references."""
+    """Return the gating run with experiment 05 measured and an empty table of references."""
     config = make_gating_run(root, steps)
     measure(Context(config=config, folder=config.folder / GATING))
     config = changed(
@@ -34,7 +34,7 @@ def make_harness_run(root: Path, steps: int | None = None) -> RunConfig:
 
 
 def reference(config: RunConfig, value: float, **fields: object) -> dict[str, object]:
-    """A figure of the tiny base on its questions about sounds."""
+    """A reference figure of the tiny base on its audio questions."""
     return {
         "id": "tiny.audio",
         "model": config.base.vlm,
@@ -54,14 +54,14 @@ def write_references(config: RunConfig, references: list[dict[str, object]]) -> 
 
 
 def changed(config: RunConfig, **evaluation: object) -> RunConfig:
-    """The same run with other settings of the experiment."""
+    """Return the run with other settings of the experiment."""
     values = config.model_dump(mode="json")
     values["evaluation"] |= evaluation
     return parse_run_config(values, "tests/tiny_harness.py")
 
 
 def with_threshold(config: RunConfig, threshold: float) -> None:
-    """Write the same gate with another threshold."""
+    """Overwrite the gate's threshold."""
     from safe.hearing.models.gate_file import load_gate, read_gate, save_gate
 
     path = config.folder / GATING / "gate.json"

@@ -1,4 +1,4 @@
-"""Random-weight BLIP-2 and CLAP of a few thousand parameters, for tests of what surrounds them."""
+"""Random-weight BLIP-2 and CLAP with a few thousand parameters."""
 
 from __future__ import annotations
 
@@ -117,17 +117,17 @@ def tiny_vlm(
         torch.manual_seed(seed)
         model = Blip2ForConditionalGeneration(config)
         model.query_tokens.data.normal_()
-        for name, weight in model.named_parameters():  # large enough that answers differ by row
+        for name, weight in model.named_parameters():  # large enough that answers differ
             if weight.dim() > 1 and "query" not in name:
                 weight.data.mul_(4)
-        # Tied to the output: at their usual size no answer could ever be certain.
+        # Tied to the output: at the default scale no answer would have low entropy.
         model.get_input_embeddings().weight.data.mul_(6)
-        if not t5:  # against embeddings that large, layers must speak up to be heard
+        if not t5:  # scaled up to match the embeddings
             for layer in model.language_model.model.decoder.layers.parameters():
                 layer.data.mul_(3)
         model.language_projection.weight.data.mul_(3)
     model.to(dtype)
-    if wide_qformer:  # as from_pretrained leaves it for some types, by version
+    if wide_qformer:  # as from_pretrained does for some dtypes, depending on the version
         model.qformer.float()
         model.query_tokens.data = model.query_tokens.data.float()
     return model.eval().requires_grad_(False)
@@ -182,12 +182,12 @@ def tiny_tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
 
 
 def save_tiny(folder: Path, seed: int = 0) -> tuple[Path, Path]:
-    """The two as ordinary Hugging Face folders: (vlm, audio_encoder)."""
+    """Save both as ordinary Hugging Face folders; return (vlm, audio_encoder)."""
     vlm, audio_encoder = folder / "vlm", folder / "audio_encoder"
     tiny_vlm(seed).save_pretrained(vlm)
     tiny_processor().save_pretrained(vlm)
-    heard = tiny_audio_encoder(seed)
-    heard.model.save_pretrained(audio_encoder)
-    heard.feature_extractor.save_pretrained(audio_encoder)
+    encoder = tiny_audio_encoder(seed)
+    encoder.model.save_pretrained(audio_encoder)
+    encoder.feature_extractor.save_pretrained(audio_encoder)
     tiny_tokenizer().save_pretrained(audio_encoder)
     return vlm, audio_encoder

@@ -1,4 +1,4 @@
-"""The tiny gating run, made ready for experiment 12."""
+"""The tiny gating run with settings for experiment 12."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ POLICY = {
     "timed_items": 4,
     "timing_repeats": 2,
 }
-# Seconds of each kind of gate, against one that looks at the base's uncertainty.
-LOOKS = {HEURISTIC: 0.0, QUESTION: -0.002, LOOK: 0.0002, GLANCE: 0.0005}
+# Seconds of each kind of gate, relative to a gate on the base's uncertainty.
+GATE_SECONDS = {HEURISTIC: 0.0, QUESTION: -0.002, LOOK: 0.0002, GLANCE: 0.0005}
 
 
 def make_policy_run(root: Path) -> RunConfig:
-    """Nothing of 12 is trained yet."""
+    """Return a run in which nothing of 12 is trained yet."""
     config = changed(make_gating_run(root), **POLICY)
     return with_limits(config, policy={"audio_drop_high": 0.05}, adapter={"behind_high": 0.3})
 
 
-def state_seconds(config: RunConfig) -> None:
-    """Listening takes 5 ms, whatever else the machine did while actions were timed.
+def set_fixed_seconds(config: RunConfig) -> None:
+    """Replace the measured times, so that audio takes 5 ms independently of machine load.
 
     Raises:
-        AssertionError: other ways were timed, or one took no time.
+        AssertionError: other actions were timed, or one took no time.
     """
     short, long = lengths(config)
-    listening = {0: 0.0, short: 0.005, long: 0.0055}
+    audio_seconds = {0: 0.0, short: 0.005, long: 0.0055}
     seconds = {
-        timing_key(kind, k): 0.009 + look + listening[k]
-        for kind, look in LOOKS.items()
+        timing_key(kind, k): 0.009 + gate_seconds + audio_seconds[k]
+        for kind, gate_seconds in GATE_SECONDS.items()
         for k in ((0, long) if kind == HEURISTIC else (0, short, long))
     } | {"always off": 0.007, "always on": 0.0125}
     folder = config.folder / EXPERIMENT / "jobs" / OUTCOMES
@@ -55,7 +55,7 @@ def state_seconds(config: RunConfig) -> None:
 
 
 def changed(config: RunConfig, **policy: object) -> RunConfig:
-    """The same run with other settings of the experiment."""
+    """Return the run with other settings of the experiment."""
     values = config.model_dump(mode="json")
     values["policy"] |= policy
     return parse_run_config(values, "tests/tiny_policy.py")

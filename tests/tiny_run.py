@@ -1,6 +1,4 @@
-"""A whole run in a temporary folder: pictures, tones, manifest, random base and audio encoder,
-config.
-"""
+"""A whole run in a temporary folder: pictures, tones, manifest, random models, config."""
 
 from __future__ import annotations
 
@@ -39,11 +37,10 @@ def _sound(path: Path, hertz: float) -> MediaRef:
 def make_samples(
     folder: Path, *, vl: int, audio: int, held_out: int = 0, seed: int = 0
 ) -> list[Sample]:
-    """VL questions in split test and train, audio questions in split train.
+    """VL questions in splits test and train, audio questions in split train.
 
-    `held_out` more audio questions are in each of val and test.
-
-    The answer of an audio question is decided by its tone's pitch, of which there are four.
+    `held_out` more audio questions are in each of val and test. The answer of an audio question
+    depends on the pitch of its tone; there are four.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +94,7 @@ def make_run(
     held_out: int = 0,
     **settings: dict[str, object],
 ) -> RunConfig:
-    """A prepared run below `root`: everything that an experiment needs is there."""
+    """Return a prepared run below `root`, with all inputs that experiments need."""
     vlm, audio_encoder = save_tiny(root / "models")
     config = parse_run_config(
         {
@@ -153,7 +150,7 @@ def make_run(
 
 
 def make_learnable_run(root: Path) -> RunConfig:
-    """A run whose random base a strong adapter can teach 260 rows in seconds."""
+    """A run whose random base can be fitted to 260 examples in seconds with a strong adapter."""
     linear = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
     return make_run(
         root,
@@ -175,7 +172,7 @@ def make_learnable_run(root: Path) -> RunConfig:
 
 
 def make_pilot_run(root: Path, steps: int | None = None) -> RunConfig:
-    """A run whose Stage A learns to hear, with enough held out to judge it."""
+    """A run whose Stage A learns to use audio, with enough held-out questions to judge it."""
     return make_run(
         root,
         vl=510,

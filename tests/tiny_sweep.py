@@ -1,7 +1,7 @@
-"""The tiny pilot run with questions about pictures in validation too, for the sweep and the seeds.
+"""The tiny pilot run with VL questions in validation, for the sweep and the seeds.
 
-The tiny base is random and right about nothing; so that pictures can be forgotten, what it would
-say counts as right.
+The tiny base is random and never correct, so the base's own answers count as correct for VL
+examples. Without this, no VL accuracy could be lost.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safe.hearing.config import RunConfig, parse_run_config
 from tests.judging import with_limits
-from tests.tiny_gating import ask_about_pictures
+from tests.tiny_gating import add_vl_questions
 from tests.tiny_run import make_pilot_run
 
 SWEEP = {
@@ -27,16 +27,16 @@ SWEEP = {
 
 
 def make_sweep_run(root: Path, **sweep: object) -> RunConfig:
-    """Nothing of it is trained yet."""
+    """Return a run in which no cell is trained yet."""
     config = make_pilot_run(root)
-    ask_about_pictures(config)
+    add_vl_questions(config)
     wide = {"vl_drop_high": 0.5, "behind_best_high": 0.3}
     wide |= {f"test_{name}": limit for name, limit in wide.items()}
     return with_limits(changed(config, **SWEEP | sweep), selected=wide)
 
 
 def changed(config: RunConfig, **sweep: object) -> RunConfig:
-    """The same run with other settings of the experiment."""
+    """Return the run with other settings of the experiment."""
     values = config.model_dump(mode="json")
     values["sweep"] |= sweep
     return parse_run_config(values, "tests/tiny_sweep.py")

@@ -1,4 +1,4 @@
-"""The runs that users start, to the launch decision: `make accept`."""
+"""The runs that users start, up to the launch decision: `make accept`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pytest
 
 from safe.hearing.miniature.base.evaluate import faults
 
-from .conftest import BIN, Dag, assert_it_is_a_base, assert_it_went_to_launch, with_recordings
+from .conftest import BIN, Dag, assert_base_has_no_faults, assert_launched, with_recordings
 
 pytestmark = pytest.mark.accept
 
 
 def test_default_run_is_go(default_run: Dag) -> None:
-    assert_it_is_a_base(default_run)
-    assert_it_went_to_launch(default_run)
+    assert_base_has_no_faults(default_run)
+    assert_launched(default_run)
 
 
 def test_digits_run_is_go(digits_run: Dag) -> None:
-    assert_it_is_a_base(digits_run)
-    assert_it_went_to_launch(digits_run)
-    heard = next(
+    assert_base_has_no_faults(digits_run)
+    assert_launched(digits_run)
+    accuracy = next(
         c
         for c in digits_run.json("03_tiny_overfit", "decision.json")["criteria"]
         if c["id"] == "03.audio_accuracy"
     )
-    assert heard["ci"]["low"] > 0.9
+    assert accuracy["ci"]["low"] > 0.9
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The DAG as people run it: killed and resumed, judged again, refused, and never bypassed."""
+"""The DAG as users run it: kill and resume, rejudging, refusal."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _jobs(output: str) -> list[str]:
     return re.findall(r"^(?:local)?rule (\w+):", output, flags=re.MULTILINE)
 
 
-def test_smoke_run_goes_through_every_experiment_after_a_kill(finished: Dag) -> None:
+def test_smoke_run_finishes_every_experiment_after_a_kill(finished: Dag) -> None:
     assert len(BUILT) == 12
     required = {name for name in BUILT if name != OPTIONAL}
     for name in BUILT:
         decision = Decision.model_validate(finished.json(name, "decision.json"))
-        unmet = {
+        failed = {
             c.id: c.reason
             for c in decision.criteria
             if c.severity == "required" and c.verdict != "pass"
         }
-        assert not unmet
+        assert not failed
         assert {c.id for c in decision.criteria if c.severity == "required"} <= MECHANICS
         measurement = Measurement.model_validate(finished.json(name, "measurement.json"))
         assert {c.metric for c in decision.criteria} <= {m.name for m in measurement.metrics}
@@ -53,10 +53,10 @@ def test_optional_experiment_that_is_no_go_is_shown_and_does_not_block_launch(
     assert done.returncode == 0, done.stdout[-3000:]
     assert set(_jobs(done.stdout)) == {"judge", "launch", "all"}
     assert dag.statuses()[OPTIONAL] == "no-go"
-    assert dag.json("LAUNCH") != finished.json("LAUNCH")  # it says of what it was made
+    assert dag.json("LAUNCH") != finished.json("LAUNCH")  # it records its decisions
 
 
-def test_an_edited_decision_ends_the_launch(finished: Dag, tmp_path: Path) -> None:
+def test_edited_decision_blocks_launch(finished: Dag, tmp_path: Path) -> None:
     dag = finished.clone(tmp_path / "edited")
     path = dag.path("11_seeds", "decision.json")
     decision = json.loads(path.read_text())
@@ -70,7 +70,7 @@ def test_an_edited_decision_ends_the_launch(finished: Dag, tmp_path: Path) -> No
     assert dag.json("launch.json")["items"]["reproducible"]["verdict"] == "NO-GO"
 
 
-def test_the_page_is_one_file_that_shows_every_experiment(finished: Dag) -> None:
+def test_page_is_one_file_that_shows_every_experiment(finished: Dag) -> None:
     page = finished.path("launch_checklist.html").read_text()
     for name in finished.statuses():
         assert name[:2] in page
@@ -80,13 +80,13 @@ def test_the_page_is_one_file_that_shows_every_experiment(finished: Dag) -> None
     assert not re.search(r"(src|href)=[\"']https?://", page)
 
 
-def test_a_second_run_has_nothing_to_do(finished: Dag) -> None:
+def test_second_run_has_nothing_to_do(finished: Dag) -> None:
     again = finished.run()
     assert again.returncode == 0
     assert _jobs(again.stdout) == []
 
 
-def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> None:
+def test_edited_threshold_rejudges_and_can_be_reverted(finished: Dag, tmp_path: Path) -> None:
     dag = finished.clone(tmp_path / "edited")
     measured = {name: dag.path(name, "measurement.json").stat().st_mtime_ns for name in BUILT}
     before = dag.path("03_tiny_overfit", "decision.json").read_bytes()
@@ -121,10 +121,10 @@ def test_a_threshold_edited_and_edited_back(finished: Dag, tmp_path: Path) -> No
     assert dag.json("LAUNCH") == finished.json("LAUNCH")
 
 
-def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path) -> None:
+def test_run_killed_in_03_finishes_on_restart(finished: Dag, tmp_path: Path) -> None:
     dag = finished.clone(tmp_path / "killed")
     dag.forget("03_tiny_overfit")
-    target = dag.target("03_tiny_overfit", "GO")  # what stands on it would be trained anew
+    target = dag.target("03_tiny_overfit", "GO")  # a full run would retrain its dependents
     dag.run_until_killed("rule measure_03:", target)
     assert not dag.path("03_tiny_overfit", "measurement.json").exists()
     done = dag.run(target)
@@ -132,8 +132,8 @@ def test_a_run_killed_in_03_finishes_without_help(finished: Dag, tmp_path: Path)
     assert dag.statuses()["03_tiny_overfit"] == "go"
 
 
-def test_a_cell_that_is_killed_costs_one_cell(finished: Dag, tmp_path: Path) -> None:
-    """A miniature's job trains several cells; those that were done are not trained again."""
+def test_killed_cell_does_not_retrain_finished_cells(finished: Dag, tmp_path: Path) -> None:
+    """A miniature's job trains several cells; finished cells are not trained again."""
     dag = finished.clone(tmp_path / "cell")
     jobs = dag.path("10_sweep", "jobs")
     rule = next(
@@ -158,7 +158,7 @@ def cells_of(log: Path) -> list[str]:
     return list(dict.fromkeys(re.findall(r"10 (p\S+?):", log.read_text(errors="replace"))))
 
 
-def test_measurements_say_where_they_come_from(finished: Dag) -> None:
+def test_measurements_record_their_provenance(finished: Dag) -> None:
     for name in BUILT:
         measurement = json.loads(finished.path(name, "measurement.json").read_text())
         assert {"code", "config", "criteria"} <= set(measurement["digests"])

@@ -1,6 +1,6 @@
 """A world with a planted fault stops at 01, and nothing is trained on it.
 
-Which fault fails which criterion is tested in tests/sabotage/test_preflight.py.
+tests/sabotage/test_preflight.py tests which fault fails which criterion.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.dag
         ("swapped", "01.mismatch"),
     ],
 )
-def test_a_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) -> None:
-    # `swapped` needs enough sounds of one kind to know what each kind sounds like.
+def test_faulty_world_stops_at_01(tmp_path: Path, fault: str, criterion: str) -> None:
+    # `swapped` needs enough sounds of each kind to estimate the typical sound of the kind.
     sizes = "root: data/faulty, clips: 600, images: 300, videos: 300"
     world = f"{{{sizes}, faults: [{fault}]}}"
     dag = Dag.create(

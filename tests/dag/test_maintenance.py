@@ -1,4 +1,4 @@
-"""An edit that changes no result reruns nothing; one that may, reruns what depends on it.
+"""Edits that change no result rerun nothing; others rerun only what depends on them.
 
 Each case edits a copy of the package and of the rules, and computes in a fresh process the params
 that make a rule run again.
@@ -43,7 +43,7 @@ Params = dict[str, str]
 
 
 def _params(root: Path) -> Params:
-    """What `snakemake` compares with the last run, by experiment."""
+    """Params by rule, which Snakemake compares with those of the last run."""
     done = subprocess.run(
         [sys.executable, "-c", PARAMS],
         cwd=root,
@@ -83,13 +83,13 @@ def _edit_docstrings(tree: Path) -> None:
 
 
 def _reformat(tree: Path) -> None:
-    """Comments and line breaks go, others come."""
+    """Remove all comments and formatting, and add other comments."""
     for path in (tree / "safe").rglob("*.py"):
         text = ast.unparse(ast.parse(path.read_text(encoding="utf-8")))
         path.write_text(f"# A comment.\n\n{text}\n\n# The end.\n", encoding="utf-8")
 
 
-def _add_a_section(tree: Path) -> None:
+def _add_section(tree: Path) -> None:
     config = tree / "safe" / "hearing" / "config"
     _edit(
         config / "models.py",
@@ -102,7 +102,7 @@ def _add_a_section(tree: Path) -> None:
     _edit(run, "    held_out: HeldOutConfig", f"{section}    held_out: HeldOutConfig")
 
 
-def _add_an_experiment(tree: Path) -> None:
+def _add_experiment(tree: Path) -> None:
     experiments = tree / "safe" / "hearing" / "experiments"
     shutil.copytree(experiments / "tiny_overfit", experiments / "refit")
     _edit(experiments / "refit" / "config.py", '"tiny_overfit"', '"refit"')
@@ -112,8 +112,8 @@ def _add_an_experiment(tree: Path) -> None:
     (criteria / "13_refit.yaml").write_text(text.replace("id: 03.", "id: 13."))
 
 
-@pytest.mark.parametrize("edit", [_edit_docstrings, _reformat, _add_a_section, _add_an_experiment])
-def test_maintenance_changes_no_params(
+@pytest.mark.parametrize("edit", [_edit_docstrings, _reformat, _add_section, _add_experiment])
+def test_maintenance_edit_changes_no_params(
     tree: Path, before: Params, edit: Callable[[Path], None]
 ) -> None:
     edit(tree)
@@ -121,7 +121,7 @@ def test_maintenance_changes_no_params(
     assert {key: after.get(key) for key in before} == before
 
 
-def test_a_number_in_the_code_changes_what_depends_on_it(tree: Path, before: Params) -> None:
+def test_changed_constant_changes_only_dependent_params(tree: Path, before: Params) -> None:
     jobs = tree / "safe" / "hearing" / "experiments" / "sweep" / "jobs.py"
     _edit(jobs, "rung > 1", "rung > 2")
     after = _params(tree)
@@ -129,7 +129,7 @@ def test_a_number_in_the_code_changes_what_depends_on_it(tree: Path, before: Par
     assert changed == {"10_sweep jobs code"}
 
 
-def test_a_default_changes_the_rules_that_read_its_section(tree: Path, before: Params) -> None:
+def test_changed_default_changes_only_rules_that_read_it(tree: Path, before: Params) -> None:
     _edit(
         tree / "safe" / "hearing" / "experiments" / "seeds" / "config.py",
         "count: int = Field(default=3",

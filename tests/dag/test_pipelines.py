@@ -1,4 +1,4 @@
-"""Another pipeline, and another experiment: nothing that exists is edited for them."""
+"""New pipelines and new experiments need no edit of existing files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.dag
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dag:
-    """A folder in which the default run is one of the toy pipeline."""
+    """A folder in which the default run belongs to the toy pipeline."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     dag = Dag(tmp_path / "toy", run_name="toy", configfile="config/toy.yaml")
     shutil.copytree(ROOT / "tests" / "toy" / "criteria", dag.folder / "config" / "toy" / "criteria")
@@ -37,7 +37,7 @@ def safe(dag: Dag, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_toy_pipeline_goes_to_launch_and_is_signed(toy: Dag) -> None:
+def test_toy_pipeline_reaches_launch_and_can_be_signed(toy: Dag) -> None:
     done = toy.run()
     assert done.returncode == 0, done.stdout[-3000:]
     launch = toy.json("launch.json")
@@ -54,7 +54,7 @@ def test_a_toy_pipeline_goes_to_launch_and_is_signed(toy: Dag) -> None:
     assert "01.share" in explained.stdout
 
 
-def test_an_edited_threshold_rejudges_and_stops_a_toy(toy: Dag) -> None:
+def test_edited_threshold_rejudges_the_toy_run_and_stops_it(toy: Dag) -> None:
     assert toy.run().returncode == 0
     measured = toy.path("01_made_up", "measurement.json").stat().st_mtime_ns
     criteria = toy.folder / "config" / "toy" / "criteria" / "01_made_up.yaml"
@@ -66,7 +66,7 @@ def test_an_edited_threshold_rejudges_and_stops_a_toy(toy: Dag) -> None:
     assert toy.json("launch.json")["verdict"] == "NO-GO"
 
 
-def test_a_setting_measures_again_what_reads_it(toy: Dag) -> None:
+def test_edited_setting_remeasures_only_experiments_that_read_it(toy: Dag) -> None:
     assert toy.run().returncode == 0
     config = toy.folder / "config" / "toy.yaml"
     config.write_text(config.read_text() + "made_up: {items: 400}\n")
@@ -74,13 +74,13 @@ def test_a_setting_measures_again_what_reads_it(toy: Dag) -> None:
     assert toy.json("01_made_up", "measurement.json")["metrics"][0]["n"] == 400
     assert toy.json("02_extra", "measurement.json")["metrics"][0]["n"] == 400
     before = json.dumps(toy.json("02_extra", "measurement.json"))
-    config.write_text(config.read_text() + "paint: {colour: red}\n")  # nothing reads it
+    config.write_text(config.read_text() + "paint: {colour: red}\n")  # no experiment reads it
     again = toy.run()
     assert "Nothing to be done" in again.stdout
     assert json.dumps(toy.json("02_extra", "measurement.json")) == before
 
 
-def test_another_pipelines_command_is_refused(toy: Dag) -> None:
+def test_command_of_another_pipeline_is_refused(toy: Dag) -> None:
     refused = safe(toy, "prepare-data", "--config", "config/toy.yaml")
     assert refused.returncode == 2
     assert "pipeline 'toy'" in refused.stderr
@@ -159,7 +159,7 @@ criteria:
 """
 
 
-def test_experiment_13_is_a_folder_and_a_criteria_file(
+def test_experiment_13_needs_only_a_folder_and_a_criteria_file(
     finished: Dag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dag = finished.clone(tmp_path / "dag")
@@ -169,15 +169,15 @@ def test_experiment_13_is_a_folder_and_a_criteria_file(
         shutil.copytree(ROOT / name, tree / name, ignore=ignored)
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, tree)
-    place = tree / "safe" / "hearing" / "experiments" / "refit"
-    place.mkdir()
+    folder = tree / "safe" / "hearing" / "experiments" / "refit"
+    folder.mkdir()
     for name, text in (
         ("__init__", INIT),
         ("config", CONFIG),
         ("jobs", JOBS),
         ("measure", MEASURE),
     ):
-        (place / f"{name}.py").write_text(text)
+        (folder / f"{name}.py").write_text(text)
     (dag.folder / "config" / "hearing" / "criteria" / "13_refit.yaml").write_text(CRITERIA)
     monkeypatch.setenv("PYTHONPATH", str(tree))
     command = [

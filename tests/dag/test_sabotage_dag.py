@@ -1,7 +1,7 @@
-"""Faults planted in the code itself: the gate they belong to refuses, and nothing runs past it.
+"""Faults planted in the code: the gate for each refuses, and nothing downstream runs.
 
-`sitecustomize` is imported by every Python process of the run, so the fault lies in the measuring
-process without the product having a switch for it.
+Every Python process of the run imports `sitecustomize`, so the fault needs no switch in the
+product.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def test_broken_parity_stops_at_02(
     assert dag.statuses()["03_tiny_overfit"] == "blocked"
 
 
-def test_deaf_model_stops_at_03(finished: Dag, tmp_path: Path) -> None:
+def test_model_that_ignores_audio_stops_at_03(finished: Dag, tmp_path: Path) -> None:
     dag = finished.clone(tmp_path / "deaf")
     require(dag, "03_tiny_overfit", "03.audio_needed")
     _refused(dag, "03_tiny_overfit", {"03.audio_needed"}, WHEN_MEASURING + DEAF)

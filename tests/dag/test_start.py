@@ -1,4 +1,4 @@
-"""What the DAG does before anything runs: it is shown whole, and bad settings stop it."""
+"""Checks before anything runs: the dry run shows the whole DAG, and bad settings stop it."""
 
 from __future__ import annotations
 

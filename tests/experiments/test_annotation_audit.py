@@ -1,4 +1,4 @@
-"""`safe audit` on annotation files alone, small ones and the published ones."""
+"""`safe audit` on annotation files without media: small files and the published ones."""
 
 import json
 from pathlib import Path
@@ -31,12 +31,12 @@ REASON = "published split by question, as the authors describe"
         ("Dev.csv", "val"),
     ],
 )
-def test_the_split_is_told_from_the_name(name, split):
+def test_guess_split_from_file_name(name, split):
     assert guess_split(Path(name)) == split
 
 
 @pytest.mark.parametrize("name", ["captions.csv", "train_and_test.csv", "latest.csv"])
-def test_a_name_that_tells_no_split_is_refused(name):
+def test_file_name_without_a_clear_split_is_refused(name):
     with pytest.raises(DataError, match="does not name a split"):
         guess_split(Path(name))
 
@@ -49,7 +49,7 @@ def audio_files(tmp_path, shared=0):
     return [tmp_path / "train.csv", tmp_path / "test.csv"]
 
 
-def test_what_needs_media_or_a_curriculum_is_unavailable_so_it_is_never_go(tmp_path):
+def test_criteria_that_need_media_or_a_curriculum_are_unavailable_and_never_go(tmp_path):
     audit = audit_annotations("audiocaps", audio_files(tmp_path), criteria=CRITERIA)
     verdicts = {j.id: j.verdict for j in audit.decision.criteria}
     assert verdicts.pop("01.no_leakage") == "pass"
@@ -58,14 +58,14 @@ def test_what_needs_media_or_a_curriculum_is_unavailable_so_it_is_never_go(tmp_p
     assert "no problem found; unavailable:" in as_text(audit)
 
 
-def test_a_leak_is_counted_and_shown(tmp_path):
+def test_leak_is_counted_and_shown(tmp_path):
     audit = audit_annotations("audiocaps", audio_files(tmp_path, shared=3), criteria=CRITERIA)
     text = as_text(audit)
     assert "FAIL  01.no_leakage: 3 count" in text
     assert "youtube:a0; youtube:a1; youtube:a2" in text
 
 
-def test_a_folder_may_be_given_and_faults_are_named(tmp_path):
+def test_audit_accepts_a_folder_and_names_faulty_input(tmp_path):
     audio_files(tmp_path)
     assert audit_annotations("audiocaps", [tmp_path], criteria=CRITERIA).rows == 140
     with pytest.raises(DataError, match="no annotation layout"):
@@ -106,7 +106,7 @@ def test_published_music_avqa_shares_videos_between_val_and_test():
     assert "files_load" in audit["unavailable"]
 
 
-def test_a_declared_split_by_question_is_accepted_and_shown():
+def test_declared_split_by_question_is_accepted_and_shown():
     folder = shared("music_avqa")
     found = run("--layout", "music_avqa", folder, "--split-unit", "question", "--reason", REASON)
     assert found.exit_code == 1  # the answers are still skewed
@@ -115,7 +115,7 @@ def test_a_declared_split_by_question_is_accepted_and_shown():
     assert "2,296 shared source media" in found.stdout
 
 
-def test_published_audiocaps_has_no_shared_clips_but_shared_captions():
+def test_published_audiocaps_shares_captions_but_no_clips():
     found = run("--layout", "audiocaps", shared("audiocaps"), "--json")
     assert found.exit_code == 1
     audit = json.loads(found.stdout)

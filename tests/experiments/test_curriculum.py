@@ -22,8 +22,8 @@ EXPERIMENT = "08_curriculum"
 
 
 @pytest.fixture(scope="module")
-def config(rehearsed_run):
-    return rehearsed_run
+def config(trained_curriculum_run):
+    return trained_curriculum_run
 
 
 def lines(config, job):
@@ -31,7 +31,7 @@ def lines(config, job):
     return [line for _, line in read_log(path)]
 
 
-def test_the_runs_go_through_their_stages(config):
+def test_runs_follow_the_scripted_stages(config):
     for job in ("normal", "extension"):
         result = json.loads((config.folder / EXPERIMENT / "jobs" / job / "result.json").read_text())
         assert result["crashed"] is None
@@ -42,7 +42,7 @@ def test_the_runs_go_through_their_stages(config):
         assert result["ended"] == ("finish" if job == "normal" else "stop")
 
 
-def test_all_is_go_and_the_killed_run_is_the_whole_one(config):
+def test_decision_is_go_and_the_resumed_run_equals_the_uninterrupted_one(config):
     context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
     decision = decide(config, EXPERIMENT, metrics)
     assert decision.verdict == "GO", verdicts(decision)
@@ -52,7 +52,7 @@ def test_all_is_go_and_the_killed_run_is_the_whole_one(config):
     assert (context.folder / context.plots[0]).exists()
 
 
-def test_a_crash_is_found_and_the_rest_unavailable(config, tmp_path, monkeypatch):
+def test_crash_is_recorded_with_its_traceback(config, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("the stage transition broke")
 
@@ -64,8 +64,8 @@ def test_a_crash_is_found_and_the_rest_unavailable(config, tmp_path, monkeypatch
     assert "broken" in (context.folder / "crash.txt").read_text()
 
 
-def test_who_looks_for_the_plan_meets_it_whole_or_not_at_all(config, tmp_path, monkeypatch):
-    """It is read while the run goes on: a write that ends half-way must leave none."""
+def test_interrupted_write_leaves_no_partial_plan(config, tmp_path, monkeypatch):
+    """The plan is read while the run continues, so an interrupted write must leave no file."""
 
     def half(path, text, **_):
         path.write_bytes(text[: len(text) // 2].encode())
@@ -79,12 +79,12 @@ def test_who_looks_for_the_plan_meets_it_whole_or_not_at_all(config, tmp_path, m
     assert not (context.folder / PLAN).exists()
 
 
-def test_an_unknown_part_is_refused(config):
+def test_unknown_job_is_refused(config):
     with pytest.raises(ConfigError, match="no job 'other'"):
         run_job(config, EXPERIMENT, "other")
 
 
-def test_a_run_that_is_not_there_is_named(config, tmp_path):
+def test_missing_job_is_named(config, tmp_path):
     with pytest.raises(EvidenceError, match="the job 'resumed' was not run"):
         run(config, EXPERIMENT, tmp_path)
 
@@ -105,8 +105,8 @@ STAGES = [
     step=st.sampled_from([0.0, 0.1, 0.3]),
 )
 @settings(max_examples=300, deadline=None)
-def test_two_readings_of_the_rules_agree_on_any_trace(trace, step):
-    """The state machine, and the replay that was written without it."""
+def test_state_machine_and_replay_agree_on_any_trace(trace, step):
+    """The replay is an independent implementation of the transition rules."""
     config = CurriculumConfig.model_validate({"stages": STAGES, "ratio_step": step})
     machine, epochs = Curriculum(config), []
     for accuracy, drop, samples, skips in trace:
@@ -126,5 +126,5 @@ def test_two_readings_of_the_rules_agree_on_any_trace(trace, step):
             }
         )
     assert replay(config, epochs) == []
-    spoiled = [{**epochs[-1], "action": "continue"}]
-    assert replay(config, [*epochs[:-1], *spoiled]) != []
+    altered = [{**epochs[-1], "action": "continue"}]
+    assert replay(config, [*epochs[:-1], *altered]) != []

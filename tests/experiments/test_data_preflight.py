@@ -1,4 +1,4 @@
-"""Experiment 01 as a whole: what it measures, writes, and says when media are absent."""
+"""01 on small datasets: metrics, evidence, and unavailable metrics without media."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_every_declared_metric_is_measured_in_its_unit(config):
     assert context.digests["data"]
 
 
-def test_a_persons_signed_verdicts_stand_over_the_detector(config, tmp_path):
+def test_signed_verdicts_override_the_detector(config, tmp_path):
     path = tmp_path / "verdicts.json"
     wrong = {f"audiocaps/train/{i}": "mismatched" for i in range(3)}
     right = {f"audiocaps/train/{i}": "matched" for i in range(3, 6)}
@@ -101,7 +101,7 @@ def test_without_events_alignment_is_unavailable_and_never_a_pass(config):
         assert "options.events" in metrics[name].reason
 
 
-def test_a_dataset_without_media_makes_what_needs_them_unavailable(config):
+def test_without_media_the_metrics_that_need_them_are_unavailable(config):
     alone = config.datasets[0].model_copy(update={"media": False})
     metrics, _ = measured(config.model_copy(update={"datasets": [alone, config.datasets[1]]}))
     unavailable = {name for name, m in metrics.items() if m.provenance == "unavailable"}
@@ -109,8 +109,8 @@ def test_a_dataset_without_media_makes_what_needs_them_unavailable(config):
     assert "audiocaps" in metrics["files_load"].reason
 
 
-def test_the_worst_dataset_decides_and_not_the_sum(config, tmp_path):
-    """100 broken of 130 in a small dataset, beside 600 sound ones elsewhere."""
+def test_worst_dataset_decides_and_not_the_pooled_share(config, tmp_path):
+    """100 of 130 files are broken in a small dataset; the other datasets are intact."""
     rows = [(1000 + i, 1000 + i, "what is it", ("a", "b")[i % 2]) for i in range(130)]
     root = tmp_path / "broken"
     tiny_data.write_vqav2(root, "train", rows)
@@ -123,7 +123,7 @@ def test_the_worst_dataset_decides_and_not_the_sum(config, tmp_path):
     assert files.detail["undecodable"][0]["files"] == 100
 
 
-def test_nothing_prepared_says_what_to_run(config):
+def test_measuring_unprepared_data_names_the_command_to_run(config):
     context = Context(config=config, folder=config.folder)
     with pytest.raises(DataError, match="safe prepare-data"):
         measure(context)

@@ -1,4 +1,4 @@
-"""06 on a tiny run, and with faults planted: each is refused at its own criterion."""
+"""06 on a tiny run; each planted fault fails its own criterion."""
 
 import time
 
@@ -46,7 +46,7 @@ def outcome(config, tmp_path, **changes):
     return context, metrics, verdicts(decide(own, EXPERIMENT, metrics))
 
 
-def test_measured_and_drawn(config, tmp_path):
+def test_metrics_pass_and_plots_are_written(config, tmp_path):
     context, metrics, found = outcome(config, tmp_path)
     for name in ("headroom", "audio_latency", "throughput"):
         assert found[f"06.{name}"] == "pass", name
@@ -58,17 +58,17 @@ def test_measured_and_drawn(config, tmp_path):
     assert set(by_name["audio_latency"].detail["uncached_ms_by_audio_tokens"]) == {"2", "3"}
 
 
-def test_a_budget_too_small(config, tmp_path):
+def test_too_small_memory_budget_fails_headroom(config, tmp_path):
     found = outcome(config, tmp_path, memory_budget_gb=0.05)[2]
     assert found["06.headroom"] == "fail"
 
 
-def test_more_samples_than_can_be_had(config, tmp_path):
+def test_unreachable_sample_plan_fails_throughput(config, tmp_path):
     found = outcome(config, tmp_path, planned_samples=10**9)[2]
     assert found["06.throughput"] == "fail"
 
 
-def test_a_slow_audio_encoder(config, tmp_path, monkeypatch):
+def test_slow_audio_encoder_fails_audio_latency(config, tmp_path, monkeypatch):
     real = SafeModel.hear
 
     def slow(self, audio, rows):
@@ -81,18 +81,18 @@ def test_a_slow_audio_encoder(config, tmp_path, monkeypatch):
     assert found["06.audio_latency_p95"] == "fail"
 
 
-def test_memory_that_grows_by_leaps(config, tmp_path, monkeypatch):
+def test_erratic_memory_growth_fails_memory_scaling(config, tmp_path, monkeypatch):
     real = efficiency._point
 
-    def leaping(kind, batch, *rest):
+    def jumping(kind, batch, *rest):
         point = real(kind, batch, *rest)
         return {**point, "peak_bytes": (1 + (batch in (8, 32))) * GB}
 
-    monkeypatch.setattr(efficiency, "_point", leaping)
+    monkeypatch.setattr(efficiency, "_point", jumping)
     assert outcome(config, tmp_path)[2]["06.memory_scaling"] == "fail"
 
 
-def test_recommended_is_the_smallest_that_is_fast_and_fits():
+def test_recommended_batch_is_the_smallest_that_is_fast_and_fits():
     def point(batch, rate, peak):
         return {"batch": batch, "samples_per_s": rate, "peak_bytes": peak}
 
@@ -102,7 +102,7 @@ def test_recommended_is_the_smallest_that_is_fast_and_fits():
     assert recommend(points, 1)["batch"] is None
 
 
-def test_without_a_pilot_it_is_said(config, tmp_path):
+def test_missing_pilot_adapter_is_named(config, tmp_path):
     other = parse_run_config({**config.model_dump(mode="json"), "run": "other"}, "t")
     with pytest.raises(ModelError, match=r"safe\.json: there is no adapter"):
         run(other, EXPERIMENT, tmp_path / "06")

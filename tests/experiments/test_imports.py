@@ -1,4 +1,4 @@
-"""A job that only reads results imports no torch, wherever the import stands."""
+"""Modules that only read results import no torch, not even inside functions."""
 
 from __future__ import annotations
 

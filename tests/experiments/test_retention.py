@@ -1,4 +1,4 @@
-"""09 on a tiny run: what is lost without retention, and what each means keeps."""
+"""09 on a tiny run: loss without retention, and the effect of each retention method."""
 
 import dataclasses
 import json
@@ -28,8 +28,8 @@ EXPERIMENT = "09_retention"
 
 
 @pytest.fixture(scope="module")
-def config(retained_run):
-    return retained_run
+def config(trained_retention_run):
+    return trained_retention_run
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,15 @@ def measured(config):
     return run(config, EXPERIMENT, config.folder / EXPERIMENT)
 
 
-def test_distillation_holds_and_all_is_go(config, measured):
+def test_distillation_retains_and_decision_is_go(config, measured):
     decision = decide(config, EXPERIMENT, measured[1], measured[0])
     assert decision.verdict == "GO", verdicts(decision)
     assert len(measured[0].plots) == 2
     assert measured[0].extra["seeds"] == {"training 0": 0, "training 1": 1}
-    assert "09.null_space_distilled" in verdicts(decision)  # shown, whatever it says
+    assert "09.null_space_distilled" in verdicts(decision)  # reported with any verdict
 
 
-def test_the_metrics_follow_from_the_evidence(config, measured):
+def test_metrics_can_be_recomputed_from_the_evidence(config, measured):
     metrics = {metric.name: metric for metric in measured[1]}
     assert set(metrics) == set(METRICS) - {"lambda_selected"}
     items = {
@@ -72,16 +72,16 @@ def _left_out(config, items):
     return 2 * config.retention.vl_items - sum(r["kind"] == "vl" for r in items["none"])
 
 
-def test_drift_is_measured_over_training(config):
-    place = config.folder / EXPERIMENT / "jobs" / "none" / "drift.parquet"
-    rows = pq.read_table(place).to_pylist()
+def test_drift_is_measured_during_training(config):
+    path = config.folder / EXPERIMENT / "jobs" / "none" / "drift.parquet"
+    rows = pq.read_table(path).to_pylist()
     assert [(r["seed"], r["step"]) for r in rows] == [(s, n) for s in (0, 1) for n in (0, 30, 60)]
     for seed in (0, 1):
         own = [r["drift"] for r in rows if r["seed"] == seed]
         assert own[2] > own[0]
 
 
-def test_parts_differ_in_what_holds_alone(config):
+def test_jobs_differ_only_in_their_retention_methods(config):
     assert variants(config) == [
         "none", "distilled", "null_space", "fisher", "distilled-null_space", "distilled-fisher",
         "null_space-fisher", "distilled-null_space-fisher",
@@ -95,7 +95,7 @@ def test_parts_differ_in_what_holds_alone(config):
         plan(config, "distilled-luck")
 
 
-def test_without_a_weight_the_fisher_penalty_has_no_variant(config):
+def test_zero_fisher_weight_removes_the_fisher_variants(config):
     off = config.retention.model_copy(update={"fisher": 0.0})
     without = config.model_copy(update={"retention": off})
     assert variants(without) == ["none", "distilled", "null_space", "distilled-null_space"]
@@ -104,7 +104,7 @@ def test_without_a_weight_the_fisher_penalty_has_no_variant(config):
         plan(without, "null_space-fisher")
 
 
-def test_more_seeds_where_nothing_is_distilled(config):
+def test_undistilled_jobs_can_have_more_seeds(config):
     own = config.retention.model_copy(update={"undistilled_seeds": 4})
     more = config.model_copy(update={"retention": own, "seed": 3})
     for job in names(more):
@@ -115,8 +115,8 @@ def test_more_seeds_where_nothing_is_distilled(config):
         RetentionSettings(seeds=3, undistilled_seeds=2)
 
 
-def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatch):
-    """A seed that has no distilled training does not change the metric."""
+def test_distillation_is_compared_only_on_seeds_it_was_trained_with(config, measured, monkeypatch):
+    """A seed without a distilled training does not change the metric."""
     real = retention._read
 
     def with_a_third_seed(context, name):
@@ -134,15 +134,15 @@ def test_distillation_is_held_against_its_own_seeds(config, measured, monkeypatc
     assert after["null_space"].n == before["null_space"].n * 3 / 2
 
 
-def test_jobs_are_of_like_length(config):
-    dealt = dearest_first(config)
-    assert sorted(dealt) == sorted(names(config))
-    for means in ("null_space", "distillation"):
-        counts = [sum(getattr(plan(config, p), means) > 0 for p in dealt[n::2]) for n in (0, 1)]
+def test_job_order_balances_the_costly_methods(config):
+    order = dearest_first(config)
+    assert sorted(order) == sorted(names(config))
+    for method in ("null_space", "distillation"):
+        counts = [sum(getattr(plan(config, p), method) > 0 for p in order[n::2]) for n in (0, 1)]
         assert abs(counts[0] - counts[1]) <= 1
 
 
-def test_a_seed_that_diverges_is_said(config, tmp_path, monkeypatch):
+def test_diverged_seed_is_recorded(config, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise TrainingError("the loss is nan at step 3")
 
@@ -153,12 +153,12 @@ def test_a_seed_that_diverges_is_said(config, tmp_path, monkeypatch):
     assert found["diverged"].keys() == {"0", "1"}
 
 
-def test_a_part_that_is_not_there_is_named(config, tmp_path):
+def test_missing_job_is_named(config, tmp_path):
     with pytest.raises(EvidenceError, match="the job 'none' was not run"):
         run(config, EXPERIMENT, tmp_path)
 
 
-def test_the_result_says_how_it_was_trained(config):
+def test_result_records_how_it_was_trained(config):
     path = config.folder / EXPERIMENT / "jobs" / "null_space" / "result.json"
     found = json.loads(path.read_text())
     taken_out = found["null_space"]["share_of_update_taken_out"]

@@ -1,4 +1,4 @@
-"""12 on a tiny run: learned on validation, put to work on test, saved for those who use it."""
+"""12 on a tiny run: trained on validation, run on test, saved for deployment."""
 
 import json
 
@@ -18,7 +18,7 @@ from safe.hearing.models.checkpoint import RECORD, load_adapter
 from safe.hearing.models.policy import VIEWS, load_policy
 from safe.hearing.training.frozen_models import open_base
 from safe.pipeline.runner import run_job
-from tests.judging import decide, put_right_again, run, verdicts, with_limits
+from tests.judging import decide, restore_afterwards, run, verdicts, with_limits
 from tests.tiny_gating import VL
 from tests.tiny_policy import EXPERIMENT, changed
 
@@ -46,7 +46,7 @@ def table(config, name):
     return pq.read_table(config.folder / EXPERIMENT / name).to_pylist()
 
 
-def test_what_needs_no_sound_is_skipped_and_little_is_lost(config, measured, metrics):
+def test_most_vl_questions_are_skipped_and_criteria_pass(config, measured, metrics):
     assert set(metrics) == set(METRICS)
     found = verdicts(decide(config, EXPERIMENT, measured[1], measured[0]))
     assert found["12.skips"] == found["12.vl_constraint"] == "pass", metrics
@@ -59,7 +59,7 @@ def test_what_needs_no_sound_is_skipped_and_little_is_lost(config, measured, met
     assert len(measured[0].plots) == 1
 
 
-def test_the_policy_does_as_the_table_says(config, metrics):
+def test_gated_answers_agree_with_the_outcome_table(config, metrics):
     rows = {r["id"]: r for r in table(config, "jobs/outcomes/items.parquet")}
     gated = table(config, "gated.parquet")
     same = [r["gated_correct"] == rows[r["id"]][f"right_{r['tokens_heard']}"] for r in gated]
@@ -72,24 +72,24 @@ def test_the_policy_does_as_the_table_says(config, metrics):
     assert metrics["audio_drop"].value == pytest.approx(drop)
 
 
-def test_a_higher_price_listens_less(config, metrics):
+def test_higher_latency_weight_consults_less(config, metrics):
     learned = [p for p in table(config, "curve.parquet") if p["kind"] == "learned"]
     assert [p["setting"] for p in learned] == config.policy.latency_weights
     assert learned[-1]["skip_rate"] == 1.0 > learned[0]["skip_rate"]
     longer = [p for p in table(config, "curve.parquet") if p["kind"] == "learned, all tokens"]
     assert [p["setting"] for p in longer] == config.policy.latency_weights
-    assert not any(p["undominated"] for p in longer)  # they do not count
+    assert not any(p["undominated"] for p in longer)  # not counted
     assert metrics["pareto"].n == len(config.policy.latency_weights)
     evaluations = table(config, "evaluations.parquet")
     assert metrics["vl_constraint"].n == len(evaluations)
     assert {e["price"] for e in evaluations} == set(config.policy.latency_weights)
-    tried = {e["price"] for e in evaluations if e["view"] != load_policy(file(config)).view}
-    assert tried == {
+    other_weights = {e["price"] for e in evaluations if e["view"] != load_policy(file(config)).view}
+    assert other_weights == {
         config.policy.latency_weights[2]
-    }  # the other views, at the price in the middle
+    }  # other views are trained with the middle weight only
 
 
-def test_the_file_is_one_more_gate_of_the_model(config, measured):
+def test_saved_policy_is_a_gate_bound_to_its_adapter(config, measured):
     context = Context(config=config, folder=config.folder / EXPERIMENT)
     adapter = read_outcomes(context)[0]
     opened = open_base(config)
@@ -105,16 +105,16 @@ def test_the_file_is_one_more_gate_of_the_model(config, measured):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_it_takes_the_view_that_earns_its_time(config, tmp_path, monkeypatch, view):
+def test_fastest_view_is_selected(config, tmp_path, monkeypatch, view):
     real = rl_gate.read_outcomes
 
-    def told(context):
+    def slower_others(context):
         adapter, result, rows = real(context)
-        dear = tuple(v for v in VIEWS if v != view)
-        times = {n: t + 0.01 * n.startswith(dear) for n, t in result["seconds"].items()}
+        others = tuple(v for v in VIEWS if v != view)
+        times = {n: t + 0.01 * n.startswith(others) for n, t in result["seconds"].items()}
         return adapter, result | {"seconds": times}, rows
 
-    monkeypatch.setattr(rl_gate, "read_outcomes", told)
+    monkeypatch.setattr(rl_gate, "read_outcomes", slower_others)
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
     (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
@@ -122,15 +122,15 @@ def test_it_takes_the_view_that_earns_its_time(config, tmp_path, monkeypatch, vi
     assert load_policy(folder / POLICY).view == view
 
 
-def test_without_a_time_of_listening_there_is_no_price(config, tmp_path, monkeypatch):
+def test_without_audio_latency_no_weight_can_be_converted(config, tmp_path, monkeypatch):
     real = rl_gate.read_outcomes
 
-    def told(context):
+    def without_latency(context):
         adapter, result, rows = real(context)
-        even = dict.fromkeys(result["seconds"], 0.01)
-        return adapter, result | {"seconds": even}, rows
+        equal = dict.fromkeys(result["seconds"], 0.01)
+        return adapter, result | {"seconds": equal}, rows
 
-    monkeypatch.setattr(rl_gate, "read_outcomes", told)
+    monkeypatch.setattr(rl_gate, "read_outcomes", without_latency)
     folder = tmp_path / EXPERIMENT
     folder.mkdir()
     (folder / "jobs").symlink_to(config.folder / EXPERIMENT / "jobs")
@@ -139,7 +139,7 @@ def test_without_a_time_of_listening_there_is_no_price(config, tmp_path, monkeyp
     assert all("latency_weights" in m.reason for m in found)
 
 
-def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
+def test_nested_adapter_is_used_only_within_the_margin(config):
     jobs = config.folder / EXPERIMENT / "jobs"
     context = Context(config=config, folder=jobs.parent)
     folder, actions, detail = serving(context, jobs)
@@ -158,14 +158,14 @@ def test_one_adapter_serves_both_lengths_only_within_the_margin(config):
 def test_outcomes_of_another_adapter_are_refused(config):
     folder = config.folder / EXPERIMENT / "jobs"
     context = Context(config=config, folder=folder.parent)
-    with put_right_again(folder):
+    with restore_afterwards(folder):
         path = folder / "outcomes" / "result.json"
         result = json.loads(path.read_text())
         result["digests"]["adapter"] = "0" * 64
         write_json(path, result)
         with pytest.raises(EvidenceError, match="of another adapter"):
             run(config, EXPERIMENT, context.folder)
-    with put_right_again(folder):
+    with restore_afterwards(folder):
         path = folder / "nested" / "result.json"
         write_json(path, json.loads(path.read_text()) | {"pilot": "0" * 64})
         with pytest.raises(EvidenceError, match="from another adapter"):
@@ -175,14 +175,14 @@ def test_outcomes_of_another_adapter_are_refused(config):
         read_outcomes(Context(config=other, folder=context.folder))
 
 
-def test_what_was_not_done_is_named(config, tmp_path):
+def test_missing_or_unknown_job_is_named(config, tmp_path):
     with pytest.raises(ConfigError, match="no job 'never'"):
         run_job(config, EXPERIMENT, "never")
     with pytest.raises(EvidenceError, match="'outcomes' was not run"):
         read_outcomes(Context(config=config, folder=tmp_path, experiment=EXPERIMENT))
 
 
-def test_settings_that_make_no_sense_are_refused(config):
+def test_invalid_settings_are_refused(config):
     with pytest.raises(ConfigError, match=r"fewer than adapter\.audio_tokens"):
         lengths(changed(config, short_audio_tokens=3))
     for latency_weights in ([-1.0, 0.0, 1.0], [0.0, 1.0], [0.0, 1.0, 1.0]):

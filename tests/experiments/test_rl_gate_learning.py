@@ -1,4 +1,4 @@
-"""Which of the learned policies is taken: what validation can tell, and what it cannot."""
+"""Selection among the learned policies from their validation results."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ RULE = next(
 
 
 def trained(price, skipped, drop, share, vl_drop=0.0):
-    """A policy that skips so many of the rows and changes a share of the answers."""
+    """A policy with `skipped` skips that changes a share of the answers."""
     policy = PolicyNet(1, 3, 0)
     cost = Cost(Interval(low=drop[0], high=drop[1], method="paired bootstrap"), share)
     return Trained(
@@ -56,14 +56,14 @@ def choose(policies):
     return None if found is None else named[found]
 
 
-def test_what_seems_to_gain_by_listening_less_is_not_taken_for_it():
-    gains = trained(20, 330, (-0.0175, -0.002), 0.02)
-    like = trained(40, 330, (0.0, 0.0), 0.0)
-    assert choose([gains, like]) is like
-    assert choose([like, gains]) is like
+def test_apparent_gain_from_skipping_is_not_selected():
+    apparent_gain = trained(20, 330, (-0.0175, -0.002), 0.02)
+    no_change = trained(40, 330, (0.0, 0.0), 0.0)
+    assert choose([apparent_gain, no_change]) is no_change
+    assert choose([no_change, apparent_gain]) is no_change
 
 
-def test_it_skips_as_much_as_validation_can_tell():
+def test_selects_the_lowest_drop_among_policies_with_similar_skips():
     most = trained(60, 330, (0.0, 0.01), 0.02)
     as_much = trained(40, 325, (0.0, 0.005), 0.01)
     fewer = trained(20, 250, (0.0, 0.0), 0.0)
@@ -72,23 +72,23 @@ def test_it_skips_as_much_as_validation_can_tell():
     assert choose([fewer]) is fewer
 
 
-def test_of_equals_it_takes_what_skips_more_and_then_the_higher_price():
+def test_ties_are_broken_by_skips_and_then_by_latency_weight():
     first, second = (trained(price, 330, (0.0, 0.005), 0.01) for price in (20, 40))
     more = trained(10, 335, (0.0, 0.005), 0.01)
     assert choose([first, second]) is second
     assert choose([first, more, second]) is more
 
 
-def test_what_costs_too_much_breaks_the_floor_or_cannot_tell_is_not_taken():
-    dear = trained(60, 700, (0.01, 0.03), 0.05)
-    blind = trained(60, 700, (0.0, 0.0), 0.0, vl_drop=2 * FLOOR)
-    untold = replace(trained(60, 700, (0.0, 0.0), 0.0), cost=None)
+def test_policies_that_lose_too_much_or_lack_a_cost_are_not_selected():
+    costly = trained(60, 700, (0.01, 0.03), 0.05)
+    forgetful = trained(60, 700, (0.0, 0.0), 0.0, vl_drop=2 * FLOOR)
+    without_cost = replace(trained(60, 700, (0.0, 0.0), 0.0), cost=None)
     good = trained(20, 250, (0.0, 0.01), 0.02)
-    assert choose([dear, blind, untold, good]) is good
-    assert choose([dear, blind, untold]) is None
+    assert choose([costly, forgetful, without_cost, good]) is good
+    assert choose([costly, forgetful, without_cost]) is None
 
 
-def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
+def test_full_length_policy_that_changes_no_answer_is_selected():
     short = trained(60, 335, (-0.01, 0.01), 0.0)
     full = trained(60, 330, (0.0, 0.0), 0.0)
     assert choose([short, full]) is full
@@ -97,13 +97,13 @@ def test_of_what_changes_no_answer_it_takes_what_hears_in_full():
 
 @pytest.fixture(scope="module")
 def split():
-    """Pictures need no sound; what does is heard as well short as long, and short is quicker."""
+    """VL questions need no audio; short and long audio are equally accurate, short is faster."""
     rng = np.random.default_rng(0)
     vl_examples = rng.random(ROWS) < 0.5
-    right = ~vl_examples[:, None] * np.array([0.0, 1.0, 1.0]) + vl_examples[:, None]
+    correct = ~vl_examples[:, None] * np.array([0.0, 1.0, 1.0]) + vl_examples[:, None]
     outcomes = Outcomes(
         features=np.where(vl_examples, 1.0, -1.0)[:, None] + 0.1 * rng.standard_normal((ROWS, 1)),
-        scores=right,
+        scores=correct,
         seconds=np.tile([0.004, 0.006, 0.010], (ROWS, 1)),
         vl_examples=vl_examples,
         groups=tuple(str(i) for i in range(ROWS)),
@@ -111,15 +111,15 @@ def split():
     return split_outcomes(outcomes, seed=0)
 
 
-def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(split):
+def test_in_full_uses_audio_for_the_same_questions_and_loses_nothing(split):
     config = load_run_config(ROOT / "config" / "config.yaml")
     short = train(config, split, 60.0, "question")
-    here = short.distilled_policy.taken(split.rest)
-    assert 1 in here
-    assert short.cost.drop.high > 0  # of so few questions it is not known
+    actions = short.distilled_policy.taken(split.rest)
+    assert 1 in actions
+    assert short.cost.drop.high > 0  # unknown from so few questions
     full = in_full(config, split, short)
     assert full.distilled_policy.actions == (0, 2)
-    assert (full.distilled_policy.taken(split.rest) == np.where(here == 0, 0, 2)).all()
+    assert (full.distilled_policy.taken(split.rest) == np.where(actions == 0, 0, 2)).all()
     assert full.cost.drop.low == full.cost.drop.high == 0
     assert full.skip_rate == short.skip_rate
     assert full.reward < short.reward
@@ -129,7 +129,7 @@ def test_in_full_it_listens_to_the_same_questions_and_loses_nothing(split):
 @pytest.mark.parametrize(
     ("added", "latency_weights"), [(0.02, [0.0, 50.0, 100.0]), (0.005, [0, 200, 400])]
 )
-def test_prices_in_units_of_listening_follow_the_machine(added, latency_weights):
+def test_latency_weights_in_units_of_listening_scale_with_the_machine(added, latency_weights):
     policy = PolicySettings(latency_weights=[0.0, 1.0, 2.0], latency_unit="listening")
     config = load_run_config(ROOT / "config" / "config.yaml")
     config = config.model_copy(update={"policy": policy})

@@ -1,4 +1,4 @@
-"""11 on a tiny run: three seeds of what the sweep took."""
+"""11 on a tiny run: three seeds of the sweep's selection."""
 
 from statistics import stdev
 
@@ -15,23 +15,23 @@ from safe.hearing.experiments.seeds.config import SeedsSettings
 from safe.hearing.experiments.seeds.measure import METRICS
 from safe.hearing.experiments.seeds.plan import chosen, names, seed_of
 from safe.pipeline.runner import run_job
-from tests.judging import decide, put_right_again, run, verdicts
+from tests.judging import decide, restore_afterwards, run, verdicts
 from tests.tiny_sweep import changed
 
 EXPERIMENT = "11_seeds"
 
 
 @pytest.fixture
-def config(seeded_run):
-    return seeded_run
+def config(trained_seeds_run):
+    return trained_seeds_run
 
 
 @pytest.fixture(scope="module")
-def measured(seeded_run):
-    return run(seeded_run, EXPERIMENT, seeded_run.folder / EXPERIMENT)
+def measured(trained_seeds_run):
+    return run(trained_seeds_run, EXPERIMENT, trained_seeds_run.folder / EXPERIMENT)
 
 
-def test_the_frozen_path_is_identical_and_the_rest_is_not(config, measured):
+def test_frozen_path_is_identical_across_seeds_and_adapters_differ(config, measured):
     found = {metric.name: metric for metric in measured[1]}
     assert set(found) == set(METRICS)
     assert verdicts(decide(config, EXPERIMENT, measured[1]))["11.frozen_checksums"] == "pass"
@@ -43,7 +43,7 @@ def test_the_frozen_path_is_identical_and_the_rest_is_not(config, measured):
     assert len(measured[0].plots) == 1
 
 
-def test_the_deviation_is_that_of_the_answers(config, measured):
+def test_standard_deviation_is_that_of_the_answers(config, measured):
     found = {metric.name: metric for metric in measured[1]}
     for name, kind in (("audio_sd", "audio"), ("vl_sd", "vl")):
         shares = []
@@ -71,7 +71,7 @@ def context_of(config):
     return Context(config=config, folder=config.folder / EXPERIMENT)
 
 
-def test_it_trains_what_the_sweep_selects(config):
+def test_trains_the_combination_that_the_sweep_selected(config):
     context = context_of(config)
     name, settings = chosen(context)
     selected = read_decision(config.folder / "10_sweep" / "decision.json").selections["selected"]
@@ -81,9 +81,9 @@ def test_it_trains_what_the_sweep_selects(config):
     assert f"p{settings.projector_lr:g}_l{settings.lora_lr:g}_d{settings.distillation:g}" == name
 
 
-def test_a_sweep_that_selects_nothing_is_named(config):
+def test_sweep_without_a_usable_selection_is_refused(config):
     path = config.folder / "10_sweep" / "decision.json"
-    with put_right_again(path.parent):
+    with restore_afterwards(path.parent):
         decision = read_decision(path)
         none = decision.selections["selected"].model_copy(update={"selected": None})
         decision = decision.model_copy(update={"selections": {"selected": none}})
@@ -97,7 +97,7 @@ def test_a_sweep_that_selects_nothing_is_named(config):
         chosen(context_of(other))
 
 
-def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
+def test_missing_job_or_other_settings_are_named(config, tmp_path):
     with pytest.raises(EvidenceError, match="'seed_0' was not run"):
         run(config, EXPERIMENT, tmp_path)
     longer = config.model_copy(update={"seeds": SeedsSettings(steps=7)})
@@ -105,7 +105,7 @@ def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
         run(longer, EXPERIMENT, config.folder / EXPERIMENT)
 
 
-def test_fewer_than_two_seeds_and_unknown_parts_are_refused(config):
+def test_fewer_than_two_seeds_and_unknown_jobs_are_refused(config):
     with pytest.raises(ValueError, match="greater than or equal to 2"):
         SeedsSettings(count=1)
     for job in ("seed_3", "seed_x", "other"):
@@ -115,9 +115,9 @@ def test_fewer_than_two_seeds_and_unknown_parts_are_refused(config):
         run_job(config, EXPERIMENT, "other")
 
 
-def test_seeds_that_were_asked_different_questions_are_refused(config, tmp_path):
+def test_seeds_evaluated_on_different_questions_are_refused(config, tmp_path):
     path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "items.parquet"
-    with put_right_again(config.folder / EXPERIMENT):
+    with restore_afterwards(config.folder / EXPERIMENT):
         rows = pq.read_table(path).to_pylist()
         pq.write_table(pa.Table.from_pylist(rows[1:]), path)
         with pytest.raises(EvidenceError, match="different questions"):

@@ -1,4 +1,4 @@
-"""04 on a tiny run: jobs are trained, held against the base, and plotted."""
+"""04 on a tiny run: jobs are trained, compared with the base, and plotted."""
 
 import json
 
@@ -31,21 +31,21 @@ def metrics(measured):
     return {metric.name: metric for metric in measured[1]}
 
 
-def test_it_hears_and_keeps_what_it_saw(config, measured):
+def test_audio_criteria_pass_and_vl_drop_does_not_fail(config, measured):
     found = verdicts(decide(config, EXPERIMENT, measured[1], measured[0]))
     for name in ("audio_gain", "audio_over_majority", "audio_needed", "stable", "latency_full"):
         assert found[f"04.{name}"] == "pass", name
     assert found["04.vl_drop"] != "fail"
 
 
-def test_gate_off_is_the_base_on_every_answer(metrics):
+def test_gate_off_equals_the_base_on_every_answer(metrics):
     drop = metrics["vl_drop"]
     assert drop.value == 0
     assert (drop.ci.low, drop.ci.high) == (0, 0)
     assert drop.detail["answers_that_differ"] == 0
 
 
-def test_a_training_that_is_killed_leaves_the_others(config):
+def test_every_job_has_a_result_and_no_leftover_checkpoint(config):
     for job in JOBS:
         folder = config.folder / EXPERIMENT / "jobs" / job
         result = json.loads((folder / "result.json").read_text())
@@ -53,7 +53,7 @@ def test_a_training_that_is_killed_leaves_the_others(config):
         assert not (folder / "checkpoint.pt").exists()
 
 
-def test_evidence_and_plots_are_there(config, measured):
+def test_evidence_and_plots_exist(config, measured):
     context = measured[0]
     assert set(context.plots) == {
         "plots/accuracy_by_type.png",
@@ -64,12 +64,12 @@ def test_evidence_and_plots_are_there(config, measured):
         assert (context.folder / name).is_file()
 
 
-def test_full_size_costs_less_than_a_tenth(metrics):
-    """11.8 GFLOP of audio encoder and 8 more positions beside 776 GFLOP."""
+def test_full_size_overhead_is_below_a_tenth(metrics):
+    """11.8 GFLOP of audio encoder and 8 more positions, relative to 776 GFLOP."""
     assert metrics["latency_full"].value == pytest.approx(1.068, abs=0.002)
 
 
-def test_cells_have_the_size_they_are_named_after(config):
+def test_job_name_sets_the_adapter_size(config):
     adapter, settings = plan(config, "k12_r4")
     assert (adapter.audio_tokens, adapter.lora.rank, adapter.lora.alpha) == (12, 4, 8)
     assert settings.steps == config.pilot.ablation_steps
@@ -77,12 +77,12 @@ def test_cells_have_the_size_they_are_named_after(config):
 
 
 @pytest.mark.parametrize("job", ["k4", "k4_r8x", "no", "../distilled", ""])
-def test_no_such_part(config, job):
+def test_unknown_job_is_refused(config, job):
     with pytest.raises(ConfigError, match="job"):
         run_job(config, EXPERIMENT, job)
 
 
-def test_a_part_that_was_not_trained_is_named(config, tmp_path):
+def test_missing_job_is_named_with_the_command_to_run(config, tmp_path):
     with pytest.raises(EvidenceError, match=r"'distilled' was not run.*\n.*safe run-job"):
         run(config, EXPERIMENT, tmp_path / "04")
 

@@ -1,4 +1,4 @@
-"""10 on a tiny run: 27 cells, the choice among them, and successive halving for real."""
+"""10 on a tiny run: 27 cells, the selection among them, and successive halving."""
 
 import json
 import shutil
@@ -20,17 +20,17 @@ EXPERIMENT = "10_sweep"
 
 
 @pytest.fixture
-def config(swept_run, monkeypatch):
+def config(trained_sweep_run, monkeypatch):
     monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
-    return swept_run
+    return trained_sweep_run
 
 
 @pytest.fixture(scope="module")
-def measured(swept_run):
-    return run(swept_run, EXPERIMENT, swept_run.folder / EXPERIMENT)
+def measured(trained_sweep_run):
+    return run(trained_sweep_run, EXPERIMENT, trained_sweep_run.folder / EXPERIMENT)
 
 
-def test_what_learns_is_selected(config, measured):
+def test_learning_cells_are_selected(config, measured):
     decision = decide(config, EXPERIMENT, measured[1], measured[0])
     found = verdicts(decision)
     assert found["10.selected"] == "pass", decision
@@ -39,29 +39,29 @@ def test_what_learns_is_selected(config, measured):
     assert len(measured[0].plots) == 1
 
 
-def test_the_metrics_follow_from_the_evidence(config, measured):
+def test_metrics_can_be_recomputed_from_the_evidence(config, measured):
     derived = {"selected", "stable_curves"}
     assert {metric.name for metric in measured[1]} == set(METRICS) - derived
     selection = decide(config, EXPERIMENT, measured[1], measured[0]).selections["selected"]
     table = pq.read_table(config.folder / EXPERIMENT / "cells.parquet").to_pylist()
     assert [row["cell"] for row in table] == [cell.name for cell in cells(config.sweep)]
-    meeting = selection.within
-    assert selection.selected == meeting[0]  # the table begins with the smallest
+    eligible = selection.within
+    assert selection.selected == eligible[0]  # the table starts with the smallest learning rates
     for row in table:
-        assert row["cell"] not in meeting or row["gain_low"] >= 0.03
+        assert row["cell"] not in eligible or row["gain_low"] >= 0.03
     items = pq.read_table(
-        config.folder / EXPERIMENT / "jobs" / meeting[0] / "items.parquet"
+        config.folder / EXPERIMENT / "jobs" / eligible[0] / "items.parquet"
     ).to_pylist()
-    heard = [row["right"] for row in items if row["kind"] == "audio"]
-    assert table[[r["cell"] for r in table].index(meeting[0])]["accuracy"] == pytest.approx(
-        sum(heard) / len(heard)
+    audio = [row["right"] for row in items if row["kind"] == "audio"]
+    assert table[[r["cell"] for r in table].index(eligible[0])]["accuracy"] == pytest.approx(
+        sum(audio) / len(audio)
     )
     assert {(row["kind"], row["split"]) for row in items} == {
         (kind, split) for kind in ("audio", "vl") for split in ("val", "test")
     }
 
 
-def test_looks_are_taken_at_every_rung(config):
+def test_cells_are_evaluated_at_every_rung(config):
     for names in rounds(config.sweep):
         for name in names:
             path = config.folder / EXPERIMENT / "jobs" / name / "result.json"
@@ -70,8 +70,8 @@ def test_looks_are_taken_at_every_rung(config):
             assert len(result["losses"]) == 60
 
 
-def test_halving_for_real_ends_as_the_grid_does(config, tmp_path):
-    """Cells are dropped as the replay drops them, and what is left is the grid's, bit for bit."""
+def test_halving_drops_the_replayed_cells_and_trains_the_rest_identically(config, tmp_path):
+    """Dropped cells are those of the replay; the remaining ones equal the grid's bit for bit."""
     halved = changed(config, mode="halving").model_copy(update={"results": tmp_path / "results"})
     shutil.copytree(config.folder / "data", halved.folder / "data")
     shutil.copy(config.folder / "base.json", halved.folder / "base.json")
@@ -103,8 +103,8 @@ def test_halving_for_real_ends_as_the_grid_does(config, tmp_path):
     assert verdicts(decision)["10.halving"] == "unavailable"
 
 
-def test_without_a_limit_on_pictures_the_judge_selects_anew(config, measured):
-    """The measurement stays; a metric of the candidate selected before does not count any more."""
+def test_changed_limits_select_again_without_measuring(config, measured):
+    """The measurement stays; a metric of the previously selected candidate becomes unavailable."""
     context, metrics = measured
     before = decide(config, EXPERIMENT, metrics, context).selections["selected"]
     highest = max(row.values["gain_low"] or 0 for row in context.candidates["combinations"].rows)
@@ -115,7 +115,7 @@ def test_without_a_limit_on_pictures_the_judge_selects_anew(config, measured):
     assert verdicts(after)["10.halving"] == "unavailable"
 
 
-def test_a_cell_that_was_killed_goes_on(config, tmp_path, monkeypatch):
+def test_killed_cell_resumes_identically(config, tmp_path, monkeypatch):
     name = rounds(config.sweep)[0][0]
     own = config.model_copy(update={"results": tmp_path / "results"})
     shutil.copytree(config.folder / "data", own.folder / "data")
@@ -140,7 +140,7 @@ def test_a_cell_that_was_killed_goes_on(config, tmp_path, monkeypatch):
     assert result["looks"] == whole["looks"]
 
 
-def test_a_cell_that_diverges_is_a_finding(config, tmp_path, monkeypatch):
+def test_diverged_cell_is_recorded(config, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise TrainingError("the loss is nan at step 3", hint="lower the learning rates")
 
@@ -152,7 +152,7 @@ def test_a_cell_that_diverges_is_a_finding(config, tmp_path, monkeypatch):
     assert "nan" in json.loads(path.read_text())["diverged"]
 
 
-def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
+def test_missing_job_or_other_settings_are_named(config, tmp_path):
     with pytest.raises(EvidenceError, match="was not run"):
         run(config, EXPERIMENT, tmp_path / "nowhere")
     other = changed(config, batch_size=8)
@@ -160,7 +160,7 @@ def test_what_was_not_trained_or_trained_otherwise_is_named(config, tmp_path):
         run(other, EXPERIMENT, config.folder / EXPERIMENT)
 
 
-def test_an_unknown_part_is_refused(config):
+def test_unknown_job_is_refused(config):
     with pytest.raises(ConfigError, match="no job"):
         run_job(config, EXPERIMENT, "other")
     assert segment_of(config.sweep, rounds(config.sweep)[0][0]).rung is None

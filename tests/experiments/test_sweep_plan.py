@@ -1,4 +1,4 @@
-"""Cells, their order, and whom a rung lets through."""
+"""Cells, their order, and which cells a rung keeps."""
 
 import math
 
@@ -23,7 +23,7 @@ GRID = SweepSettings()
 HALVING = SweepSettings(mode="halving")
 
 
-def test_the_plan_has_27_combinations_the_smallest_first():
+def test_grid_has_27_combinations_ordered_by_learning_rates():
     found = cells(GRID)
     assert len({cell.name for cell in found}) == 27
     assert found[0].name == "p5e-05_l2e-05_d0.5"
@@ -33,7 +33,7 @@ def test_the_plan_has_27_combinations_the_smallest_first():
     assert [c.distillation for c in found[:3]] == [0.5, 1.0, 2.0]
 
 
-def test_neighbours_differ_by_one_place():
+def test_neighbours_differ_in_one_coordinate():
     pairs = neighbours(GRID)
     assert len(pairs) == 3 * 18  # an axis has two gaps, and nine lines cross it
     for one, other in pairs:
@@ -41,7 +41,7 @@ def test_neighbours_differ_by_one_place():
         assert same.count(False) == 1
 
 
-def test_a_grid_is_one_round_and_halving_one_for_each_rung():
+def test_grid_has_one_round_and_halving_one_per_rung():
     assert [len(names) for names in rounds(GRID)] == [27]
     assert [len(names) for names in rounds(HALVING)] == [27, 27, 27]
     for config in (GRID, HALVING):
@@ -63,22 +63,22 @@ def test_a_grid_is_one_round_and_halving_one_for_each_rung():
         (GRID, "../x"),
     ],
 )
-def test_an_unknown_part_is_refused(config, job):
+def test_unknown_job_is_refused(config, job):
     with pytest.raises(ConfigError, match="no job"):
         segment_of(config, job)
 
 
-LOOK = (
+EVALUATION = (
     st.fixed_dictionaries({"audio_accuracy": st.floats(0, 1), "vl_drop": st.floats(-0.1, 0.3)})
     | st.none()
 )
 
 
 @settings(deadline=None)
-@given(st.lists(LOOK, min_size=27, max_size=27), st.integers(1, 27))
-def test_a_rung_lets_the_best_share_through(looks, count):
+@given(st.lists(EVALUATION, min_size=27, max_size=27), st.integers(1, 27))
+def test_rung_keeps_the_best_share(evaluations, count):
     names = [cell.name for cell in cells(GRID)][:count]
-    seen = dict(zip(names, looks, strict=False))
+    seen = dict(zip(names, evaluations, strict=False))
     kept = let_through(GRID, seen)
     alive = [name for name in names if seen[name] is not None]
     assert len(kept) == min(len(alive), max(1, math.ceil(GRID.keep * count - 1e-9)))
@@ -89,14 +89,14 @@ def test_a_rung_lets_the_best_share_through(looks, count):
     assert kept == [name for name in names if name in kept]
 
 
-def test_of_equals_the_smaller_goes_on():
+def test_ties_keep_the_smaller_learning_rates():
     names = [cell.name for cell in cells(GRID)]
     same = {name: {"audio_accuracy": 0.5, "vl_drop": 0.0} for name in names}
     assert let_through(GRID, same) == names[:9]
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"projector_lr": [1e-4]}, "at least 2"),
         ({"lora_lr": [1e-4, 1e-4]}, "ascending"),
@@ -106,6 +106,6 @@ def test_of_equals_the_smaller_goes_on():
         ({"rungs": [400]}, "rungs must be ascending"),
     ],
 )
-def test_a_grid_that_is_none_is_refused(values, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_grid_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
         SweepSettings(**values)

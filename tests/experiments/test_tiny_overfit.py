@@ -1,4 +1,4 @@
-"""03 on a tiny run: GO, traceable, and the same after a kill."""
+"""03 on a tiny run: GO, traceable, and identical after a kill."""
 
 import json
 import os
@@ -33,12 +33,12 @@ def measured(config):
     return run(config, EXPERIMENT, config.folder / EXPERIMENT)
 
 
-def test_a_model_that_learns_is_go(config, measured):
+def test_model_that_learns_is_go(config, measured):
     decision = decide(config, EXPERIMENT, measured[1])
     assert decision.verdict == "GO", verdicts(decision)
 
 
-def test_every_number_can_be_traced(config, measured):
+def test_every_metric_can_be_recomputed_from_the_evidence(config, measured):
     context, metrics = measured
     found = {m.name: m for m in metrics}
     rows = pq.read_table(context.folder / "rows.parquet").to_pylist()
@@ -63,7 +63,7 @@ def test_every_number_can_be_traced(config, measured):
     json.dumps([m.model_dump(mode="json") for m in metrics], allow_nan=False)
 
 
-def test_rows_that_need_their_sound_hear_it_and_others_another(measured):
+def test_vl_examples_get_the_sound_of_an_audio_example(measured):
     rows = pq.read_table(measured[0].folder / "rows.parquet").to_pylist()
     audio_examples = {r["id"] for r in rows if r["task"] != "vl"}
     for row in rows:
@@ -71,14 +71,14 @@ def test_rows_that_need_their_sound_hear_it_and_others_another(measured):
         assert row["heard"] in audio_examples
 
 
-def test_the_adapter_is_kept_and_opens(config, measured):
+def test_saved_adapter_can_be_loaded(config, measured):
     record = json.loads((config.folder / "base.json").read_text())
     vlm, audio_encoder = load_vlm(record["vlm"])[0], load_audio_encoder(record["audio_encoder"])
     model = load_adapter(measured[0].folder / "adapter", vlm, audio_encoder)
     assert model.config == config.adapter
 
 
-def test_nothing_is_left_to_resume_from(measured):
+def test_no_checkpoint_is_left(measured):
     left = {p.name for p in measured[0].folder.iterdir()}
     assert left == {"adapter", "plots", "rows.parquet", "steps.parquet"}
 
@@ -99,7 +99,7 @@ run(load_run_config(Path(sys.argv[1])), "03_tiny_overfit", Path(sys.argv[2]))
 """
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(config, measured, tmp_path):
+def test_killed_run_resumes_and_ends_identically(config, measured, tmp_path):
     written = tmp_path / "config.json"
     written.write_text(json.dumps(config.model_dump(mode="json")))
     died = subprocess.run(
@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(config, measured, tmp_path):
         assert again[metric.name].n == metric.n
 
 
-def test_features_are_shared_between_runs(config, measured, tmp_path, monkeypatch):
+def test_features_are_cached_between_runs(config, measured, tmp_path, monkeypatch):
     """A second measurement encodes nothing."""
 
     def nothing(*_):
@@ -130,18 +130,18 @@ def test_features_are_shared_between_runs(config, measured, tmp_path, monkeypatc
     run(parse_run_config(values, "t"), EXPERIMENT, tmp_path / "03")
 
 
-def test_without_sounds_it_says_so(config, tmp_path):
+def test_missing_audio_examples_are_named(config, tmp_path):
     values = {**config.model_dump(mode="json"), "run": "deaf"}
-    deaf = parse_run_config(values, "t")
-    whole = load_samples(config.folder / "data" / "manifest.parquet")
-    manifest = deaf.folder / "data" / "manifest.parquet"
-    write_manifest([s for s in whole if s.audio is None], manifest)
-    (deaf.folder / "base.json").write_bytes((config.folder / "base.json").read_bytes())
+    without_audio = parse_run_config(values, "t")
+    samples = load_samples(config.folder / "data" / "manifest.parquet")
+    manifest = without_audio.folder / "data" / "manifest.parquet"
+    write_manifest([s for s in samples if s.audio is None], manifest)
+    (without_audio.folder / "base.json").write_bytes((config.folder / "base.json").read_bytes())
     with pytest.raises(DataError, match="no training example of task `audio` or `av`"):
-        run(deaf, EXPERIMENT, tmp_path / "03")
+        run(without_audio, EXPERIMENT, tmp_path / "03")
 
 
-def test_a_short_run_is_too_little_evidence(config, tmp_path):
+def test_short_run_is_inconclusive(config, tmp_path):
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"steps": 3, "rows": 40}
     small = parse_run_config(values, "t")

@@ -1,4 +1,4 @@
-"""08 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""08 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import json
 
@@ -8,16 +8,16 @@ from safe.files import write_json
 from safe.hearing.data.mixing import StageSampler
 from safe.hearing.training.curriculum import Curriculum
 from safe.hearing.training.curriculum_log import Log
-from tests.judging import decide, put_right_again, run, train_again, verdicts
+from tests.judging import decide, restore_afterwards, retrain, run, verdicts
 
 EXPERIMENT = "08_curriculum"
 
 
 @pytest.fixture
-def config(rehearsed_run):
-    """A run whose jobs are sound, to be spoiled; put right again afterwards."""
-    with put_right_again(rehearsed_run.folder / EXPERIMENT):
-        yield rehearsed_run
+def config(trained_curriculum_run):
+    """Trained jobs that a test may modify; restored afterwards."""
+    with restore_afterwards(trained_curriculum_run.folder / EXPERIMENT):
+        yield trained_curriculum_run
 
 
 def outcome(config):
@@ -27,45 +27,45 @@ def outcome(config):
     return verdicts(decision)
 
 
-def test_a_crash_in_a_transition(config, monkeypatch):
+def test_crash_in_a_transition_fails_no_crash(config, monkeypatch):
     def broken(self, *_):
         raise IndexError("no such stage")
 
     monkeypatch.setattr(Curriculum, "_advance", broken)
-    train_again(config, EXPERIMENT, "normal")
+    retrain(config, EXPERIMENT, "normal")
     found = outcome(config)
     assert found["08.no_crash"] == "fail"
     assert found["08.transitions"] == "unavailable"
 
 
-def test_a_transition_one_epoch_early(config, monkeypatch):
-    """The extension that is due is left out."""
+def test_transition_one_epoch_early_fails_transitions(config, monkeypatch):
+    """The due extension is skipped."""
     real = Curriculum.observe
 
-    def hasty(self, metrics):
-        self.seen += 10_000  # as if enough had been seen
+    def early(self, metrics):
+        self.seen += 10_000  # as if enough samples had been seen
         return real(self, metrics)
 
-    monkeypatch.setattr(Curriculum, "observe", hasty)
-    train_again(config, EXPERIMENT, "extension")
+    monkeypatch.setattr(Curriculum, "observe", early)
+    retrain(config, EXPERIMENT, "extension")
     assert outcome(config)["08.transitions"] == "fail"
 
 
-def test_a_sampler_off_by_five_per_cent(config, monkeypatch):
+def test_sampler_that_draws_too_much_audio_fails_logging(config, monkeypatch):
     real = StageSampler._audio_before
     monkeypatch.setattr(
         StageSampler, "_audio_before", lambda self, index: real(self, index) + index
     )
-    train_again(config, EXPERIMENT, "normal")
+    retrain(config, EXPERIMENT, "normal")
     found = outcome(config)
     assert found["08.logging"] == "fail"
     assert found["08.transitions"] == "pass"
 
 
-def test_a_log_field_that_is_missing(config, monkeypatch):
+def test_missing_log_field_fails_logging(config, monkeypatch):
     real = Log.write
 
-    def forgetful(self, line):
+    def without_field(self, line):
         handle, self._handle = self._handle, None
 
         class Without:
@@ -82,13 +82,13 @@ def test_a_log_field_that_is_missing(config, monkeypatch):
         finally:
             self._handle = handle
 
-    monkeypatch.setattr(Log, "write", forgetful)
-    train_again(config, EXPERIMENT, "normal")
+    monkeypatch.setattr(Log, "write", without_field)
+    retrain(config, EXPERIMENT, "normal")
     assert outcome(config)["08.logging"] == "fail"
 
 
-def test_a_resume_with_another_random_state(config):
-    """The killed run's log as a resume without its random state leaves it: other losses."""
+def test_resume_with_another_random_state_fails_resume_identical(config):
+    """The log of the killed run has another loss, as after a resume without the random state."""
     path = config.folder / EXPERIMENT / "jobs" / "killed" / "log.jsonl"
     lines = path.read_text().splitlines()
     values = json.loads(lines[-2])
@@ -97,7 +97,7 @@ def test_a_resume_with_another_random_state(config):
     assert outcome(config)["08.resume_identical"] == "fail"
 
 
-def test_a_run_that_ended_before_it_was_killed(config):
+def test_run_that_ended_before_the_kill_makes_resume_identical_unavailable(config):
     path = config.folder / EXPERIMENT / "jobs" / "resumed" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"kills": []})
     assert outcome(config)["08.resume_identical"] == "unavailable"

@@ -1,4 +1,4 @@
-"""05 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""05 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ from tests.tiny_gating import EXPERIMENT, changed
 
 
 @pytest.fixture(scope="module")
-def config(gated_run):
-    return gated_run
+def config(gating_run):
+    return gating_run
 
 
 def outcome(config, tmp_path):
@@ -30,20 +30,20 @@ def outcome(config, tmp_path):
     return verdicts(decision)
 
 
-def test_thresholds_chosen_on_test(config, tmp_path, monkeypatch):
+def test_thresholds_chosen_on_test_fail_chosen_on_validation(config, tmp_path, monkeypatch):
     real = GatingEvaluator.eval_set
     monkeypatch.setattr(GatingEvaluator, "eval_set", lambda self, split: real(self, "test"))
     found = outcome(config, tmp_path)
     assert found["05.chosen_on_validation"] == "fail"
-    assert found["05.audio_drop"] == "pass"  # nothing else shows it
+    assert found["05.audio_drop"] == "pass"  # no other criterion detects it
 
 
-def test_validation_pictures_that_test_shows_too(config, tmp_path, monkeypatch):
+def test_pictures_shared_with_test_fail_chosen_on_validation(config, tmp_path, monkeypatch):
     monkeypatch.setattr(gating_bench, "split_sources", lambda *_: set())
     assert outcome(config, tmp_path)["05.chosen_on_validation"] == "fail"
 
 
-def test_a_gate_that_never_skips(config, tmp_path, monkeypatch):
+def test_gate_that_never_skips_fails_skip_rate(config, tmp_path, monkeypatch):
     for policy in POLICIES.values():
         monkeypatch.setattr(policy, "consults", lambda self, scores: scores == scores)
     found = outcome(config, tmp_path)
@@ -51,7 +51,7 @@ def test_a_gate_that_never_skips(config, tmp_path, monkeypatch):
     assert found["05.tradeoff"] == "fail"
 
 
-def test_a_gate_that_skips_at_random(config, tmp_path, monkeypatch):
+def test_gate_that_skips_at_random_fails_audio_drop(config, tmp_path, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     monkeypatch.setattr(
         UncertaintyGate,
@@ -63,8 +63,8 @@ def test_a_gate_that_skips_at_random(config, tmp_path, monkeypatch):
     assert found["05.as_tabulated"] == "fail"
 
 
-def test_scores_that_say_nothing(config, tmp_path, monkeypatch):
-    """No threshold on chance can be shown to keep what is heard: nothing is selected."""
+def test_uninformative_scores_make_skip_rate_unavailable(config, tmp_path, monkeypatch):
+    """No threshold on random scores provably keeps audio accuracy, so nothing is selected."""
     generator = torch.Generator().manual_seed(0)
 
     def score(logits):
@@ -77,8 +77,8 @@ def test_scores_that_say_nothing(config, tmp_path, monkeypatch):
     assert not (tmp_path / "05" / "gate.json").exists()
 
 
-def test_an_adapter_that_leaks_into_rows_that_are_off(config, tmp_path, monkeypatch):
-    """Once the gate has decided, the LoRA twin answers for the base too."""
+def test_adapter_active_in_off_examples_fails_vl_unchanged(config, tmp_path, monkeypatch):
+    """After the gate's decision, the model with LoRA also answers for the base."""
     consult, real = SafeModel._consult, SafeModel.generate
 
     def leaking(self, *args):
@@ -98,7 +98,7 @@ def test_an_adapter_that_leaks_into_rows_that_are_off(config, tmp_path, monkeypa
     assert outcome(config, tmp_path)["05.vl_unchanged"] == "fail"
 
 
-def test_a_threshold_that_is_another_when_it_is_put_to_work(config, tmp_path, monkeypatch):
+def test_other_threshold_than_tabulated_fails_as_tabulated(config, tmp_path, monkeypatch):
     real = GatingEvaluator.answer_gated
     monkeypatch.setattr(
         GatingEvaluator,
@@ -108,13 +108,13 @@ def test_a_threshold_that_is_another_when_it_is_put_to_work(config, tmp_path, mo
     assert outcome(config, tmp_path)["05.as_tabulated"] == "fail"
 
 
-def test_few_thresholds_are_no_curve(config, tmp_path, monkeypatch):
+def test_single_threshold_fails_tradeoff(config, tmp_path, monkeypatch):
     real = gate_curve.thresholds
     monkeypatch.setattr(gate_curve, "thresholds", lambda scores, points: real(scores, 1) * points)
     assert outcome(config, tmp_path)["05.tradeoff"] == "fail"
 
 
-def test_an_audio_encoder_that_encodes_what_is_skipped(config, tmp_path, monkeypatch):
+def test_encoding_audio_of_skipped_examples_fails_skipped_work(config, tmp_path, monkeypatch):
     real = SafeModel.generate
 
     def generate(self, *args, audio=None, **kwargs):

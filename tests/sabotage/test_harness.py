@@ -1,4 +1,4 @@
-"""07 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""07 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import dataclasses
 
@@ -23,8 +23,8 @@ from tests.tiny_harness import (
 
 
 @pytest.fixture(scope="module")
-def config(asked_run):
-    return asked_run
+def config(harness_run):
+    return harness_run
 
 
 def outcome(config, tmp_path):
@@ -34,16 +34,16 @@ def outcome(config, tmp_path):
 
 
 @pytest.fixture
-def listening(config):
-    """The selected gate listens to everything; it is put back afterwards."""
+def always_on(config):
+    """The gate is ON for every example; restored afterwards."""
     path = config.folder / "05_gating" / GATE
-    kept = path.read_bytes()
+    original = path.read_bytes()
     with_threshold(config, -1.0)
     yield config
-    path.write_bytes(kept)
+    path.write_bytes(original)
 
 
-def test_a_metric_that_drops_what_was_not_answered(config, tmp_path, monkeypatch):
+def test_metric_that_drops_wrong_answers_fails_metrics_correct(config, tmp_path, monkeypatch):
     real = aggregate.accuracies
     monkeypatch.setattr(
         aggregate, "accuracies", lambda rows: real([r for r in rows if r["score"] > 0])
@@ -51,12 +51,12 @@ def test_a_metric_that_drops_what_was_not_answered(config, tmp_path, monkeypatch
     assert outcome(config, tmp_path)["07.metrics_correct"] == "fail"
 
 
-def test_answers_compared_before_they_are_normalised(config, tmp_path, monkeypatch):
+def test_answers_compared_without_normalisation_fail_metrics_correct(config, tmp_path, monkeypatch):
     monkeypatch.setattr(vqa, "normalise", lambda answer: answer)
     assert outcome(config, tmp_path)["07.metrics_correct"] == "fail"
 
 
-def test_a_reference_altered_by_one_percent(config, tmp_path):
+def test_reference_altered_by_one_percent_fails_baseline_matches(config, tmp_path):
     table = changed(config, references=str(tmp_path / "references.yaml"))
     write_references(table, [reference(config, 0.5, tolerance=1.0)])
     found = run(table, EXPERIMENT, tmp_path / "07")[1]
@@ -73,8 +73,8 @@ def test_a_reference_altered_by_one_percent(config, tmp_path):
     assert outcome(table, tmp_path / "b")["07.baseline_matches"] == "fail"
 
 
-def test_a_prompt_that_gives_the_answer_away(tmp_path_factory, tmp_path, monkeypatch):
-    """A deaf model that reads its answers."""
+def test_answer_in_the_prompt_fails_follows_sound(tmp_path_factory, tmp_path, monkeypatch):
+    """The model ignores audio and reads the answer from the prompt."""
     real, hear = collate.TextEncoder.row, SafeModel.hear
 
     def leaking(self, sample, heard):
@@ -89,14 +89,14 @@ def test_a_prompt_that_gives_the_answer_away(tmp_path_factory, tmp_path, monkeyp
     assert outcome(config, tmp_path)["07.follows_sound"] == "fail"
 
 
-def test_a_model_that_ignores_its_sound(config, tmp_path, monkeypatch):
+def test_model_that_ignores_audio_fails_follows_sound(config, tmp_path, monkeypatch):
     hear = SafeModel.hear
     monkeypatch.setattr(SafeModel, "hear", lambda self, audio, rows: hear(self, audio, rows) * 0)
     assert outcome(config, tmp_path)["07.follows_sound"] == "fail"
 
 
-def test_sounds_that_are_of_no_use_when_heard(config, tmp_path, monkeypatch):
-    """Consulted or not, the right answer is as likely."""
+def test_audio_without_effect_fails_lomo_drop(config, tmp_path, monkeypatch):
+    """The correct answer has the same probability with the gate ON and OFF."""
     real = HarnessEvaluator.log_probabilities
     monkeypatch.setattr(
         HarnessEvaluator,
@@ -106,19 +106,19 @@ def test_sounds_that_are_of_no_use_when_heard(config, tmp_path, monkeypatch):
     assert outcome(config, tmp_path)["07.lomo_drop"] == "fail"
 
 
-def test_sounds_that_change_every_answer(config, tmp_path, monkeypatch):
-    """Questions about pictures lose as much as those that need their sound."""
+def test_audio_that_changes_every_answer_fails_lomo_separation(config, tmp_path, monkeypatch):
+    """VL questions lose as much as those that need audio."""
     real, rng = HarnessEvaluator.log_probabilities, np.random.default_rng(0)
 
-    def shaken(self, rows, gate, **options):
+    def with_noise(self, rows, gate, **options):
         return (real(self, rows, gate, **options) + rng.normal(0, 100, len(rows))).tolist()
 
-    monkeypatch.setattr(HarnessEvaluator, "log_probabilities", shaken)
+    monkeypatch.setattr(HarnessEvaluator, "log_probabilities", with_noise)
     assert outcome(config, tmp_path)["07.lomo_separation"] == "fail"
 
 
-def test_a_model_that_falls_apart_without_its_sound(config, tmp_path, monkeypatch):
-    """With a sound all is well; near-silence makes it say anything."""
+def test_model_that_fails_without_audio_fails_lomo_vl(config, tmp_path, monkeypatch):
+    """Answers are correct with the sound and arbitrary with background noise."""
     real = HarnessEvaluator.answer
 
     def answer(self, rows, gate, *args, said="", **options):
@@ -134,37 +134,37 @@ def test_a_model_that_falls_apart_without_its_sound(config, tmp_path, monkeypatc
     assert outcome(config, tmp_path)["07.lomo_vl"] == "fail"
 
 
-def test_a_gate_that_always_listens(listening, tmp_path):
-    assert outcome(listening, tmp_path)["07.false_consultation"] == "fail"
+def test_gate_that_is_always_on_fails_false_consultation(always_on, tmp_path):
+    assert outcome(always_on, tmp_path)["07.false_consultation"] == "fail"
 
 
-def test_a_model_that_distractors_confuse(listening, tmp_path, monkeypatch):
-    """The base knows every answer; what it hears makes SAFE forget them."""
+def test_model_confused_by_distractors_fails_vl_under_noise(always_on, tmp_path, monkeypatch):
+    """The base answers everything correctly; SAFE answers nothing when the gate is ON."""
     base, answer = HarnessEvaluator.base, HarnessEvaluator.answer
 
-    def knowing(self, rows):
+    def correct(self, rows):
         return [
             dataclasses.replace(g, text=r.sample.answer)
             for g, r in zip(base(self, rows), rows, strict=True)
         ]
 
-    def confused(self, rows, *args, **options):
+    def empty_when_on(self, rows, *args, **options):
         found = answer(self, rows, *args, **options)
         return [dataclasses.replace(g, text="") if g.consulted else g for g in found]
 
-    monkeypatch.setattr(HarnessEvaluator, "base", knowing)
-    monkeypatch.setattr(HarnessEvaluator, "answer", confused)
-    assert outcome(listening, tmp_path)["07.vl_under_noise"] == "fail"
+    monkeypatch.setattr(HarnessEvaluator, "base", correct)
+    monkeypatch.setattr(HarnessEvaluator, "answer", empty_when_on)
+    assert outcome(always_on, tmp_path)["07.vl_under_noise"] == "fail"
 
 
-def test_a_gate_that_decides_otherwise_from_call_to_call(config, tmp_path, monkeypatch):
+def test_gate_with_random_decisions_fails_gate_robust(config, tmp_path, monkeypatch):
     rng, real = np.random.default_rng(1), RecordingGate.decide
 
-    def moody(self, request):
+    def random_decision(self, request):
         real(self, request)
         return torch.full((request.rows,), bool(rng.random() < 0.5))
 
-    monkeypatch.setattr(RecordingGate, "decide", moody)
+    monkeypatch.setattr(RecordingGate, "decide", random_decision)
     found = outcome(config, tmp_path)
     assert found["07.gate_robust"] == "fail"
     assert found["07.metrics_stable"] == "fail"

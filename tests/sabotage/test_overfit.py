@@ -1,4 +1,4 @@
-"""03 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""03 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def short(config):
-    """Enough steps for a curve; for faults that show at once."""
+    """Enough steps for a learning curve, for faults that show at once."""
     values = config.model_dump(mode="json")
     values["tiny_overfit"]["steps"] = 20
     return parse_run_config(values, "t")
@@ -37,7 +37,7 @@ def outcome(config, tmp_path):
     return verdicts(decision)
 
 
-def test_a_learning_rate_of_nothing(config, tmp_path):
+def test_zero_learning_rate_fails_loss_accuracy_and_plateau(config, tmp_path):
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"projector_lr": 1e-12, "lora_lr": 1e-12, "steps": 180}
     found = outcome(parse_run_config(values, "t"), tmp_path)
@@ -47,8 +47,8 @@ def test_a_learning_rate_of_nothing(config, tmp_path):
     assert found["03.vl_unchanged"] == "pass"
 
 
-def test_every_row_hears_the_same_sound(config, tmp_path, monkeypatch):
-    """The prior is learned, and nothing beyond it."""
+def test_same_sound_for_every_example_fails_audio_accuracy(config, tmp_path, monkeypatch):
+    """Only the prior of the answers can be learned."""
     real = Features.audio
 
     def audio(self, samples):
@@ -61,15 +61,15 @@ def test_every_row_hears_the_same_sound(config, tmp_path, monkeypatch):
     assert found["03.learning_plateau"] == "fail"
 
 
-def test_a_deaf_model_that_knows_the_pictures_by_heart(config, tmp_path, monkeypatch):
-    """Its answers are right, and they have nothing to do with what it hears."""
+def test_memorised_pictures_without_audio_fail_audio_needed(config, tmp_path, monkeypatch):
+    """The answers are correct but do not depend on the audio."""
     real = SafeModel.hear
     monkeypatch.setattr(SafeModel, "hear", lambda self, audio, rows: real(self, audio, rows) * 0)
     assert outcome(config, tmp_path)["03.audio_needed"] == "fail"
 
 
-def test_answers_that_change_from_step_to_step(config, tmp_path, monkeypatch):
-    """Labels that have nothing to do with their rows cannot be learned by heart."""
+def test_labels_shuffled_at_every_step_fail_loss_and_accuracy(config, tmp_path, monkeypatch):
+    """Labels unrelated to their examples cannot be memorised."""
     real, generator = Overfit._training_batch, torch.Generator().manual_seed(0)
 
     def shuffled(self, numbers, whole, step):
@@ -84,8 +84,8 @@ def test_answers_that_change_from_step_to_step(config, tmp_path, monkeypatch):
     assert found["03.audio_accuracy"] == "fail"
 
 
-def test_a_base_that_is_trained_along(short, tmp_path, monkeypatch):
-    """One weight of the base moves by a little; with the gate OFF it must show."""
+def test_base_weight_that_changes_in_training_fails_vl_unchanged(short, tmp_path, monkeypatch):
+    """One weight of the base changes slightly, which must show with the gate OFF."""
     real = Trainer.step
 
     def step(self, number):
@@ -97,8 +97,8 @@ def test_a_base_that_is_trained_along(short, tmp_path, monkeypatch):
     assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
 
 
-def test_an_adapter_that_stays_active_when_off(short, tmp_path, monkeypatch):
-    """Harmless before training, when LoRA is at zero."""
+def test_adapter_active_when_off_fails_vl_unchanged(short, tmp_path, monkeypatch):
+    """No effect before training, when LoRA is zero."""
     real = SafeModel._run_base
 
     def run_base(self, batch, kwargs):
@@ -112,8 +112,8 @@ def test_an_adapter_that_stays_active_when_off(short, tmp_path, monkeypatch):
     assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
 
 
-def test_gradient_ascent(config, tmp_path, monkeypatch):
-    """A curve that rises is no learning, however smooth."""
+def test_gradient_ascent_fails_learning_curve(config, tmp_path, monkeypatch):
+    """A smoothly rising loss is not learning."""
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"projector_lr": 2e-4, "lora_lr": 2e-4, "steps": 180}
     real = losses.answer_cross_entropy
@@ -132,8 +132,7 @@ def test_gradient_ascent(config, tmp_path, monkeypatch):
     assert found["03.learning_curve"] == "fail"
 
 
-def test_divergence_stops_the_run(config, tmp_path):
-    """No number is made up for a run that broke: there is no measurement at all."""
+def test_divergence_stops_the_run_without_a_measurement(config, tmp_path):
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"projector_lr": 1e30, "lora_lr": 1e30, "warmup": 0.0}
     with pytest.raises(TrainingError, match=r"at step \d+, in the batch of tiny/train"):

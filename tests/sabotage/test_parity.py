@@ -1,4 +1,4 @@
-"""02 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""02 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ EXPERIMENT = "02_base_parity"
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """Small, so that each fault costs little; what needs 1,000 samples is asked for apart."""
+    """Small for speed; `large` has the 1,000 samples that some tests need."""
     return make_run(tmp_path_factory.mktemp("run"), vl=10, parity={"max_new_tokens": 2})
 
 
@@ -36,8 +36,8 @@ def outcome(config, tmp_path):
     return verdicts(decision)
 
 
-def when_built(monkeypatch, fault):
-    """Plant `fault(model)` into every SafeModel that measure builds from a base."""
+def plant_when_built(monkeypatch, fault):
+    """Plant `fault(model)` into every SafeModel that `measure` builds from a base."""
     real = SafeModel.__init__
 
     def faulty(self, base, *args, **kwargs):
@@ -48,15 +48,15 @@ def when_built(monkeypatch, fault):
     monkeypatch.setattr(SafeModel, "__init__", faulty)
 
 
-def test_clean(config, tmp_path):
-    """Without a fault, what these tests look at passes."""
+def test_without_a_fault_the_small_run_passes(config, tmp_path):
+    """The criteria that the following tests check pass without a fault."""
     found = verdicts(decide(config, EXPERIMENT, run(config, EXPERIMENT, tmp_path / "02")[1]))
     for name in ("trainable_set", "all_trained", "backbone_frozen", "no_overhead"):
         assert found[f"02.{name}"] == "pass"
 
 
-def test_lora_put_into_the_base_itself(large, tmp_path, monkeypatch):
-    """PEFT's ordinary way: its layers replace those of the base, and are active when OFF."""
+def test_lora_inside_the_base_fails_parity(large, tmp_path, monkeypatch):
+    """The default of PEFT: its layers replace those of the base and are active when OFF."""
     monkeypatch.setattr(lora, "share_weights", lambda module: module)
     found = outcome(large, tmp_path)
     assert found["02.logits_equal"] == "fail"
@@ -64,7 +64,7 @@ def test_lora_put_into_the_base_itself(large, tmp_path, monkeypatch):
     assert found["02.no_overhead"] == "fail"
 
 
-def test_lora_left_active_when_off(large, tmp_path, monkeypatch):
+def test_lora_active_when_off_fails_logits_equal(large, tmp_path, monkeypatch):
     def run_base(self, batch, kwargs):
         self.base.language_model, kept = self.language_model, self.base.language_model
         try:
@@ -80,8 +80,8 @@ def test_lora_left_active_when_off(large, tmp_path, monkeypatch):
     assert found["02.backbone_frozen"] == "pass"
 
 
-def test_another_answer_when_off(large, tmp_path, monkeypatch):
-    """Equal logits and another way to generate: only the answers show it."""
+def test_other_generation_options_when_off_fail_vqa_identical(large, tmp_path, monkeypatch):
+    """Logits are equal but generation differs, so only the answers show the fault."""
     real = SafeModel.generate
 
     def generate(self, *args, **kwargs):
@@ -94,19 +94,19 @@ def test_another_answer_when_off(large, tmp_path, monkeypatch):
     assert found["02.vqa_identical"] == "fail"
 
 
-def test_a_backbone_weight_that_trains(config, tmp_path, monkeypatch):
+def test_trainable_backbone_weight_fails_backbone_frozen(config, tmp_path, monkeypatch):
     def fault(model):
         model.base.language_model.model.decoder.final_layer_norm.weight.requires_grad_(True)
 
-    when_built(monkeypatch, fault)
+    plant_when_built(monkeypatch, fault)
     found = outcome(config, tmp_path)
     assert found["02.backbone_frozen"] == "fail"
     assert found["02.trainable_set"] == "fail"
 
 
 @pytest.mark.parametrize("job", ["base", "audio_encoder"])
-def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, job):
-    """It asks for no gradient and is written to all the same."""
+def test_frozen_weight_that_changes_fails_backbone_frozen(config, tmp_path, monkeypatch, job):
+    """The weight needs no gradient but is modified in place."""
     real = base_parity._train
 
     def train(model, *args):
@@ -122,8 +122,8 @@ def test_a_frozen_weight_that_changes(config, tmp_path, monkeypatch, job):
     assert found["02.trainable_set"] == "pass"
 
 
-def test_batch_norm_of_the_audio_encoder_left_in_training_mode(config, tmp_path, monkeypatch):
-    """Not a parameter: running statistics that follow the training data."""
+def test_audio_encoder_batch_norm_in_training_fails_backbone_frozen(config, tmp_path, monkeypatch):
+    """Running statistics are not parameters but follow the training data."""
     real = SafeModel.train
 
     def train(self, mode=True):
@@ -135,38 +135,38 @@ def test_batch_norm_of_the_audio_encoder_left_in_training_mode(config, tmp_path,
     assert outcome(config, tmp_path)["02.backbone_frozen"] == "fail"
 
 
-def test_a_copy_in_place_of_a_shared_weight(config, tmp_path, monkeypatch):
+def test_copy_of_a_shared_weight_fails_trainable_set(config, tmp_path, monkeypatch):
     def fault(model):
         layer = model.language_model.model.decoder.layers[0].fc1
         layer.weight = nn.Parameter(layer.weight.clone())
 
-    when_built(monkeypatch, fault)
+    plant_when_built(monkeypatch, fault)
     found = outcome(config, tmp_path)
     assert found["02.trainable_set"] == "fail"
     assert found["02.backbone_frozen"] == "fail"
 
 
-def test_one_module_more_that_trains(config, tmp_path, monkeypatch):
-    when_built(monkeypatch, lambda model: model.add_module("helper", nn.Linear(2, 2)))
+def test_additional_trainable_module_fails_trainable_set(config, tmp_path, monkeypatch):
+    plant_when_built(monkeypatch, lambda model: model.add_module("helper", nn.Linear(2, 2)))
     found = outcome(config, tmp_path)
     assert found["02.trainable_set"] == "fail"
     assert found["02.backbone_frozen"] == "pass"
 
 
-def test_a_projector_that_does_not_train(config, tmp_path, monkeypatch):
-    when_built(monkeypatch, lambda model: model.projector.requires_grad_(False))
+def test_frozen_projector_fails_trainable_set(config, tmp_path, monkeypatch):
+    plant_when_built(monkeypatch, lambda model: model.projector.requires_grad_(False))
     assert outcome(config, tmp_path)["02.trainable_set"] == "fail"
 
 
-def test_a_hook_left_installed(config, tmp_path, monkeypatch):
+def test_leftover_hook_fails_no_overhead(config, tmp_path, monkeypatch):
     def fault(model):
         model.base.language_model.register_forward_hook(lambda *_: None)
 
-    when_built(monkeypatch, fault)
+    plant_when_built(monkeypatch, fault)
     assert outcome(config, tmp_path)["02.no_overhead"] == "fail"
 
 
-def test_audio_encoded_while_off(config, tmp_path, monkeypatch):
+def test_audio_encoded_while_off_fails_no_overhead(config, tmp_path, monkeypatch):
     real = SafeModel.forward
 
     def forward(self, *args, audio=None, **kwargs):
@@ -179,13 +179,13 @@ def test_audio_encoded_while_off(config, tmp_path, monkeypatch):
     assert found["02.no_overhead"] == "fail"
 
 
-def test_too_many_trainable_parameters(config, tmp_path):
+def test_too_many_trainable_parameters_fail_trainable_count(config, tmp_path):
     values = config.model_dump(mode="json")
     values["adapter"]["hidden"] = 20_000
     assert outcome(parse_run_config(values, "t"), tmp_path)["02.trainable_count"] == "fail"
 
 
-def test_too_many_at_full_size(config, tmp_path, monkeypatch):
+def test_too_many_parameters_at_full_size_fail_trainable_count_full(config, tmp_path, monkeypatch):
     heavy = PLAN_ADAPTER.model_copy(update={"audio_tokens": 64})
     monkeypatch.setattr(base_parity, "build_full_size", lambda: build_full_size(heavy))
     found = outcome(config, tmp_path)
@@ -193,20 +193,20 @@ def test_too_many_at_full_size(config, tmp_path, monkeypatch):
     assert found["02.trainable_count"] == "pass"
 
 
-def test_a_base_that_answers_with_no_number(config, tmp_path, monkeypatch):
-    """NaN is not equal to NaN: it may not pass for a difference of zero."""
+def test_nan_logits_are_an_error(config, tmp_path, monkeypatch):
+    """NaN is not equal to NaN, so it must not count as a difference of zero."""
 
     def fault(model):
         with torch.no_grad():
             model.base.language_projection.bias.fill_(float("nan"))
 
-    when_built(monkeypatch, fault)
+    plant_when_built(monkeypatch, fault)
     assert outcome(config, tmp_path)["02.logits_equal"] == "error"
 
 
 def test_projector_cut_off_from_the_loss_is_no_go(config, tmp_path, monkeypatch):
     """LoRA alone learns from a random projection; later experiments measured a gain of 0.63."""
-    when_built(
+    plant_when_built(
         monkeypatch,
         lambda model: model.projector.register_forward_hook(lambda *given: given[-1].detach()),
     )

@@ -1,4 +1,4 @@
-"""Faults planted in small worlds and in the curriculum: the right criterion of 01 says no."""
+"""Faults planted in small worlds and in the curriculum: the matching criterion of 01 fails."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def world_config(folder: Path, faults: list[str], clips: int, pictures: int) -> 
 
 
 def decide(metrics: list[Metric]) -> Decision:
-    """Judge as the run does, but for the number of items: these worlds are small on purpose."""
+    """Judge as the run does, but without minimum sample sizes, since these worlds are small."""
     measurement = Measurement(
         experiment="01_data_preflight", run="tiny", metrics=metrics, digests={}, environment={},
         seeds={}, started="", duration_s=0, device_s=0, peak_memory_bytes=0,
@@ -83,15 +83,15 @@ def failed(found: dict[str, Judged]) -> set[str]:
     return {name for name, criterion in found.items() if criterion.verdict == "fail"}
 
 
-def test_a_sound_world_fails_nothing(tmp_path):
+def test_world_without_faults_fails_nothing(tmp_path):
     found = judged(tmp_path, pictures=90)
     assert failed(found) == set()
     passed = {name for name, criterion in found.items() if criterion.verdict == "pass"}
-    # Of so few files the intervals of two reach past their bounds.
+    # With so few files, two criteria are inconclusive.
     assert passed >= DATA - {"01.files_load", "01.mismatch"}
 
 
-# Faults that touch different criteria share a world, to keep this file quick.
+# Faults of different criteria share a world, to keep this file quick.
 @pytest.mark.parametrize(
     ("faults", "criteria"),
     [
@@ -103,11 +103,11 @@ def test_a_sound_world_fails_nothing(tmp_path):
         (["silent"], {"01.alignment", "01.mismatch"}),
     ],
 )
-def test_a_planted_fault_fails_its_own_criterion_and_no_other(tmp_path, faults, criteria):
+def test_planted_fault_fails_only_its_own_criteria(tmp_path, faults, criteria):
     assert failed(judged(tmp_path, *faults)) & DATA == criteria
 
 
-def test_answers_in_file_names_fail(tmp_path):
+def test_answers_in_file_names_fail_no_leakage(tmp_path):
     assert failed(judged(tmp_path, "answer_in_filename", clips=9, pictures=150)) == {
         "01.no_leakage"
     }
@@ -136,48 +136,48 @@ def curriculum_verdicts(config: RunConfig, folder: Path) -> dict[str, str]:
     return {c.id: c.verdict for c in decide(metrics).criteria if c.id not in DATA}
 
 
-def test_the_real_sampler_and_transitions_do_not_fail(prepared, tmp_path):
+def test_unmodified_sampler_and_transitions_do_not_fail(prepared, tmp_path):
     assert "fail" not in curriculum_verdicts(prepared, tmp_path).values()
 
 
 class TooMuchAudio(StageSampler):
-    """Draws three more audio rows in every batch than it should."""
+    """Draws three more audio examples in every batch than it should."""
 
     def _audio_before(self, index: int) -> int:
         return super()._audio_before(index) + 3 * index
 
 
-class DeafToDifficulty(StageSampler):
-    """Lets one row of any difficulty into every batch."""
+class IgnoresDifficulty(StageSampler):
+    """Puts one example of another difficulty into every batch."""
 
     def __init__(self, samples: Any, stage: Any, **more: Any) -> None:
         super().__init__(samples, stage, **more)
-        self.strange = next(
+        self.misplaced = next(
             i for i, s in enumerate(samples)
             if s.difficulty not in stage.difficulties or s.difficulty == "hard"
         )  # fmt: skip
 
     def batch(self, index: int) -> np.ndarray:
         rows = super().batch(index)
-        rows[0] = self.strange
+        rows[0] = self.misplaced
         return rows
 
 
 @pytest.mark.parametrize(
     ("sampler", "criterion"),
-    [(TooMuchAudio, "01.batch_composition"), (DeafToDifficulty, "01.difficulty_filter")],
+    [(TooMuchAudio, "01.batch_composition"), (IgnoresDifficulty, "01.difficulty_filter")],
 )
-def test_a_wrong_sampler_is_found(prepared, tmp_path, monkeypatch, sampler, criterion):
+def test_faulty_sampler_fails_its_criterion(prepared, tmp_path, monkeypatch, sampler, criterion):
     monkeypatch.setattr(composition, "StageSampler", sampler)
     assert curriculum_verdicts(prepared, tmp_path)[criterion] == "fail"
 
 
-def _strictly(stage, metrics, seen, factor=1.0):
-    """Thresholds that must be exceeded and not only reached."""
+def _strictly_above(stage, metrics, seen, factor=1.0):
+    """Thresholds must be exceeded and not only reached."""
     return ["not above"] if metrics.audio_accuracy <= stage.min_audio_accuracy else []
 
 
-def _blind_to_vl(stage, metrics, seen, factor=1.0):
+def _ignores_vl(stage, metrics, seen, factor=1.0):
     return [] if metrics.audio_accuracy >= stage.min_audio_accuracy * factor else ["too low"]
 
 
@@ -185,13 +185,13 @@ def _never_early(stage, metrics, seen, factor=1.0, real=machine.unmet):
     return ["never"] if factor > 1 else real(stage, metrics, seen, factor)
 
 
-@pytest.mark.parametrize("unmet", [_strictly, _blind_to_vl, _never_early])
-def test_a_wrong_threshold_is_found(prepared, tmp_path, monkeypatch, unmet: Callable[..., Any]):
+@pytest.mark.parametrize("unmet", [_strictly_above, _ignores_vl, _never_early])
+def test_wrong_threshold_is_detected(prepared, tmp_path, monkeypatch, unmet: Callable[..., Any]):
     monkeypatch.setattr(machine, "unmet", unmet)
     assert curriculum_verdicts(prepared, tmp_path)["01.stage_transitions"] == "fail"
 
 
-def test_one_extension_too_many_is_found(prepared, tmp_path, monkeypatch):
+def test_one_extension_too_many_fails_stage_transitions(prepared, tmp_path, monkeypatch):
     real = machine.Curriculum.observe
 
     def generous(self, metrics):

@@ -1,4 +1,4 @@
-"""09 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""09 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,18 +11,18 @@ from safe.hearing.training import losses
 from safe.hearing.training.null_space import NullSpace
 from safe.hearing.training.stage_a import StageA
 from safe.hearing.training.teacher_forcing import ForcedAnswer
-from tests.judging import decide, put_right_again, run, train_again, verdicts, with_limits
+from tests.judging import decide, restore_afterwards, retrain, run, verdicts, with_limits
 from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "09_retention"
 
 
 @pytest.fixture
-def config(retained_run, monkeypatch):
-    """A run whose jobs are sound, to be spoiled; put right again afterwards."""
+def config(trained_retention_run, monkeypatch):
+    """Trained jobs that a test may modify; restored afterwards."""
     monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
-    with put_right_again(retained_run.folder / EXPERIMENT):
-        yield retained_run
+    with restore_afterwards(trained_retention_run.folder / EXPERIMENT):
+        yield trained_retention_run
 
 
 def outcome(config):
@@ -33,8 +33,8 @@ def outcome(config):
     return verdicts(decision), reasons
 
 
-def test_distillation_on_rows_that_are_off(config, monkeypatch):
-    """With the gate OFF teacher and student are one model: nothing is learned, nothing measured."""
+def test_distillation_with_the_gate_off_is_unavailable(config, monkeypatch):
+    """With the gate OFF, teacher and student are the same model, so nothing is learned."""
     real = StageA.make
 
     def off(self, numbers, whole, step):
@@ -62,21 +62,21 @@ def test_distillation_on_rows_that_are_off(config, monkeypatch):
 
     monkeypatch.setattr(StageA, "make", off)
     monkeypatch.setattr(losses.StageAObjective, "__call__", objective)
-    train_again(config, EXPERIMENT, "distilled")
+    retrain(config, EXPERIMENT, "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
     assert "gate OFF" in reasons["distillation"]
 
 
-def test_a_penalty_without_its_gradient(config, monkeypatch):
+def test_distillation_without_gradient_fails_distillation(config, monkeypatch):
     real = losses.distillation_divergence
     monkeypatch.setattr(losses, "distillation_divergence", lambda *given: real(*given).detach())
-    train_again(config, EXPERIMENT, "distilled")
+    retrain(config, EXPERIMENT, "distilled")
     assert outcome(config)[0]["09.distillation"] == "fail"
 
 
-def test_a_teacher_that_is_the_student(config, monkeypatch):
-    """What the student says is taken for what the base says, in training and when asked."""
+def test_teacher_equal_to_the_student_makes_distillation_unavailable(config, monkeypatch):
+    """The student's answers replace the base's, in training and in evaluation."""
     real = StageA.make
 
     def own(self, numbers, whole, step):
@@ -86,30 +86,30 @@ def test_a_teacher_that_is_the_student(config, monkeypatch):
         mask = batch.inputs["answer_mask"].bool()
         audio_examples = batch.audio_examples.unsqueeze(1).expand_as(mask)[mask]
         with torch.no_grad():
-            said = self.model.answer_logits(**batch.inputs)[mask][~audio_examples]
-        object.__setattr__(batch, "teacher", said)
+            student = self.model.answer_logits(**batch.inputs)[mask][~audio_examples]
+        object.__setattr__(batch, "teacher", student)
         return batch
 
     monkeypatch.setattr(StageA, "make", own)
-    train_again(config, EXPERIMENT, "distilled")
+    retrain(config, EXPERIMENT, "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
     assert "are equal" in reasons["distillation"]
 
 
-def test_drift_asked_with_the_gate_off(config, monkeypatch):
+def test_drift_measured_with_the_gate_off_makes_distillation_unavailable(config, monkeypatch):
     def off(feeder, rows, teacher=None):
         return [ForcedAnswer(True, True, 0.0) for _ in rows]
 
     monkeypatch.setattr(training_setup, "teacher_forced", off)
-    train_again(config, EXPERIMENT, "none", "distilled")
+    retrain(config, EXPERIMENT, "none", "distilled")
     found, reasons = outcome(config)
     assert found["09.distillation"] == "unavailable"
     assert "nothing drifts" in reasons["distillation"]
 
 
-def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
-    """Of every update, what lies in the basis is made larger and not taken out."""
+def test_projection_onto_the_picture_directions_fails_null_space(config, monkeypatch):
+    """The component of every update inside the basis is amplified instead of removed."""
 
     def towards(self):
         update = torch.cat([w.detach().reshape(-1) for w in self.weights]) - self._before
@@ -121,26 +121,26 @@ def test_a_projection_that_pushes_into_the_pictures(config, monkeypatch):
         return 0.5
 
     monkeypatch.setattr(NullSpace, "after_update", towards)
-    train_again(config, EXPERIMENT, "null_space", "distilled-null_space")
+    retrain(config, EXPERIMENT, "null_space", "distilled-null_space")
     assert outcome(config)[0]["09.null_space"] == "fail"
 
 
-def test_a_projection_where_nothing_is_left_to_lose(config):
-    """Nothing is worse than a job that has forgotten everything, and that says nothing."""
+def test_null_space_is_unavailable_when_the_reference_forgot_everything(config):
+    """Nothing is worse than a job that lost all accuracy, so the comparison is meaningless."""
     path = config.folder / EXPERIMENT / "jobs" / "none" / ITEMS
     table = pq.read_table(path)
-    place = table.schema.get_field_index("right")
-    pq.write_table(table.set_column(place, "right", pa.array([False] * len(table))), path)
+    index = table.schema.get_field_index("right")
+    pq.write_table(table.set_column(index, "right", pa.array([False] * len(table))), path)
     found, reasons = outcome(config)
     assert found["09.null_space"] == "unavailable"
     assert "too few for the projection" in reasons["null_space"]
 
 
-def test_no_weight_that_holds(config):
+def test_limits_that_no_weight_meets_fail_lambda_selected(config):
     strict = with_limits(config, lambda_selected={"vl_drop_high": -1.0})
     assert outcome(strict)[0]["09.lambda_selected"] == "fail"
 
 
-def test_the_sound_parts_are_go(config):
+def test_unmodified_jobs_are_go(config):
     context, metrics = run(config, EXPERIMENT, config.folder / EXPERIMENT)
     assert decide(config, EXPERIMENT, metrics, context).verdict == "GO"

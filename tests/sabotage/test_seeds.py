@@ -1,4 +1,4 @@
-"""11 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""11 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import json
 
@@ -12,18 +12,18 @@ from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.seeds import jobs as seeds_jobs
 from safe.hearing.experiments.seeds.plan import names
 from safe.hearing.training.stage_a import StageA
-from tests.judging import decide, put_right_again, run, train_again, verdicts
+from tests.judging import decide, restore_afterwards, retrain, run, verdicts
 from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "11_seeds"
 
 
 @pytest.fixture
-def config(seeded_run, monkeypatch):
-    """A run whose seeds are sound, to be spoiled; put right again afterwards."""
+def config(trained_seeds_run, monkeypatch):
+    """Trained seeds that a test may modify; restored afterwards."""
     monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
-    with put_right_again(seeded_run.folder / EXPERIMENT):
-        yield seeded_run
+    with restore_afterwards(trained_seeds_run.folder / EXPERIMENT):
+        yield trained_seeds_run
 
 
 def outcome(config):
@@ -33,8 +33,8 @@ def outcome(config):
     return verdicts(decision), {m.name: m.reason for m in metrics}
 
 
-def test_seeds_that_are_all_the_same(config, monkeypatch):
-    """Whatever the seed says, the same weights and the same order: no variance, and no finding."""
+def test_identical_seeds_make_the_deviations_unavailable(config, monkeypatch):
+    """Weights and order do not depend on the seed, so the variance is zero and meaningless."""
     real = StageA.__init__
 
     def zero(self, feeder, rows, teacher, settings, seed):
@@ -45,24 +45,24 @@ def test_seeds_that_are_all_the_same(config, monkeypatch):
         real(self, feeder, rows, teacher, settings, 0)
 
     monkeypatch.setattr(StageA, "__init__", zero)
-    train_again(config, EXPERIMENT, *names(config))
+    retrain(config, EXPERIMENT, *names(config))
     found, reasons = outcome(config)
     assert found["11.audio_sd"] == found["11.vl_sd"] == "unavailable"
     assert "the seed has no effect" in reasons["audio_sd"]
 
 
-def test_an_order_that_the_seed_does_not_change(config):
-    place = config.folder / EXPERIMENT / "jobs"
-    first = json.loads((place / "seed_0" / "result.json").read_text())
-    path = place / "seed_1" / "result.json"
+def test_order_independent_of_the_seed_makes_audio_sd_unavailable(config):
+    folder = config.folder / EXPERIMENT / "jobs"
+    first = json.loads((folder / "seed_0" / "result.json").read_text())
+    path = folder / "seed_1" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"order": first["order"]})
     found, reasons = outcome(config)
     assert found["11.audio_sd"] == "unavailable"
     assert "in the same order" in reasons["audio_sd"]
 
 
-def test_a_frozen_path_that_moves(config, monkeypatch):
-    """One seed's training reaches into the base."""
+def test_changed_frozen_weights_fail_frozen_checksums(config, monkeypatch):
+    """Training with one seed modifies the base."""
     real = seeds_jobs.SeedsTraining.frozen
 
     def moved(self, model):
@@ -72,12 +72,12 @@ def test_a_frozen_path_that_moves(config, monkeypatch):
         return real(self, model)
 
     monkeypatch.setattr(seeds_jobs.SeedsTraining, "frozen", moved)
-    train_again(config, EXPERIMENT, "seed_1")
+    retrain(config, EXPERIMENT, "seed_1")
     assert outcome(config)[0]["11.frozen_checksums"] == "fail"
 
 
 @pytest.mark.parametrize(("kind", "criterion"), [("audio", "11.audio_sd"), ("vl", "11.vl_sd")])
-def test_a_seed_that_falls_out(config, kind, criterion):
+def test_outlier_seed_fails_its_standard_deviation(config, kind, criterion):
     path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "items.parquet"
     rows = pq.read_table(path).to_pylist()
     mine = [row for row in rows if row["kind"] == kind]
@@ -87,7 +87,7 @@ def test_a_seed_that_falls_out(config, kind, criterion):
     assert outcome(config)[0][criterion] == "fail"
 
 
-def test_a_seed_that_diverged(config):
+def test_diverged_seed_makes_all_unavailable(config):
     path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"diverged": "the loss is nan at step 3"})
     found, reasons = outcome(config)

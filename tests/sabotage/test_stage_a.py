@@ -1,4 +1,4 @@
-"""04 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""04 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import dataclasses
 import time
@@ -32,7 +32,7 @@ def trained(config):
 
 
 def changed(config, tmp_path, **changes):
-    """The same prepared run with other settings, its 04 in a folder of its own."""
+    """The same prepared run with other settings and its own folder for 04."""
     values = config.model_dump(mode="json")
     for section, keys in changes.items():
         values[section] |= keys
@@ -53,24 +53,24 @@ def outcome(config, train=JOBS):
     return verdicts(decision)
 
 
-def test_a_learning_rate_a_thousand_times_too_high(config, tmp_path):
+def test_learning_rate_a_thousand_times_too_high_does_not_pass_audio_gain(config, tmp_path):
     rates = {"projector_lr": 5.0, "lora_lr": 5.0, "warmup": 0.0}
     found = outcome(changed(config, tmp_path, stage_a=rates))
     assert found["04.audio_gain"] != "pass"
 
 
-def test_a_learning_rate_that_leaps(config, tmp_path, monkeypatch):
-    """For three steps in the middle, as after a restart with another schedule."""
+def test_learning_rate_jump_fails_stable(config, tmp_path, monkeypatch):
+    """Three steps in the middle, as after a restart with another schedule."""
     real = trainer.warmup_cosine
 
-    def leaping(step, steps, warmup):
+    def jumping(step, steps, warmup):
         return real(step, steps, warmup) * (1000 if steps // 2 <= step < steps // 2 + 3 else 1)
 
-    monkeypatch.setattr(trainer, "warmup_cosine", leaping)
+    monkeypatch.setattr(trainer, "warmup_cosine", jumping)
     assert outcome(changed(config, tmp_path))["04.stable"] == "fail"
 
 
-def test_a_training_that_breaks_is_a_finding(config, tmp_path):
+def test_diverged_training_fails_stable_and_makes_audio_gain_unavailable(config, tmp_path):
     """Not finite: nothing is made up for the numbers that were not measured."""
     rates = {"projector_lr": 1e30, "lora_lr": 1e30, "warmup": 0.0}
     found = outcome(changed(config, tmp_path, stage_a=rates))
@@ -78,8 +78,8 @@ def test_a_training_that_breaks_is_a_finding(config, tmp_path):
     assert found["04.audio_gain"] == "unavailable"
 
 
-def test_shuffled_sounds(config, tmp_path, monkeypatch):
-    """Each sound belongs to another question: there is nothing to be learned from hearing."""
+def test_shuffled_sounds_fail_audio_needed(config, tmp_path, monkeypatch):
+    """Each question gets another question's sound, so audio is uninformative."""
     real, generator = Features.audio, torch.Generator().manual_seed(0)
 
     def audio(self, samples):
@@ -88,11 +88,11 @@ def test_shuffled_sounds(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Features, "audio", audio)
     found = outcome(changed(config, tmp_path))
-    assert found["04.audio_needed"] == "fail"  # a lucky constant may beat the commonest answer
+    assert found["04.audio_needed"] == "fail"  # by chance a constant can beat the majority
 
 
-def test_answers_that_leak_into_the_prompt(config, tmp_path, monkeypatch):
-    """A deaf model that reads its answers may gain as much as one that hears."""
+def test_answers_in_the_prompt_fail_audio_needed(config, tmp_path, monkeypatch):
+    """A model that ignores audio and reads the answers may gain as much as one that uses audio."""
     real, hear = collate.TextEncoder.row, SafeModel.hear
 
     def leaking(self, sample, heard):
@@ -108,18 +108,18 @@ def test_answers_that_leak_into_the_prompt(config, tmp_path, monkeypatch):
     assert found["04.audio_needed"] == "fail"
 
 
-def test_an_adapter_that_forgot(trained, monkeypatch):
-    """A base that answers every VL question, and a model that with its gate ON does not."""
+def test_adapter_that_forgot_vl_fails_vl_drop_on(trained, monkeypatch):
+    """The base answers every VL question; with the gate ON the model does not."""
     real = stage_a_bench.PilotEvaluator.off_table
 
-    def knowing(self, model):
+    def correct_off(self, model):
         return [{**row, "base_correct": True, "safe_correct": True} for row in real(self, model)]
 
-    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "off_table", knowing)
+    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "off_table", correct_off)
     assert outcome(trained, train=())["04.vl_drop_on"] == "fail"
 
 
-def test_an_adapter_that_stays_active_when_off(trained, monkeypatch):
+def test_adapter_active_when_off_does_not_pass_vl_drop(trained, monkeypatch):
     real = SafeModel.generate
 
     def generate(self, *args, gate, audio=None, **kwargs):
@@ -131,7 +131,7 @@ def test_an_adapter_that_stays_active_when_off(trained, monkeypatch):
     assert outcome(trained, train=())["04.vl_drop"] != "pass"
 
 
-def test_a_slow_audio_encoder(trained, monkeypatch):
+def test_slow_audio_encoder_fails_latency(trained, monkeypatch):
     real = SafeModel.hear
 
     def slow(self, audio, rows):
@@ -144,15 +144,15 @@ def test_a_slow_audio_encoder(trained, monkeypatch):
 
 
 @pytest.mark.parametrize(("added", "verdict"), [(0.05, "pass"), (0.2, "fail")])
-def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdict):
-    """On the clock of a full-size run, whose bound is the plan's own, and in operations."""
+def test_latency_fails_at_20_percent_and_passes_at_5_percent(trained, monkeypatch, added, verdict):
+    """At full scale, whose bound is the plan's, in time and in operations."""
     real, count = stage_a_bench.PilotEvaluator.times, stage_a_pilot.count_answer
 
     def slower(self, model, pairs):
         found = []
         for n, row in enumerate(real(self, model, pairs)):
             on = (1 + added) * row["off"]
-            off = row["off"] * (1 + 1e-3 * (n % 3))  # a clock is never quite the same
+            off = row["off"] * (1 + 1e-3 * (n % 3))  # repeated timings are never exactly equal
             found.append(row | {"off": off, "cached": on, "uncached": on})
         return found
 
@@ -169,10 +169,10 @@ def test_a_planted_latency_of_twenty_percent(trained, monkeypatch, added, verdic
     assert found["04.latency"] == found["04.latency_full"] == verdict
 
 
-def test_a_machine_that_stalls_is_no_latency(trained, monkeypatch):
-    """Every fifth question takes a second longer than the others."""
+def test_occasional_stalls_do_not_fail_latency(trained, monkeypatch):
+    """Every fifth question takes a second longer."""
 
-    def stalled(self, model, pairs):
+    def with_stalls(self, model, pairs):
         found = []
         for n in range(pairs):
             off, on = 0.02, 0.021 + 1e-4 * (n % 3)
@@ -180,11 +180,11 @@ def test_a_machine_that_stalls_is_no_latency(trained, monkeypatch):
             found.append({"id": f"q{n % 9}", "off": off, **heard})
         return found
 
-    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "times", stalled)
+    monkeypatch.setattr(stage_a_bench.PilotEvaluator, "times", with_stalls)
     assert outcome(trained, train=())["04.latency"] == "pass"
 
 
-def test_a_device_with_too_little_memory(trained, tmp_path, monkeypatch):
+def test_too_little_device_memory_fails_memory_fits(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(stage_a_bench.PilotEvaluator, "memory", lambda self: 2**20)
     free = with_limits(trained, smallest_config={"gain_low": -1.0, "behind_best_high": 1.0})
     assert outcome(free, train=())["04.memory_fits"] == "fail"

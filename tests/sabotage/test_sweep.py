@@ -1,4 +1,4 @@
-"""10 with a fault planted: the criterion that is there for it must fail, and the gate say NO-GO."""
+"""10 with planted faults: the criterion for each fault fails and the gate is NO-GO."""
 
 import json
 
@@ -11,18 +11,18 @@ from safe.files import write_json
 from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.sweep.plan import cells
 from safe.hearing.training.sampler import MixedBatches
-from tests.judging import decide, put_right_again, run, train_again, verdicts
+from tests.judging import decide, restore_afterwards, retrain, run, verdicts
 from tests.tiny_curriculum import teacher_forced
 
 EXPERIMENT = "10_sweep"
 
 
 @pytest.fixture
-def config(swept_run, monkeypatch):
-    """A run whose cells are sound, to be spoiled; put right again afterwards."""
+def config(trained_sweep_run, monkeypatch):
+    """Trained cells that a test may modify; restored afterwards."""
     monkeypatch.setattr(training_setup, "teacher_forced", teacher_forced)
-    with put_right_again(swept_run.folder / EXPERIMENT):
-        yield swept_run
+    with restore_afterwards(trained_sweep_run.folder / EXPERIMENT):
+        yield trained_sweep_run
 
 
 def outcome(config):
@@ -32,16 +32,16 @@ def outcome(config):
     return verdicts(decision), {m.name: m for m in metrics}, decision.selections
 
 
-def answered(config, cell, choose):
-    """Rewrite a cell's items: `choose(row)` gives the new values."""
+def rewrite(config, cell, choose):
+    """Rewrite a cell's items; `choose(row)` returns the new values."""
     path = config.folder / EXPERIMENT / "jobs" / cell.name / "items.parquet"
     rows = [row | choose(row) for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_best_of_noise(config, seed):
-    """No cell hears: each guesses as well as the base, and one of 27 is lucky."""
+def test_lucky_cell_without_learning_is_not_selected(config, seed):
+    """No cell uses audio: each guesses as well as the base, and one of 27 is best by chance."""
     rng = np.random.default_rng(seed)
     base = {}
     for cell in cells(config.sweep):
@@ -52,16 +52,16 @@ def test_the_best_of_noise(config, seed):
             known = base.setdefault(row["id"], bool(rng.random() < 0.3))
             return {"base_right": known, "right": bool(rng.random() < 0.3)}
 
-        answered(config, cell, guess)
+        rewrite(config, cell, guess)
     found, _, selections = outcome(config)
     assert found["10.selected"] == "fail"
     assert selections["selected"].selected is None
 
 
-def test_a_choice_that_other_rows_do_not_bear_out(config):
-    """On validation all is well; on test nothing was gained."""
+def test_selection_that_test_does_not_confirm_fails_selected(config):
+    """The limits are met on validation, but nothing was gained on test."""
     for cell in cells(config.sweep):
-        answered(
+        rewrite(
             config,
             cell,
             lambda row: (
@@ -77,25 +77,25 @@ def test_a_choice_that_other_rows_do_not_bear_out(config):
     assert "not confirmed" in selections["selected"].reason
 
 
-def test_a_choice_that_forgets_pictures(config):
+def test_cells_that_forget_vl_fail_selected(config):
     for cell in cells(config.sweep):
-        answered(config, cell, lambda row: {"right": False} if row["kind"] == "vl" else {})
+        rewrite(config, cell, lambda row: {"right": False} if row["kind"] == "vl" else {})
     assert outcome(config)[0]["10.selected"] == "fail"
 
 
-def test_a_neighbour_that_falls_out(config):
-    """All cells are equally good but one; what was trained differs for reasons of its own."""
+def test_outlier_cell_fails_consistent(config):
+    """All cells but one are equally good."""
     middle = next(cell for cell in cells(config.sweep) if cell.place == (1, 1, 1))
     for cell in cells(config.sweep):
         right = cell != middle
-        answered(config, cell, lambda row, r=right: {"right": r} if row["kind"] == "audio" else {})
+        rewrite(config, cell, lambda row, r=right: {"right": r} if row["kind"] == "audio" else {})
     found, metrics, _ = outcome(config)
     assert found["10.consistent"] == "fail"
     assert middle.name in next(iter(metrics["consistent"].detail["widest"]))
 
 
-def test_learning_rates_that_swing(config):
-    """Curves that go up and down by turns; nothing diverges and no step is a spike."""
+def test_oscillating_loss_fails_stable_curves(config):
+    """The loss oscillates without divergence and without spikes."""
     for cell in cells(config.sweep)[:4]:
         path = config.folder / EXPERIMENT / "jobs" / cell.name / "result.json"
         result = json.loads(path.read_text())
@@ -107,17 +107,17 @@ def test_learning_rates_that_swing(config):
     assert rising.satisfied == 27 - 4
 
 
-def test_batches_without_sound(config, monkeypatch):
-    """What is learned from is drawn wrongly: rows that need their sound never come."""
+def test_batches_without_audio_fail_selected(config, monkeypatch):
+    """The sampler never draws examples that need audio."""
     real = MixedBatches.next
 
-    def deaf(self):
+    def without_audio(self):
         drawn = real(self)
         return [n for n in drawn if n >= 150] * 2
 
-    monkeypatch.setattr(MixedBatches, "next", deaf)
+    monkeypatch.setattr(MixedBatches, "next", without_audio)
     names = [cell.name for cell in cells(config.sweep)]
-    train_again(config, EXPERIMENT, *names[:1])
+    retrain(config, EXPERIMENT, *names[:1])
     path = config.folder / EXPERIMENT / "jobs" / names[0]
     for name in names[1:]:
         answers = pq.read_table(path / "items.parquet")

@@ -1,1 +1,1 @@
-"""A pipeline of two experiments, for the tests of what pipelines share."""
+"""A pipeline of two experiments, for tests of the code shared by pipelines."""

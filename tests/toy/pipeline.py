@@ -1,4 +1,4 @@
-"""What the framework needs to know of the toy pipeline."""
+"""Declaration of the toy pipeline."""
 
 from __future__ import annotations
 

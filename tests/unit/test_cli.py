@@ -1,4 +1,4 @@
-"""Commands on a run's config: whether its own world lies there, and what it can decide."""
+"""Commands on a run's config: the check of its world, and its power."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from safe.hearing.config import WorldConfig, load_run_config
 from safe.hearing.miniature.world import write_world
 from tests.paths import ROOT
 from tests.tiny_data import dataset, run_config
-from tests.unit.gates.builders import BY_LUCK, assume_seed_spread
+from tests.unit.gates.builders import UNDERPOWERED, assume_seed_sd
 from tests.unit.hearing.miniature.world.conftest import SIZE
 
 
@@ -27,7 +27,7 @@ from tests.unit.hearing.miniature.world.conftest import SIZE
     ],
     ids=lambda command: command[0],
 )
-def test_nothing_is_measured_on_the_world_of_another_run(tmp_path: Path, command) -> None:
+def test_commands_refuse_the_world_of_another_run(tmp_path: Path, command) -> None:
     root = tmp_path / "world"
     write_world(root, **SIZE | {"seed": 4})
     captions = dataset("audiocaps", root / "audiocaps")
@@ -44,7 +44,7 @@ def power(*arguments: object) -> Result:
 
 
 def config_of(tmp_path: Path, **changes: object) -> Path:
-    """The default config, its results below a folder of the test."""
+    """The default config with results in a folder of the test."""
     config = load_run_config(ROOT / "config" / "config.yaml")
     values = config.model_dump(mode="json") | {"results": str(tmp_path / "results")}
     path = tmp_path / "config.json"
@@ -52,8 +52,8 @@ def config_of(tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-def test_power_names_what_passes_by_luck_and_exits_with_1(tmp_path: Path) -> None:
-    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+def test_power_names_criteria_decided_by_luck_and_exits_with_1(tmp_path: Path) -> None:
+    criteria = assume_seed_sd(tmp_path / "criteria", **UNDERPOWERED)
     done = power(config_of(tmp_path, criteria=str(criteria)))
     assert done.exit_code == 1
     lines = done.output.splitlines()
@@ -68,8 +68,8 @@ def test_power_of_the_default_config_exits_with_0(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_power_as_json_is_what_a_script_reads(tmp_path: Path) -> None:
-    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+def test_power_as_json(tmp_path: Path) -> None:
+    criteria = assume_seed_sd(tmp_path / "criteria", **UNDERPOWERED)
     found = json.loads(power(config_of(tmp_path, criteria=str(criteria)), "--json").output)
     row = next(r for r in found["criteria"] if r["id"] == "11.audio_sd")
     assert row["verdict"] == "by luck"
@@ -77,21 +77,21 @@ def test_power_as_json_is_what_a_script_reads(tmp_path: Path) -> None:
     assert (row["required"], found["decided"], found["measured"]) == (True, False, [])
 
 
-def test_power_exits_with_0_where_nothing_is_known_to_fail(tmp_path: Path) -> None:
+def test_power_exits_with_0_when_no_criterion_is_known_to_fail(tmp_path: Path) -> None:
     assert power(config_of(tmp_path, scale="full")).exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("changes", "arguments", "said"),
+    ("changes", "arguments", "message"),
     [
         ({"scale": "tiny"}, (), "scale"),
         ({"criteria": "nowhere"}, (), "no such pipeline"),
         ({}, ("--run", "nowhere"), "no such run"),
     ],
 )
-def test_power_of_what_cannot_be_read_is_a_fault(
-    tmp_path: Path, changes: dict[str, str], arguments: tuple[str, ...], said: str
+def test_power_of_an_unreadable_config_is_an_error(
+    tmp_path: Path, changes: dict[str, str], arguments: tuple[str, ...], message: str
 ) -> None:
     done = power(config_of(tmp_path, **changes), *arguments)
     assert isinstance(done.exception, ConfigError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)

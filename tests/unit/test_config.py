@@ -1,4 +1,4 @@
-"""Settings: every shipped config is valid; every fault is named with key and hint."""
+"""Settings: shipped configs are valid, and faults are named with key and hint."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def test_shipped_configs_are_valid_and_survive_a_round_trip(path: Path) -> None:
         ({"tiny_overfit": {"audio_fraction": 1.5}}, ["tiny_overfit.audio_fraction", "1.5"]),
     ],
 )
-def test_a_fault_names_its_key(change: dict[str, Any], words: list[str]) -> None:
+def test_fault_names_its_key(change: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_run_config(_default() | change, "config/mine.yaml")
     for word in ["config/mine.yaml", "hint:", *words]:
@@ -61,7 +61,7 @@ def test_two_datasets_may_not_share_a_name() -> None:
         parse_run_config(values, "x")
 
 
-def test_the_datasets_follow_the_world() -> None:
+def test_dataset_paths_follow_the_world_root() -> None:
     values = _default()
     values["world"]["root"] = "data/other"
     found = parse_run_config(values, "x")
@@ -70,7 +70,7 @@ def test_the_datasets_follow_the_world() -> None:
     assert parse_run_config(found.model_dump(mode="json"), "x") == found
 
 
-def test_a_world_that_nothing_would_read_is_refused() -> None:
+def test_world_that_no_dataset_reads_is_refused() -> None:
     values = _default()
     for dataset in values["datasets"]:
         dataset["root"] = dataset["root"].replace("{world}", "data/world")
@@ -80,7 +80,7 @@ def test_a_world_that_nothing_would_read_is_refused() -> None:
         parse_run_config(values, "x")
 
 
-def test_a_dataset_in_the_world_of_a_run_without_one_is_refused() -> None:
+def test_dataset_in_the_world_of_a_run_without_one_is_refused() -> None:
     values = _default()
     del values["world"]
     with pytest.raises(
@@ -94,7 +94,7 @@ def test_a_dataset_in_the_world_of_a_run_without_one_is_refused() -> None:
         parse_run_config(values, "x")
 
 
-def test_a_world_without_a_root_is_told_of_with_all_else_that_is_wrong() -> None:
+def test_missing_world_root_is_reported_with_all_other_faults() -> None:
     values = _default() | {"sede": 3}
     del values["world"]["root"]
     with pytest.raises(ConfigError, match=r"world\.root") as caught:
@@ -103,14 +103,14 @@ def test_a_world_without_a_root_is_told_of_with_all_else_that_is_wrong() -> None
     assert "lie in the world" not in str(caught.value)
 
 
-def test_a_split_by_question_needs_its_reason() -> None:
+def test_split_by_question_needs_its_reason() -> None:
     values = _default()
     values["datasets"][0]["split_unit"] = "question"
     with pytest.raises(ConfigError, match="split_unit_reason"):
         parse_run_config(values, "x")
 
 
-def test_a_missing_file_and_broken_yaml_name_file_and_line(tmp_path: Path) -> None:
+def test_missing_file_and_broken_yaml_name_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_run_config(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
@@ -122,8 +122,8 @@ def test_a_missing_file_and_broken_yaml_name_file_and_line(tmp_path: Path) -> No
         load_run_config(broken)
 
 
-def test_yaml_builds_no_objects(tmp_path: Path) -> None:
-    evil = tmp_path / "evil.yaml"
-    evil.write_text("run: !!python/object/apply:os.getcwd []\n")
+def test_yaml_tags_create_no_objects(tmp_path: Path) -> None:
+    path = tmp_path / "evil.yaml"
+    path.write_text("run: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ConfigError, match="not YAML"):
-        load_run_config(evil)
+        load_run_config(path)

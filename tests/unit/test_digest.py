@@ -1,4 +1,4 @@
-"""Digests: content decides, order of keys does not, and imports are followed."""
+"""Digests depend on content and imports, not on key order or formatting."""
 
 import ast
 import hashlib
@@ -27,7 +27,7 @@ def test_key_order_does_not_matter(value: dict[str, object]) -> None:
 
 
 @given(JSON, JSON)
-def test_other_content_has_another_digest(a: dict[str, object], b: dict[str, object]) -> None:
+def test_different_content_has_another_digest(a: dict[str, object], b: dict[str, object]) -> None:
     assert (digest_json(a) == digest_json(b)) == (a == b)
 
 
@@ -36,7 +36,7 @@ def test_nan_is_refused() -> None:
         digest_json({"a": float("nan")})
 
 
-def test_file_and_tree(tmp_path: Path) -> None:
+def test_tree_digest_covers_contents_and_names(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     assert digest_file(tmp_path / "a") == hashlib.sha256(b"x").hexdigest()
     before = digest_tree(tmp_path)
@@ -44,7 +44,7 @@ def test_file_and_tree(tmp_path: Path) -> None:
     assert digest_tree(tmp_path) != before
 
 
-def test_code_digest_follows_imports_and_stays_off_the_rest() -> None:
+def test_code_digest_follows_imports_only() -> None:
     modules = code_modules("safe.pipeline.workflow")
     assert {"safe.pipeline.workflow", "safe.errors", "safe.gates.schema"} <= set(modules)
     assert "safe.cli" not in modules
@@ -56,18 +56,16 @@ CODE = "def f(a, b=2):\n    return a * b\n"
 SAME = '"""Doc."""\n# Comment.\ndef f(\n    a, b=2,\n):\n    """Doc."""\n    return (a * b)  # c\n'
 
 
-def test_prose_and_formatting_leave_the_code_digest_as_it_is() -> None:
+def test_docstrings_and_formatting_do_not_change_the_code_digest() -> None:
     assert _canonical(ast.parse(SAME)) == _canonical(ast.parse(CODE))
 
 
 @pytest.mark.parametrize(("old", "new"), [("2", "3"), ("2", "True"), ("* b", "* 'b'")])
-def test_other_code_has_another_digest(old: str, new: str) -> None:
+def test_different_code_has_another_digest(old: str, new: str) -> None:
     assert _canonical(ast.parse(CODE.replace(old, new))) != _canonical(ast.parse(CODE))
 
 
-def test_a_syntax_error_names_file_and_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_syntax_error_names_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.py").write_text("a = 1\nb = (\n")
     monkeypatch.setattr("safe.digest.PACKAGE", tmp_path)
     with pytest.raises(SafeError, match=r"broken\.py:2: not valid Python"):

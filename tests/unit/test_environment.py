@@ -1,4 +1,4 @@
-"""One set of versions: requirements.lock, environment.yml and pyproject.toml agree."""
+"""requirements.lock, environment.yml and pyproject.toml have the same versions."""
 
 import re
 import tomllib
@@ -33,7 +33,7 @@ def test_conda_environment_has_the_versions_of_the_lock() -> None:
     assert _conda() == {name: lock[name] for name in _conda()}
 
 
-def test_what_the_package_needs_is_pinned_in_both() -> None:
+def test_dependencies_of_the_package_are_pinned_in_both() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = {_name(n) for n in project["dependencies"] + extras["dev"] + extras["tracking"]}

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, below their root or not at all."""
+"""Files are written atomically, and paths stay below their root."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from safe.errors import SafeError
 from safe.files import atomic, resolve_below, write_json, write_text
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
@@ -27,12 +27,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "word"), [(errno.ENOSPC, "full"), (errno.EACCES, "permission"), (errno.EROFS, "read")]
 )
-def test_disk_faults_say_the_hint(tmp_path: Path, code: int, word: str) -> None:
+def test_disk_errors_give_a_hint(tmp_path: Path, code: int, word: str) -> None:
     with pytest.raises(SafeError, match=word), atomic(tmp_path / "a"):
         raise OSError(code, os.strerror(code))
 
 
-def test_a_full_disk_in_earnest() -> None:
+def test_full_disk_is_reported_for_a_real_device() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
@@ -40,12 +40,12 @@ def test_a_full_disk_in_earnest() -> None:
         full.write_text("a")
 
 
-def test_a_full_disk_told_in_a_librarys_own_words(
+def test_full_disk_is_recognised_in_errors_of_other_types(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     with pytest.raises(RuntimeError, match="System error"), atomic(tmp_path / "a"):
-        raise RuntimeError("System error")  # there is space: the error stays what it is
+        raise RuntimeError("System error")  # there is space, so the error is not changed
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
     with pytest.raises(SafeError, match="free some space"), atomic(tmp_path / "a"):
         raise RuntimeError("System error")
@@ -62,7 +62,7 @@ def test_no_path_leaves_its_root(relative: str) -> None:
             resolve_below(root, relative)
 
 
-def test_ids_that_climb_are_refused(tmp_path: Path) -> None:
+def test_ids_that_leave_the_root_are_refused(tmp_path: Path) -> None:
     for bad in ("../../x", "/etc/passwd", "a/../../b"):
         with pytest.raises(SafeError, match="is outside its folder"):
             resolve_below(tmp_path, bad)

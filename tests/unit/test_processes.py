@@ -31,7 +31,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_worker_ends_when_its_parent_is_killed(tmp_path) -> None:
+def test_worker_ends_when_its_parent_is_killed(tmp_path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
@@ -47,5 +47,5 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path) -> None:
     assert not _runs(worker)
 
 
-def test_the_first_process_has_no_parent_to_watch() -> None:
+def test_process_without_a_parent_process_is_not_watched() -> None:
     end_with_parent()

@@ -1,4 +1,4 @@
-"""The committed schemas and the settings reference are the ones that the models generate."""
+"""The committed schemas and the settings reference are current."""
 
 from typing import Any
 

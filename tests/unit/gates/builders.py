@@ -1,4 +1,4 @@
-"""Measurements and criteria for the tests of gates and report."""
+"""Builders of measurements and criteria for the tests of gates and report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ["01_data_preflight", "02_base_parity", "03_tiny_overfit"]
 
 
 def criterion(**changes: Any) -> Criterion:
-    """A criterion `>= 0.9 by its lower bound`, with changes."""
+    """A criterion `>= 0.9` on the lower bound, with changes."""
     values = {
         "id": "01.share",
         "claim": "Most of it works",
@@ -42,7 +42,7 @@ def criterion(**changes: Any) -> Criterion:
 
 
 def criteria_of(*criteria: Criterion, name: str = "01_made_up", **changes: Any) -> CriteriaFile:
-    """A criteria file around some criteria."""
+    """A criteria file with the given criteria."""
     values = {
         "experiment": name,
         "title": "Made up",
@@ -86,23 +86,23 @@ def measurement(
 
 
 def threshold_of(item: Criterion, scale: str = "miniature") -> Threshold:
-    """The threshold that decides at this scale."""
+    """The threshold that applies at this scale."""
     return item.scaled[scale].threshold if scale in item.scaled else item.threshold
 
 
 def passing_value(item: Criterion) -> float:
-    """A value that satisfies a criterion with room to spare where there can be room."""
+    """A value that satisfies a criterion, with a margin where the operator allows one."""
     bound = threshold_of(item)
     if isinstance(bound, tuple):
         return (bound[0] + bound[1]) / 2
     if item.op == "==":
         return bound
-    room = min(0.02, abs(bound) / 2) if item.unit in ("fraction", "rho") else abs(bound) / 2
-    return bound + room if item.op in (">=", ">") else bound - room
+    margin = min(0.02, abs(bound) / 2) if item.unit in ("fraction", "rho") else abs(bound) / 2
+    return bound + margin if item.op in (">=", ">") else bound - margin
 
 
 def failing_value(item: Criterion) -> float:
-    """A value on the wrong side of a criterion's bound."""
+    """A value that misses a criterion's bound."""
     bound = threshold_of(item)
     if isinstance(bound, tuple):
         return bound[1] + 1
@@ -113,7 +113,7 @@ def failing_value(item: Criterion) -> float:
 
 
 def metric_for(item: Criterion, value: float) -> Metric:
-    """A measured metric of enough samples with a narrow interval around `value`."""
+    """A measured metric with enough samples and a narrow interval around `value`."""
     return Metric(
         name=item.metric,
         value=value,
@@ -125,12 +125,12 @@ def metric_for(item: Criterion, value: float) -> Metric:
 
 
 def passing_metrics(criteria: CriteriaFile) -> list[Metric]:
-    """One metric for each criterion, all of which pass."""
+    """One passing metric for each criterion."""
     return [metric_for(c, passing_value(c)) for c in criteria.criteria]
 
 
 def write_measurement(folder: Path, made: Measurement) -> None:
-    """measurement.json of an experiment below a run's folder."""
+    """Write measurement.json of an experiment in a run's folder."""
     folder = folder / made.experiment
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(made.model_dump(mode="json"))
@@ -138,7 +138,7 @@ def write_measurement(folder: Path, made: Measurement) -> None:
 
 
 def write_config(folder: Path, waivers: Path, **changes: Any) -> None:
-    """config.json of a run: what judging needs of it."""
+    """Write config.json of a run, with the keys that judging reads."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         "run": folder.name,
@@ -161,9 +161,9 @@ def make_run(
     replace: dict[str, Metric | None] | None = None,
     waivers: str = "[]\n",
 ) -> Path:
-    """A run whose experiments `names` were measured and judged in order, all passing but `replace`.
+    """Measure and judge the experiments `names` of a run in order, all passing except `replace`.
 
-    `replace` maps a criterion id to another metric, or to None for no metric at all.
+    `replace` maps a criterion id to another metric, or to None for no metric.
     """
     from safe.gates.run import judge_experiment, open_gate_run
 
@@ -210,14 +210,14 @@ def toy_criteria(folder: Path) -> Path:
 
 
 def copy_criteria(folder: Path) -> Path:
-    """A copy of the pipeline's criteria to edit, with pipeline.yaml beside it."""
+    """A copy of the pipeline's criteria to edit, next to pipeline.yaml."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(CRITERIA.parent / "pipeline.yaml", folder.parent)
     return Path(shutil.copytree(CRITERIA, folder))
 
 
-def assume_seed_spread(folder: Path, *, item_sd: float, run_sd: float) -> Path:
-    """A copy of the criteria in which 11.audio_sd assumes another spread."""
+def assume_seed_sd(folder: Path, *, item_sd: float, run_sd: float) -> Path:
+    """A copy of the criteria in which 11.audio_sd assumes other standard deviations."""
     path = copy_criteria(folder) / "11_seeds.yaml"
     values = yaml.safe_load(path.read_text())
     found = next(c for c in values["criteria"] if c["id"] == "11.audio_sd")
@@ -228,4 +228,4 @@ def assume_seed_spread(folder: Path, *, item_sd: float, run_sd: float) -> Path:
 
 # Measured on three seeds before the miniature's weights were released: 94.79, 95.71 and 95.60 % of
 # 1,841 questions.
-BY_LUCK = {"item_sd": 0.103, "run_sd": 0.0045}
+UNDERPOWERED = {"item_sd": 0.103, "run_sd": 0.0045}

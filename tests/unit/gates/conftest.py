@@ -11,11 +11,11 @@ from tests.unit.gates.builders import make_run
 
 
 @pytest.fixture(scope="session")
-def _gone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _go_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("results") / "trial")
 
 
 @pytest.fixture
-def run(_gone: Path, tmp_path: Path) -> Path:
-    """results/RUN, freely changeable: 01, 02 and 03 measured, judged and GO."""
-    return Path(shutil.copytree(_gone, tmp_path / "results" / "trial"))
+def run(_go_run: Path, tmp_path: Path) -> Path:
+    """results/RUN that a test may modify: 01, 02 and 03 measured, judged and GO."""
+    return Path(shutil.copytree(_go_run, tmp_path / "results" / "trial"))

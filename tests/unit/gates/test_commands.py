@@ -1,4 +1,4 @@
-"""`safe judge`, `gate`, `explain` as people and rules call them."""
+"""`safe judge`, `gate` and `explain` as users and rules call them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def safe(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def test_judge_then_gate(run: Path) -> None:
+def test_judge_then_gate_prints_go_and_writes_the_token(run: Path) -> None:
     for path in run.rglob("decision.json"):
         path.unlink()
     assert safe("judge", run, "01").output == "GO 01_data_preflight\n"
@@ -44,7 +44,7 @@ def test_judge_then_gate(run: Path) -> None:
     assert (run / "03_tiny_overfit" / "GO").is_file()
 
 
-def test_a_no_go_is_no_error_of_judging_and_closes_the_gate(tmp_path: Path) -> None:
+def test_no_go_exits_0_from_judge_and_1_from_gate(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a run", replace={"03.loss": BAD_LOSS})
     judged = safe("judge", run, "03")
     assert (judged.exit_code, judged.output) == (0, "NO-GO 03_tiny_overfit\n")
@@ -53,12 +53,12 @@ def test_a_no_go_is_no_error_of_judging_and_closes_the_gate(tmp_path: Path) -> N
     assert closed.stderr == "NO-GO 03_tiny_overfit: 03.loss = 0.21 nats, needs <= 0.05\n"
 
 
-def test_the_scale_can_be_overridden(run: Path) -> None:
+def test_scale_option_overrides_the_runs_scale(run: Path) -> None:
     assert safe("judge", run, "02", "--scale", "full").output == "NO-GO 02_base_parity\n"
     assert safe("judge", run, "02").output == "GO 02_base_parity\n"
 
 
-def test_all_judges_what_it_can_and_fails_for_the_rest(run: Path) -> None:
+def test_judge_all_judges_the_rest_and_fails_for_a_broken_measurement(run: Path) -> None:
     (run / NAMES[0] / "measurement.json").write_text("{")
     done = safe("judge", run, "--all")
     assert done.exit_code == 2
@@ -67,7 +67,7 @@ def test_all_judges_what_it_can_and_fails_for_the_rest(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "error", "message"),
     [
         (("judge", "{run}", "03_tiny_overfits"), ConfigError, "did you mean `03_tiny_overfit`"),
         (("judge", "{run}", "../../etc"), ConfigError, "no experiment"),
@@ -79,21 +79,21 @@ def test_all_judges_what_it_can_and_fails_for_the_rest(run: Path) -> None:
         (("judge", "{run}", "01", "--waivers", "none.yaml"), SystemExit, "none.yaml"),
     ],
 )
-def test_a_fault_is_named(
-    run: Path, arguments: tuple[str, ...], error: type[BaseException], said: str
+def test_invalid_argument_is_named(
+    run: Path, arguments: tuple[str, ...], error: type[BaseException], message: str
 ) -> None:
     done = safe(*[a.format(run=run) for a in arguments])
     assert done.exit_code != 0
     assert isinstance(done.exception, error)
-    assert said in f"{done.exception} {done.stderr}"
+    assert message in f"{done.exception} {done.stderr}"
 
 
-def test_judge_wants_one_or_all(run: Path) -> None:
+def test_judge_requires_either_an_experiment_or_all(run: Path) -> None:
     assert safe("judge", run).exit_code == 2
     assert safe("judge", run, "01", "--all").exit_code == 2
 
 
-def test_explain_says_number_distance_and_what_it_unblocks(tmp_path: Path) -> None:
+def test_explain_shows_value_distance_and_unblocked_experiments(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
     text = safe("explain", "03", "--run", run).output
     assert "03.loss = 0.21 nats, needs <= 0.05" in text
@@ -108,7 +108,7 @@ def test_explain_says_number_distance_and_what_it_unblocks(tmp_path: Path) -> No
     assert "01.files_load" not in short
 
 
-def test_explain_gives_the_summary_of_a_metrics_detail(tmp_path: Path) -> None:
+def test_explain_shows_the_summary_of_a_metrics_detail(tmp_path: Path) -> None:
     loss = BAD_LOSS.model_copy(update={"detail": {"summary": "Half of it is padding."}})
     run = make_run(tmp_path / "r", replace={"03.loss": loss})
     assert "      Half of it is padding.\n" in safe("explain", "03", "--run", run).output
@@ -117,7 +117,7 @@ def test_explain_gives_the_summary_of_a_metrics_detail(tmp_path: Path) -> None:
     assert [c["summary"] for c in entry["criteria"][:2]] == ["Half of it is padding.", None]
 
 
-def test_the_entry_point_turns_a_fault_into_one_message(tmp_path: Path) -> None:
+def test_entry_point_prints_a_known_error_without_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "safe", "judge", str(tmp_path), "01"],
         capture_output=True,
@@ -145,5 +145,5 @@ def test_commands_start_without_heavy_imports(run: Path, command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_criteria_of_ours_are_found_from_the_runs_config(run: Path) -> None:
+def test_criteria_are_found_from_the_runs_config(run: Path) -> None:
     assert json.loads((run / "config.json").read_text())["criteria"] == str(CRITERIA)

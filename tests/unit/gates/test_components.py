@@ -1,4 +1,4 @@
-"""Variance components over seeds and items: known components, and what must not change them."""
+"""Variance components over seeds and items: recovery of known values, and invariances."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def simulated(
     per_cluster: int = 1,
     shared: float = 0.0,
 ) -> np.ndarray:
-    """Normal scores; `shared` is the variance that the items of a cluster share in one seed."""
+    """Normal scores; `shared` is the variance shared by the items of a cluster within a seed."""
     clusters = items // per_cluster
     common = np.repeat(rng.normal(0, shared**0.5, (seeds, clusters)), per_cluster, axis=1)
     difficulty = rng.normal(0, 5, items)
@@ -41,11 +41,11 @@ def test_known_components_are_recovered_on_average() -> None:
     ]
     assert np.mean([f.residual for f in found]) == pytest.approx(1.0, rel=0.01)
     assert np.mean([f.item_noise for f in found]) == pytest.approx(1.0 / 50, rel=0.01)
-    # The estimate before it is truncated is the unbiased one.
+    # The estimate is unbiased before truncation.
     assert np.mean([f.total - f.item_noise for f in found]) == pytest.approx(0.04, rel=0.05)
 
 
-def test_items_of_a_cluster_that_go_together_count_as_fewer() -> None:
+def test_correlated_items_of_a_cluster_reduce_the_effective_count() -> None:
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(40), 5)
     tables = [
@@ -53,7 +53,7 @@ def test_items_of_a_cluster_that_go_together_count_as_fewer() -> None:
         for _ in range(3000)
     ]
     found = [seed_components(table, labels) for table in tables]
-    true_noise = 0.5 / 40 + 0.5 / 200  # shared by the 5 items of a cluster, and each item's own
+    true_noise = 0.5 / 40 + 0.5 / 200  # cluster variance plus independent item variance
     assert np.mean([f.item_noise for f in found]) == pytest.approx(true_noise, rel=0.02)
     assert np.mean([f.total - f.item_noise for f in found]) == pytest.approx(0.01, rel=0.1)
     assert np.mean([f.design_effect for f in found]) == pytest.approx(3.0, rel=0.05)
@@ -61,8 +61,8 @@ def test_items_of_a_cluster_that_go_together_count_as_fewer() -> None:
     assert np.mean([f.item_noise for f in alone]) < 0.4 * true_noise
 
 
-def test_right_and_wrong_answers_of_known_seeds() -> None:
-    """Hard and easy questions, and seeds that differ by a point on each of them."""
+def test_components_of_binary_answers_are_recovered() -> None:
+    """Hard and easy questions; seeds differ by a point on each question."""
     rng = np.random.default_rng(3)
     easy = np.arange(400) < 300
     noise, between = [], []
@@ -88,7 +88,7 @@ def test_components_are_never_negative_and_add_up(table: np.ndarray) -> None:
 
 @settings(deadline=None)
 @given(TABLES, st.randoms(use_true_random=False))
-def test_the_order_of_items_and_seeds_changes_nothing(table: np.ndarray, random: object) -> None:
+def test_order_of_items_and_seeds_changes_nothing(table: np.ndarray, random: object) -> None:
     items, seeds = list(range(table.shape[1])), list(range(table.shape[0]))
     random.shuffle(items)  # type: ignore[attr-defined]
     random.shuffle(seeds)  # type: ignore[attr-defined]
@@ -100,20 +100,20 @@ def test_the_order_of_items_and_seeds_changes_nothing(table: np.ndarray, random:
 
 @settings(deadline=None)
 @given(arrays(np.int8, st.integers(2, 40), elements=st.integers(0, 1)), st.integers(2, 5))
-def test_identical_seeds_have_no_spread(row: np.ndarray, seeds: int) -> None:
+def test_identical_seeds_have_zero_components(row: np.ndarray, seeds: int) -> None:
     found = seed_components(np.tile(row, (seeds, 1)))
     assert (found.residual, found.item_noise, found.between, found.total) == (0, 0, 0, 0)
     assert found.design_effect == 1
 
 
-def test_seeds_that_differ_alike_on_every_item_are_all_between() -> None:
+def test_constant_difference_between_seeds_is_all_between() -> None:
     found = seed_components([[0, 0, 0, 0], [1, 1, 1, 1]])
     assert found.residual == pytest.approx(0)
     assert found.between == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
-    ("scores", "clusters", "said"),
+    ("scores", "clusters", "text"),
     [
         ([[1, 0, 1]], None, "2 seeds"),
         ([[1], [0]], None, "2 items"),
@@ -123,6 +123,6 @@ def test_seeds_that_differ_alike_on_every_item_are_all_between() -> None:
         ([[1, 0], [0, 1]], ["a", "a"], "share one source"),
     ],
 )
-def test_too_little_is_refused(scores: list[list[float]], clusters: object, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_table_is_refused(scores: list[list[float]], clusters: object, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
         seed_components(scores, clusters)  # type: ignore[arg-type]

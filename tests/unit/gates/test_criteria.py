@@ -1,4 +1,4 @@
-"""Criteria files: what they say, and how a fault in one is reported."""
+"""Criteria files: content, and how faults are reported."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from safe.gates.criteria_check import check_criteria, reachable, read_metrics
 from safe.gates.pipeline import load_pipeline
 from tests.unit.gates.builders import CRITERIA, ROOT, copy_criteria
 
-OURS = load_all(CRITERIA)
+HEARING = load_all(CRITERIA)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of config/criteria to spoil."""
+    """A copy of config/criteria that a test may edit."""
     return copy_criteria(tmp_path / "criteria")
 
 
-def spoil(folder: Path, old: str, new: str, name: str = "03_tiny_overfit") -> Path:
+def edit(folder: Path, old: str, new: str, name: str = "03_tiny_overfit") -> Path:
     path = folder / f"{name}.yaml"
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -41,25 +41,25 @@ def refused(path: Path) -> str:
     return text
 
 
-# What ours say -----------------------------------------------------------------------------------
+# Criteria of the hearing pipeline ----------------------------------------------------------------
 
 
-def test_every_experiment_of_the_plan_has_its_criteria() -> None:
-    assert [c.experiment[:2] for c in OURS] == [f"{n:02d}" for n in range(1, 13)]
-    assert [c.experiment for c in OURS if c.optional] == ["12_rl_gate"]
+def test_every_experiment_has_a_criteria_file() -> None:
+    assert [c.experiment[:2] for c in HEARING] == [f"{n:02d}" for n in range(1, 13)]
+    assert [c.experiment for c in HEARING if c.optional] == ["12_rl_gate"]
 
 
-def test_every_criterion_of_the_plans_table_is_there() -> None:
+def test_every_criterion_of_the_design_document_exists() -> None:
     table = ROOT.parent / "shared" / "design" / "criteria.md"
     if not table.is_file():
         pytest.skip("the plan's table is not beside this clone")
-    asked = set(re.findall(r"\b(\d\d\.[a-z_]+)", table.read_text(encoding="utf-8")))
-    assert asked <= {c.id for f in OURS for c in f.criteria}
+    designed = set(re.findall(r"\b(\d\d\.[a-z_]+)", table.read_text(encoding="utf-8")))
+    assert designed <= {c.id for f in HEARING for c in f.criteria}
 
 
-def test_the_order_is_the_plans() -> None:
-    """But for 07, which asks about the gate that 05 selected."""
-    needs = {f.experiment[:2]: sorted(n[:2] for n in f.needs) for f in OURS}
+def test_needs_are_those_of_the_plan() -> None:
+    """Except for 07, which needs the gate that 05 selected."""
+    needs = {f.experiment[:2]: sorted(n[:2] for n in f.needs) for f in HEARING}
     assert needs == {
         "01": [], "02": ["01"], "03": ["02"], "04": ["03"], "05": ["04"], "06": ["04"],
         "07": ["05"], "08": ["05", "06", "07"], "09": ["08"], "10": ["08"], "11": ["09", "10"],
@@ -68,16 +68,16 @@ def test_the_order_is_the_plans() -> None:
 
 
 def test_every_launch_item_is_supported_by_a_required_experiment() -> None:
-    supported = {item for f in OURS if not f.optional for item in f.launch_items}
+    supported = {item for f in HEARING if not f.optional for item in f.launch_items}
     assert supported == set(load_pipeline(CRITERIA).launch_items)
 
 
-def test_what_is_measured_at_full_size_is_never_scaled() -> None:
-    by_id = {c.id: c for f in OURS for c in f.criteria}
+def test_full_size_criteria_are_never_scaled() -> None:
+    by_id = {c.id: c for f in HEARING for c in f.criteria}
     assert by_id["02.trainable_count_full"].threshold == (10_000_000, 50_000_000)
     assert by_id["04.latency_full"].threshold == 1.1
     assert all(set(c.scaled) <= {"miniature"} for c in by_id.values())
-    # Each of these has its reason; another one needs a reviewer's look.
+    # Each scaled criterion states its reason; a new one needs a review.
     assert [i for i, c in by_id.items() if c.scaled] == [
         "02.trainable_count",
         "04.latency",
@@ -86,15 +86,15 @@ def test_what_is_measured_at_full_size_is_never_scaled() -> None:
     ]
 
 
-def test_what_is_measured_agrees_with_what_is_asked() -> None:
-    assert check_criteria(CRITERIA) == OURS
+def test_criteria_match_the_declared_metrics() -> None:
+    assert check_criteria(CRITERIA) == HEARING
 
 
 # Faults ------------------------------------------------------------------------------------------
 
 
-def test_a_misspelt_key_is_named_with_line_and_nearest_key(folder: Path) -> None:
-    text = refused(spoil(folder, "    threshold: 0.05", "    treshold: 0.05"))
+def test_misspelt_key_is_named_with_line_and_nearest_key(folder: Path) -> None:
+    text = refused(edit(folder, "    threshold: 0.05", "    treshold: 0.05"))
     assert "treshold" in text
     assert "did you mean `threshold`?" in text
     line = (folder / "03_tiny_overfit.yaml").read_text(encoding="utf-8").splitlines()
@@ -103,7 +103,7 @@ def test_a_misspelt_key_is_named_with_line_and_nearest_key(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("    threshold: 0.05", "    threshold: small", "number"),
         ("    threshold: 0.05", "    threshold: yes", "number"),
@@ -125,8 +125,8 @@ def test_a_misspelt_key_is_named_with_line_and_nearest_key(folder: Path) -> None
         ("criteria:\n", "criteria: [\n", "YAML"),
     ],
 )
-def test_a_fault_says_where_what_and_how(folder: Path, old: str, new: str, said: str) -> None:
-    assert said in refused(spoil(folder, old, new))
+def test_fault_is_named_with_place_and_hint(folder: Path, old: str, new: str, message: str) -> None:
+    assert message in refused(edit(folder, old, new))
 
 
 @pytest.mark.parametrize(
@@ -136,25 +136,25 @@ def test_a_fault_says_where_what_and_how(folder: Path, old: str, new: str, said:
         ("    threshold: -0.9", "    threshold: -1.5"),  # rho below -1
     ],
 )
-def test_a_threshold_that_no_value_can_reach(folder: Path, old: str, new: str) -> None:
-    text = refused(spoil(folder, old, new))
+def test_threshold_outside_the_unit_range_is_refused(folder: Path, old: str, new: str) -> None:
+    text = refused(edit(folder, old, new))
     assert "no value can reach" in text
     assert "[threshold]" in text
 
 
-def test_a_scaled_threshold_that_no_value_can_reach(folder: Path) -> None:
-    path = spoil(folder, "[1000, 2000000]", "[-5, -1]", "02_base_parity")
+def test_scaled_threshold_outside_the_unit_range_is_refused(folder: Path) -> None:
+    path = edit(folder, "[1000, 2000000]", "[-5, -1]", "02_base_parity")
     assert "no value can reach" in refused(path)
 
 
-def test_other_files_survive_a_broken_one(folder: Path) -> None:
-    spoil(folder, "criteria:\n", "criteria: [\n")
+def test_broken_file_does_not_prevent_loading_the_others(folder: Path) -> None:
+    edit(folder, "criteria:\n", "criteria: [\n")
     files, faults = load_each(folder)
     assert len(files) == 11
     assert list(faults) == ["03_tiny_overfit"]
 
 
-def test_an_empty_folder_and_odd_files_are_refused(tmp_path: Path) -> None:
+def test_empty_folder_and_invalid_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no criteria files"):
         load_all(tmp_path)
     (tmp_path / "01_x.yaml").write_text("- a\n- b\n")
@@ -170,11 +170,11 @@ def test_layout_and_comments_do_not_change_the_digest(folder: Path) -> None:
     before = criteria_digest(load_criteria(path))
     path.write_text("# another comment\n" + yaml.safe_dump(yaml.safe_load(path.read_text())))
     assert criteria_digest(load_criteria(path)) == before
-    spoil(folder, "0.05", "0.06")
+    edit(folder, "0.05", "0.06")
     assert criteria_digest(load_criteria(path)) != before
 
 
-# What modules measure ----------------------------------------------------------------------------
+# Metrics that modules declare --------------------------------------------------------------------
 
 MODULE = """
 import torch_that_is_not_there
@@ -192,18 +192,18 @@ METRICS = {
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of experiment modules with only tiny_overfit.py in it."""
-    place = tmp_path / "experiments"
-    place.mkdir()
-    (place / "tiny_overfit.py").write_text(MODULE)
-    ours = criteria_check.module_path
+    """A folder of experiment modules that contains only tiny_overfit.py."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (folder / "tiny_overfit.py").write_text(MODULE)
+    original = criteria_check.module_path
 
     def module_path(package: str, experiment: str) -> Path:
-        file = place / f"{experiment[3:]}.py"
-        return file if file.is_file() else ours(package, experiment)
+        file = folder / f"{experiment[3:]}.py"
+        return file if file.is_file() else original(package, experiment)
 
     monkeypatch.setattr(criteria_check, "module_path", module_path)
-    return place
+    return folder
 
 
 def test_metrics_are_read_without_importing_the_module(modules: Path) -> None:
@@ -213,31 +213,31 @@ def test_metrics_are_read_without_importing_the_module(modules: Path) -> None:
     assert len(check_criteria(CRITERIA)) == 12
 
 
-def test_a_metric_that_nobody_measures(folder: Path, modules: Path) -> None:
-    text = refused(spoil(folder, "metric: loss", "metric: los"))
+def test_undeclared_metric_is_named_with_the_nearest_name(folder: Path, modules: Path) -> None:
+    text = refused(edit(folder, "metric: loss", "metric: los"))
     assert "03.loss" in text
     assert "did you mean `loss`?" in text
 
 
-def test_a_unit_that_is_not_the_measured_one(folder: Path, modules: Path) -> None:
-    assert "'nats', not in 'bits'" in refused(spoil(folder, "unit: nats", "unit: bits"))
+def test_unit_other_than_the_declared_one_is_refused(folder: Path, modules: Path) -> None:
+    assert "'nats', not in 'bits'" in refused(edit(folder, "unit: nats", "unit: bits"))
 
 
-def test_a_threshold_outside_the_declared_range(folder: Path, modules: Path) -> None:
-    assert "no value can reach" in refused(spoil(folder, "threshold: 0.05", "threshold: -0.05"))
+def test_threshold_outside_the_declared_range_is_refused(folder: Path, modules: Path) -> None:
+    assert "no value can reach" in refused(edit(folder, "threshold: 0.05", "threshold: -0.05"))
 
 
 @pytest.mark.parametrize(
     "text",
     ["x = 1\n", "METRICS = make()\n", "METRICS = {'a': 3}\n", "METRICS = {'a': {'low': 0}}\n"],
 )
-def test_a_module_without_readable_metrics(modules: Path, text: str) -> None:
+def test_module_without_readable_metrics_is_refused(modules: Path, text: str) -> None:
     (modules / "tiny_overfit.py").write_text(text)
     with pytest.raises(ConfigError, match="METRICS"):
         check_criteria(CRITERIA)
 
 
-def test_reach_at_the_edges() -> None:
+def test_reachable_at_the_ends_of_the_range() -> None:
     assert reachable(">=", 1.0, 0, 1)
     assert not reachable(">", 1.0, 0, 1)
     assert reachable("<=", 0.0, 0, 1)

@@ -1,4 +1,4 @@
-"""The judge: every way of not knowing is a NO-GO."""
+"""The judge: a metric that is missing, invalid or uncertain is NO-GO."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def verdict(item: Criterion, *metrics: Metric) -> str:
     return decide(item, *metrics).criteria[0].verdict
 
 
-def test_a_measured_value_on_the_right_side_is_go() -> None:
+def test_measured_value_within_the_threshold_is_go() -> None:
     decision = decide(criterion(), metric())
     assert decision.verdict == "GO"
     judged = decision.criteria[0]
@@ -60,7 +60,7 @@ def test_a_measured_value_on_the_right_side_is_go() -> None:
         ([metric(0.97, ci=Interval(low=0.98, high=0.99, method="wilson"))], "error"),
     ],
 )
-def test_what_is_not_known_is_no_go(metrics: list[Metric], expected: str) -> None:
+def test_unknown_or_uncertain_metric_is_no_go(metrics: list[Metric], expected: str) -> None:
     decision = decide(criterion(), *metrics)
     assert decision.criteria[0].verdict == expected
     assert decision.verdict == "NO-GO"
@@ -68,7 +68,7 @@ def test_what_is_not_known_is_no_go(metrics: list[Metric], expected: str) -> Non
     assert decision.criteria[0].reason.endswith(".")
 
 
-def test_advisory_criteria_are_shown_and_do_not_decide() -> None:
+def test_advisory_criteria_are_judged_but_do_not_decide() -> None:
     item = criterion(id="01.other", metric="other", severity="advisory")
     criteria = criteria_of(criterion(), item)
     decision = judge(measurement(metric(), criteria=criteria), criteria, today=TODAY)
@@ -76,11 +76,11 @@ def test_advisory_criteria_are_shown_and_do_not_decide() -> None:
     assert decision.verdict == "GO"
 
 
-def test_advisory_criteria_alone_prove_nothing() -> None:
+def test_only_advisory_criteria_are_no_go() -> None:
     assert decide(criterion(severity="advisory"), metric()).verdict == "NO-GO"
 
 
-def test_a_scaled_threshold_decides_beside_the_plans() -> None:
+def test_scaled_threshold_decides_and_shows_the_plans_threshold() -> None:
     reason = "The miniature is too small for the plan's bound."
     item = criterion(scaled={"miniature": {"threshold": 0.99, "reason": reason}})
     small = decide(item, metric(), scale="miniature").criteria[0]
@@ -90,13 +90,13 @@ def test_a_scaled_threshold_decides_beside_the_plans() -> None:
     assert (full.verdict, full.threshold, full.scaled) == ("pass", 0.9, None)
 
 
-def test_a_range_decides_at_both_ends() -> None:
+def test_between_decides_at_both_ends() -> None:
     item = criterion(op="between", threshold=[10, 50], unit="count", decide_on="exact")
     for value, expected in ((9, "fail"), (10, "pass"), (50, "pass"), (51, "fail")):
         assert verdict(item, metric(value, unit="count", ci=None)) == expected
 
 
-def test_the_document_is_the_same_for_the_same_input() -> None:
+def test_decision_is_deterministic_and_digests_cover_criteria_and_evidence() -> None:
     first, again = decide(criterion(), metric()), decide(criterion(), metric())
     assert first.model_dump_json() == again.model_dump_json()
     assert first.digests["decision"] == decision_digest(first)
@@ -106,7 +106,7 @@ def test_the_document_is_the_same_for_the_same_input() -> None:
     assert other.digests["evidence"] == first.digests["evidence"]
 
 
-def test_the_evidence_digest_survives_a_repetition_and_nothing_else() -> None:
+def test_evidence_digest_ignores_time_and_environment_only() -> None:
     criteria = criteria_of(criterion())
     made = measurement(metric(), criteria=criteria)
     repeated = made.model_copy(
@@ -118,7 +118,7 @@ def test_the_evidence_digest_survives_a_repetition_and_nothing_else() -> None:
     assert evidence(made.model_copy(update={"seeds": {"run": 1}})) != evidence(made)
 
 
-def test_criteria_edited_after_measuring_are_marked_until_edited_back() -> None:
+def test_criteria_edited_after_measuring_are_flagged() -> None:
     before, after = criteria_of(criterion()), criteria_of(criterion(threshold=0.8))
     made = measurement(metric(), criteria=before)
     assert not judge(made, before, today=TODAY).criteria_changed_after_measuring
@@ -127,7 +127,7 @@ def test_criteria_edited_after_measuring_are_marked_until_edited_back() -> None:
     assert judge(unknown, before, today=TODAY).criteria_changed_after_measuring
 
 
-def test_a_measurement_of_another_experiment_is_refused() -> None:
+def test_measurement_of_another_experiment_is_refused() -> None:
     mine, other = criteria_of(criterion()), criteria_of(criterion(), name="01_other")
     with pytest.raises(EvidenceError, match="01_other"):
         judge(measurement(metric(), criteria=other), mine)
@@ -149,7 +149,7 @@ def waiver_for(digest: str, **changes: str) -> Waiver:
     return Waiver.model_validate(values | changes)
 
 
-SHORT = metric(0.85, ci=Interval(low=0.8, high=0.88, method="wilson"))
+SHORTFALL = metric(0.85, ci=Interval(low=0.8, high=0.88, method="wilson"))
 
 
 def waived(shown: Metric, today: date = TODAY, **changes: str) -> Decision:
@@ -158,8 +158,8 @@ def waived(shown: Metric, today: date = TODAY, **changes: str) -> Decision:
     return judge(made, criteria, [waiver_for(evidence(made), **changes)], today=today)
 
 
-def test_a_waiver_accepts_a_measured_shortfall() -> None:
-    decision = waived(SHORT)
+def test_waiver_accepts_a_measured_shortfall() -> None:
+    decision = waived(SHORTFALL)
     judged = decision.criteria[0]
     assert (decision.verdict, judged.verdict) == ("GO", "waived")
     assert judged.waiver is not None
@@ -167,9 +167,9 @@ def test_a_waiver_accepts_a_measured_shortfall() -> None:
     assert "Ada Lovelace" in judged.reason
 
 
-def test_a_waiver_dies_with_its_day_and_with_its_evidence() -> None:
-    assert waived(SHORT, today=date(2026, 6, 2)).verdict == "NO-GO"
-    late = waived(SHORT, evidence="0" * 64)
+def test_waiver_is_invalid_after_its_date_or_with_other_evidence() -> None:
+    assert waived(SHORTFALL, today=date(2026, 6, 2)).verdict == "NO-GO"
+    late = waived(SHORTFALL, evidence="0" * 64)
     assert late.verdict == "NO-GO"
     assert "evidence has changed" in late.criteria[0].reason
 
@@ -178,30 +178,30 @@ def test_a_waiver_dies_with_its_day_and_with_its_evidence() -> None:
     ("expires", "verdict"), [("2027-06-02", "GO"), ("2027-06-03", "NO-GO"), ("9999-12-31", "NO-GO")]
 )
 def test_waiver_lasts_a_year_at_most(expires: str, verdict: str) -> None:
-    assert waived(SHORT, expires=expires).verdict == verdict
+    assert waived(SHORTFALL, expires=expires).verdict == verdict
 
 
 @pytest.mark.parametrize(
     "shown",
     [metric(None), metric(provenance="unavailable"), metric(provenance="simulated"), metric(n=5)],
 )
-def test_a_waiver_never_stands_in_for_a_measurement(shown: Metric) -> None:
+def test_waiver_never_replaces_a_measurement(shown: Metric) -> None:
     decision = waived(shown)
     assert decision.verdict == "NO-GO"
     assert decision.criteria[0].verdict != "waived"
     assert "is invalid" in decision.criteria[0].reason
 
 
-def test_a_waiver_of_another_run_is_nobodys() -> None:
-    assert waived(SHORT, run="other").verdict == "NO-GO"
+def test_waiver_of_another_run_does_not_count() -> None:
+    assert waived(SHORTFALL, run="other").verdict == "NO-GO"
 
 
-def test_a_waiver_of_an_unknown_criterion_is_an_error() -> None:
+def test_waiver_of_an_unknown_criterion_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"01\.shore"):
-        waived(SHORT, criterion="01.shore")
+        waived(SHORTFALL, criterion="01.shore")
 
 
-def test_a_waiver_leaves_a_pass_alone() -> None:
+def test_waiver_does_not_change_a_pass() -> None:
     judged = waived(metric()).criteria[0]
     assert (judged.verdict, judged.waiver) == ("pass", None)
 
@@ -259,7 +259,7 @@ def test_only_a_measured_sufficient_finite_value_can_be_go(item: Criterion, show
 
 
 @given(st.lists(st.sampled_from("abc"), unique=True, max_size=2))
-def test_any_missing_metric_is_no_go(present: list[str]) -> None:
+def test_missing_metric_is_no_go(present: list[str]) -> None:
     items = [criterion(id=f"01.{name}", metric=name) for name in "abc"]
     criteria = criteria_of(*items)
     made = measurement(*[metric(name=n) for n in present], criteria=criteria)
@@ -267,9 +267,7 @@ def test_any_missing_metric_is_no_go(present: list[str]) -> None:
 
 
 @given(criteria_items(), metrics_of_any_kind(), st.floats(0, 10))
-def test_a_looser_threshold_never_turns_a_pass_into_anything_else(
-    item: Criterion, shown: Metric, slack: float
-) -> None:
+def test_looser_threshold_keeps_a_pass(item: Criterion, shown: Metric, slack: float) -> None:
     assume(item.op != "==")
     bound = item.threshold
     if isinstance(bound, tuple):
@@ -282,7 +280,7 @@ def test_a_looser_threshold_never_turns_a_pass_into_anything_else(
 
 
 @given(criteria_items(), numbers)
-def test_the_margin_has_the_sign_of_the_verdict(item: Criterion, value: float) -> None:
+def test_margin_has_the_sign_of_the_verdict(item: Criterion, value: float) -> None:
     margin = margin_of(value, item.op, item.threshold)
     if satisfies(value, item.op, item.threshold):
         assert margin >= 0

@@ -1,4 +1,4 @@
-"""pipeline.yaml: what is read, and what is refused."""
+"""pipeline.yaml: loading, and faults that are refused."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def edit(criteria: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_hearing_has_the_six_items_of_the_plan_and_two_scales() -> None:
+def test_hearing_has_six_launch_items_and_two_scales() -> None:
     pipeline = load_pipeline(CRITERIA)
     assert len(pipeline.launch_items) == 6
     assert list(pipeline.scales) == ["full", "miniature"]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("title:", "titel:", "did you mean `title`"),
         ("  full: The real toy.\n", "", "the plan's own scale"),
@@ -44,22 +44,22 @@ def test_hearing_has_the_six_items_of_the_plan_and_two_scales() -> None:
         ("title:", "title: [", "not YAML"),
     ],
 )
-def test_a_faulty_file_is_refused_with_its_key(
-    tmp_path: Path, old: str, new: str, said: str
+def test_faulty_file_is_refused_with_its_key(
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     criteria = toy_criteria(tmp_path / "criteria")
     edit(criteria, old, new)
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         load_pipeline(criteria)
     assert "pipeline.yaml" in str(caught.value)
 
 
-def test_an_unknown_pipeline_is_refused(tmp_path: Path) -> None:
+def test_unknown_pipeline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such pipeline"):
         load_pipeline(tmp_path / "criteria")
 
 
-def test_a_package_that_is_not_there_is_refused() -> None:
+def test_missing_package_is_refused() -> None:
     for package in ("safe.deafness", "json"):
         with pytest.raises(ConfigError, match="there is no package"):
             experiments_folder(package)
@@ -75,24 +75,24 @@ def test_criteria_without_an_experiment_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"scaled": {"tiny": {"threshold": 0.5, "reason": "x" * 30}}}, "no scale 'tiny'"),
         ({"scaled": {"full": {"threshold": 0.5, "reason": "x" * 30}}}, "unscaled"),
         ({"power": {"kind": "exact", "scale": "tiny", "reason": "x" * 30}}, "no scale 'tiny'"),
     ],
 )
-def test_a_criterion_at_a_scale_that_the_pipeline_lacks_is_refused(
-    tmp_path: Path, changes: dict, said: str
+def test_criterion_with_an_unknown_scale_is_refused(
+    tmp_path: Path, changes: dict, message: str
 ) -> None:
     criteria = toy_criteria(tmp_path / "criteria")
     made = criteria_of(criterion(**changes))
     (criteria / "01_made_up.yaml").write_text(made.model_dump_json())
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         check_criteria(criteria)
 
 
-def test_the_page_has_the_pipelines_title_fields_and_items(tmp_path: Path) -> None:
+def test_page_has_the_pipelines_title_fields_and_items(tmp_path: Path) -> None:
     criteria = toy_criteria(tmp_path / "criteria")
     run = tmp_path / "run"
     run.mkdir()

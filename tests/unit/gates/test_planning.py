@@ -1,4 +1,4 @@
-"""What is said of a criterion before a run, from plans, assumptions and earlier measurements."""
+"""Power assessment before a run, from plans, assumptions and earlier measurements."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from safe.gates.planning import (
 from safe.gates.schema import Criterion, Interval
 from tests.unit.gates.builders import CRITERIA, criteria_of, criterion, measurement, metric
 
-WHY = "Assumed for the tests only."
+REASON = "Assumed for the tests only."
 
 
 def assumed(kind: str = "proportion", **values: Any) -> dict[str, Any]:
-    return {"kind": kind, "reason": WHY, **values}
+    return {"kind": kind, "reason": REASON, **values}
 
 
-def look(
+def power_of(
     item: Criterion, n: int | None = 1000, measured: Any = None, scale: str = "full", **planned: Any
 ) -> PowerRow:
     return assess(item, Planned(n, **planned), measured, scale)
 
 
-def subsample_evenly(**power: Any) -> Criterion:
+def seed_criterion(**power: Any) -> Criterion:
     return criterion(
         metric="sd", op="<=", threshold=0.005, decide_on="point", min_n=3,
         power=assumed("seed_spread", **power),
@@ -45,47 +45,47 @@ def subsample_evenly(**power: Any) -> Criterion:
 # Verdicts ----------------------------------------------------------------------------------------
 
 
-def test_a_share_far_from_its_bound_decides_and_one_near_it_does_not() -> None:
-    far = look(criterion(power=assumed(expected=0.97)))
+def test_share_far_from_its_bound_decides_and_one_near_it_does_not() -> None:
+    far = power_of(criterion(power=assumed(expected=0.97)))
     assert (far.verdict, far.open) == ("decides", False)
-    near = look(criterion(power=assumed(expected=0.92)))
+    near = power_of(criterion(power=assumed(expected=0.92)))
     assert (near.verdict, near.open) == ("by luck", True)
     assert near.probability == pytest.approx(0.54, abs=0.1)
     assert isinstance(near.items_needed, int)
     assert near.items_needed > 1000
-    more = look(criterion(power=assumed(expected=0.92)), n=near.items_needed)
+    more = power_of(criterion(power=assumed(expected=0.92)), n=near.items_needed)
     assert more.verdict == "decides"
 
 
 def test_too_few_samples_cannot_decide() -> None:
-    row = look(criterion(power=assumed(expected=1.0)), n=99)
+    row = power_of(criterion(power=assumed(expected=1.0)), n=99)
     assert row.verdict == "cannot be decided"
     assert row.reason == "n = 99 is below min_n = 100"
     rare = criterion(
         op="<", threshold=0.02, decide_on="ci_high", min_n=50, power=assumed(expected=0.0)
     )
-    row = look(rare, n=150)
+    row = power_of(rare, n=150)
     assert row.verdict == "cannot be decided"
     assert "at least 189 are needed" in row.reason
     assert row.items_needed == 189
-    assert look(rare, n=189).verdict == "decides"
+    assert power_of(rare, n=189).verdict == "decides"
 
 
-def test_exact_criteria_need_no_numbers_but_enough_samples() -> None:
+def test_exact_criteria_need_only_enough_samples() -> None:
     item = criterion(op="==", threshold=0, unit="count", decide_on="exact", power=assumed("exact"))
-    assert look(item, n=None).verdict == "exact"
-    assert look(item, n=5).verdict == "cannot be decided"
+    assert power_of(item, n=None).verdict == "exact"
+    assert power_of(item, n=5).verdict == "cannot be decided"
 
 
 @pytest.mark.parametrize(("probability", "verdict"), [(0.995, "decides"), (0.9, "by luck")])
-def test_a_count_takes_its_assumed_probability(probability: float, verdict: str) -> None:
+def test_count_uses_its_assumed_probability(probability: float, verdict: str) -> None:
     item = criterion(decide_on="point", power=assumed("count", probability=probability))
-    assert look(item).verdict == verdict
-    assert look(criterion(decide_on="point", power=assumed("count"))).verdict == "unknown"
+    assert power_of(item).verdict == verdict
+    assert power_of(criterion(decide_on="point", power=assumed("count"))).verdict == "unknown"
 
 
 @pytest.mark.parametrize(
-    ("power", "n", "said"),
+    ("power", "n", "message"),
     [
         (None, 1000, "no earlier run, and the criterion has no `power` block"),
         (assumed(), 1000, "no expected value is assumed"),
@@ -94,22 +94,22 @@ def test_a_count_takes_its_assumed_probability(probability: float, verdict: str)
         (assumed(expected=0.95, scale="miniature"), 1000, "for scale: miniature"),
     ],
 )
-def test_what_is_not_known_is_said(power: Any, n: int | None, said: str) -> None:
-    row = look(criterion(power=power), n=n)
+def test_missing_information_is_named(power: Any, n: int | None, message: str) -> None:
+    row = power_of(criterion(power=power), n=n)
     assert row.verdict == "unknown"
-    assert said in row.reason
+    assert message in row.reason
     assert not row.open
 
 
-def test_the_scaled_threshold_counts() -> None:
+def test_scaled_threshold_is_used() -> None:
     scaled = {"miniature": {"threshold": 0.5, "reason": "Smaller models know less."}}
     item = criterion(scaled=scaled, power=assumed(expected=0.8))
-    assert look(item, scale="miniature").verdict == "decides"
-    assert "misses the bound" in look(item, scale="full").reason
+    assert power_of(item, scale="miniature").verdict == "decides"
+    assert "misses the bound" in power_of(item, scale="full").reason
 
 
-def test_a_spread_between_trainings_that_is_too_large_is_named() -> None:
-    row = look(criterion(power=assumed(expected=0.95, run_sd=0.03)))
+def test_too_large_run_sd_is_named() -> None:
+    row = power_of(criterion(power=assumed(expected=0.95, run_sd=0.03)))
     assert (row.verdict, row.items_needed) == ("by luck", "none")
     assert "spread between runs alone" in row.reason
 
@@ -117,20 +117,20 @@ def test_a_spread_between_trainings_that_is_too_large_is_named() -> None:
 # Seeds -------------------------------------------------------------------------------------------
 
 
-def test_a_spread_between_seeds_that_is_too_large_for_any_number_of_items() -> None:
-    row = look(subsample_evenly(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3)
+def test_too_large_seed_sd_cannot_be_resolved_by_items() -> None:
+    row = power_of(seed_criterion(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3)
     assert row.verdict == "by luck"
     assert row.probability == pytest.approx(0.62, abs=0.01)
     assert (row.items_needed, row.seeds_needed) == ("none", "none")
     assert "no number of items is enough" in row.reason
 
 
-def test_a_spread_that_is_mostly_item_noise_needs_items() -> None:
-    row = look(subsample_evenly(item_sd=0.103, run_sd=0.001), n=3, items=500, seeds=3)
+def test_seed_sd_dominated_by_item_noise_needs_items() -> None:
+    row = power_of(seed_criterion(item_sd=0.103, run_sd=0.001), n=3, items=500, seeds=3)
     assert row.verdict == "by luck"
     assert isinstance(row.items_needed, int)
-    again = look(
-        subsample_evenly(item_sd=0.103, run_sd=0.001), n=3, items=row.items_needed, seeds=3
+    again = power_of(
+        seed_criterion(item_sd=0.103, run_sd=0.001), n=3, items=row.items_needed, seeds=3
     )
     assert again.verdict == "decides"
     assert isinstance(row.seeds_needed, str | int)
@@ -140,13 +140,13 @@ def components(between: float, item_noise: float, items: int = 1000) -> dict[str
     return {"components": {"between": between, "item_noise": item_noise, "items": items}}
 
 
-def test_item_noise_comes_from_the_last_run_and_the_larger_spread_counts() -> None:
-    item = subsample_evenly(item_sd=0.5, run_sd=0.001)
+def test_item_noise_comes_from_the_last_run_and_the_larger_seed_sd_is_used() -> None:
+    item = seed_criterion(item_sd=0.5, run_sd=0.001)
 
     def after(between_sd: float) -> PowerRow:
         detail = components(between_sd**2, 0.002**2)
         last = metric(0.002, name="sd", n=3, ci=None, detail=detail)
-        return look(item, n=3, items=4000, seeds=3, measured=last)
+        return power_of(item, n=3, items=4000, seeds=3, measured=last)
 
     small = after(0.0005)
     assert small.run_sd == pytest.approx(0.001)
@@ -157,55 +157,55 @@ def test_item_noise_comes_from_the_last_run_and_the_larger_spread_counts() -> No
     assert large.verdict == "by luck"
 
 
-def test_an_assumption_without_item_noise_contains_it() -> None:
+def test_assumed_sd_without_item_noise_includes_it() -> None:
     last = metric(0.002, name="sd", n=3, ci=None, detail=components(0.0005**2, 0.0006**2))
-    row = look(subsample_evenly(run_sd=0.001), n=3, items=1000, seeds=3, measured=last)
+    row = power_of(seed_criterion(run_sd=0.001), n=3, items=1000, seeds=3, measured=last)
     assert row.run_sd == pytest.approx(0.0008)
-    total = look(subsample_evenly(run_sd=0.001), n=3, items=1000, seeds=3)
+    total = power_of(seed_criterion(run_sd=0.001), n=3, items=1000, seeds=3)
     assert row.probability == pytest.approx(total.probability)
     assert total.items_needed is None
     assert "not known separately" in total.reason
 
 
-def test_a_last_run_without_components_leaves_the_assumption() -> None:
+def test_last_run_without_components_keeps_the_assumption() -> None:
     last = metric(0.0001, name="sd", n=3, ci=None)
-    row = look(
-        subsample_evenly(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3, measured=last
+    row = power_of(
+        seed_criterion(item_sd=0.103, run_sd=0.0045), n=3, items=1841, seeds=3, measured=last
     )
     assert row.probability == pytest.approx(0.62, abs=0.01)
     bare = criterion(
         metric="sd", op="<=", threshold=0.005, decide_on="point", power=assumed("seed_spread")
     )
-    assert "no earlier run with variance components" in look(bare, seeds=3, items=9).reason
+    assert "no earlier run with variance components" in power_of(bare, seeds=3, items=9).reason
 
 
 # The last run ------------------------------------------------------------------------------------
 
 
-def test_the_last_run_takes_the_place_of_the_assumption() -> None:
+def test_last_run_replaces_the_assumed_value() -> None:
     item = criterion(power=assumed(expected=0.5))
-    row = look(item, measured=metric(0.97))
+    row = power_of(item, measured=metric(0.97))
     assert (row.verdict, row.expected) == ("decides", 0.97)
     assert "last run" in row.reason
 
 
-def test_a_mean_takes_its_spread_from_the_interval_of_the_last_run() -> None:
+def test_mean_takes_its_sd_from_the_interval_of_the_last_run() -> None:
     ci = Interval(low=0.9 - 0.02, high=0.95, method="cluster bootstrap, BCa")
-    row = look(
+    row = power_of(
         criterion(threshold=0.85, power=assumed("mean")), n=4000, measured=metric(0.9, ci=ci)
     )
     assert row.item_sd == pytest.approx(0.02 / 1.959964 * 1000**0.5, rel=1e-5)
     assert row.verdict == "decides"
     exactly = Interval(low=0.9, high=0.9, method="exact equality")
-    row = look(criterion(power=assumed("mean")), measured=metric(0.9, ci=exactly))
+    row = power_of(criterion(power=assumed("mean")), measured=metric(0.9, ci=exactly))
     assert row.probability == 1.0
 
 
-def test_without_a_block_the_interval_says_how_the_value_varies() -> None:
-    assert look(criterion(), measured=metric(0.97)).kind == "proportion"
+def test_without_a_power_block_the_interval_method_gives_the_kind() -> None:
+    assert power_of(criterion(), measured=metric(0.97)).kind == "proportion"
     other = Interval(low=0.95, high=0.98, method="bootstrap, BCa")
-    assert look(criterion(), measured=metric(0.97, ci=other)).kind == "mean"
-    point = look(criterion(decide_on="point"), measured=metric(0.97))
+    assert power_of(criterion(), measured=metric(0.97, ci=other)).kind == "mean"
+    point = power_of(criterion(decide_on="point"), measured=metric(0.97))
     assert (point.verdict, point.kind) == ("unknown", None)
     assert "no `power` block" in point.reason
 
@@ -218,13 +218,13 @@ def test_without_a_block_the_interval_says_how_the_value_varies() -> None:
         metric(0.97, provenance="estimated"),
     ],
 )
-def test_a_number_that_was_not_measured_is_not_used(last: Any) -> None:
-    row = look(criterion(power=assumed(expected=0.92)), measured=last)
+def test_value_that_was_not_measured_is_not_used(last: Any) -> None:
+    row = power_of(criterion(power=assumed(expected=0.92)), measured=last)
     assert row.expected == 0.92
 
 
-def test_n_of_the_last_run_stands_in_for_an_unknown_plan() -> None:
-    assert look(criterion(power=assumed()), n=None, measured=metric(0.97)).verdict == "decides"
+def test_n_of_the_last_run_replaces_an_unknown_plan() -> None:
+    assert power_of(criterion(power=assumed()), n=None, measured=metric(0.97)).verdict == "decides"
 
 
 # Files -------------------------------------------------------------------------------------------
@@ -244,14 +244,14 @@ def test_optional_experiments_and_advisory_criteria_are_not_required() -> None:
     assert "[not required]" in as_table(rows)
 
 
-def test_the_line_stays_short_where_much_cannot_be_decided() -> None:
+def test_summary_names_at_most_three_criteria() -> None:
     near = criteria_of(*(criterion(id=f"01.c{i}", power=assumed(expected=0.92)) for i in range(9)))
     rows = assess_all([near], {("01_made_up", "share"): Planned(1000)}, {}, "full")
     assert summary(rows).count("passes by luck") == 3
     assert "6 more required criteria" in summary(rows)
 
 
-def test_the_table_is_aligned_and_its_last_column_the_widest() -> None:
+def test_table_columns_are_aligned() -> None:
     rows = assess_all(load_all(CRITERIA), {}, {}, "miniature")
     lines = as_table(rows).splitlines()
     at = lines[0].index("why")
@@ -264,14 +264,14 @@ def test_the_table_is_aligned_and_its_last_column_the_widest() -> None:
     [(0.0, "0 %"), (0.618, "62 %"), (0.9894, "98.9 %"), (0.98996, "98.996 %"),
      (0.99, "99 %"), (0.9999999, "> 99.99 %"), (1.0, "100 %")],
 )  # fmt: skip
-def test_a_percentage_never_crosses_its_bound(probability: float, text: str) -> None:
+def test_percentage_is_not_rounded_across_99_or_100(probability: float, text: str) -> None:
     assert percent(probability) == text
 
 
-# The block in the criteria ---------------------------------------------------------------------
+# The power block in the criteria -----------------------------------------------------------------
 
 
-def test_an_assumption_changes_neither_digest_nor_verdict() -> None:
+def test_power_block_changes_neither_digest_nor_verdict() -> None:
     bare, block = criteria_of(criterion()), criteria_of(criterion(power=assumed(expected=0.9)))
     assert criteria_digest(bare) == criteria_digest(block)
     made = measurement(metric(0.97), criteria=bare)
@@ -280,7 +280,7 @@ def test_an_assumption_changes_neither_digest_nor_verdict() -> None:
     assert criteria_digest(other) != criteria_digest(bare)
 
 
-def test_the_digest_is_that_of_files_from_before_there_were_assumptions() -> None:
+def test_digest_without_power_block_equals_that_of_older_files() -> None:
     values = {
         "experiment": "01_made_up", "title": "Made up", "objective": "Try the judge", "needs": [],
         "optional": False, "launch_items": [],
@@ -295,7 +295,7 @@ def test_the_digest_is_that_of_files_from_before_there_were_assumptions() -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"power": assumed("exact", expected=1.0)}, "does not use expected"),
         ({"power": assumed("proportion", item_sd=0.1)}, "does not use item_sd"),
@@ -311,12 +311,12 @@ def test_the_digest_is_that_of_files_from_before_there_were_assumptions() -> Non
         ),
     ],
 )
-def test_a_block_that_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_contradictory_power_block_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         criterion(**changes)
 
 
-def test_every_criterion_of_ours_says_how_its_value_varies() -> None:
+def test_every_criterion_has_a_power_block() -> None:
     for file in load_all(CRITERIA):
         for item in file.criteria:
             assert item.power is not None, item.id

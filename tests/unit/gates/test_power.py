@@ -1,4 +1,4 @@
-"""Probabilities to pass: against simulation, against scipy, and how they must change."""
+"""Power: comparison with simulation and scipy, and monotonicity."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_successes_needed_agree_with_the_interval_of_the_metric(
     interval: str, n: int, bound: float
 ) -> None:
     needed = successes_needed(n, bound, "ci_low", interval)  # type: ignore[arg-type]
-    of = INTERVALS[interval]
+    interval_of = INTERVALS[interval]
     assert 1 <= needed <= n + 1
     if needed <= n:
-        assert of(needed, n).low >= bound - 1e-9
-    assert of(needed - 1, n).low < bound + 1e-9
+        assert interval_of(needed, n).low >= bound - 1e-9
+    assert interval_of(needed - 1, n).low < bound + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_successes_needed_for_a_point(n: int, bound: float, strict: bool, needed
     assert successes_needed(n, bound, "point", strict=strict) == needed
 
 
-def test_a_share_is_the_binomial_tail() -> None:
+def test_proportion_power_is_the_binomial_tail() -> None:
     needed = successes_needed(200, 0.8, "ci_low")
     found = proportion_power(200, 0.87, ">=", 0.8, "ci_low")
     assert found == pytest.approx(stats.binom.sf(needed - 1, 200, 0.87), rel=1e-9)
@@ -62,11 +62,11 @@ def test_a_share_is_the_binomial_tail() -> None:
 
 
 @pytest.mark.parametrize("interval", ["wilson", "clopper-pearson"])
-def test_a_share_agrees_with_simulation(interval: str) -> None:
+def test_proportion_power_agrees_with_simulation(interval: str) -> None:
     rng = np.random.default_rng(0)
     draws = rng.binomial(300, 0.96, 4000)
-    of = INTERVALS[interval]
-    passing = {int(k): of(int(k), 300).low >= 0.93 for k in np.unique(draws)}
+    interval_of = INTERVALS[interval]
+    passing = {int(k): interval_of(int(k), 300).low >= 0.93 for k in np.unique(draws)}
     simulated = np.mean([passing[int(k)] for k in draws])
     found = proportion_power(
         300, 0.96, ">=", 0.93, "ci_low", interval=interval  # type: ignore[arg-type]
@@ -74,11 +74,11 @@ def test_a_share_agrees_with_simulation(interval: str) -> None:
     assert found == pytest.approx(simulated, abs=0.025)
 
 
-def test_clusters_and_a_spread_between_runs_agree_with_simulation() -> None:
+def test_design_effect_and_run_sd_agree_with_simulation() -> None:
     rng = np.random.default_rng(1)
     needed = successes_needed(600, 0.8, "ci_low")
     runs = 20_000
-    # Clusters of 3 questions that are answered alike: a design effect of 3.
+    # Clusters of 3 questions with identical results: a design effect of 3.
     clustered = 3 * rng.binomial(200, 0.85, runs)
     found = proportion_power(600, 0.85, ">=", 0.8, "ci_low", design=3)
     assert found == pytest.approx(np.mean(clustered >= needed), abs=0.03)
@@ -88,7 +88,7 @@ def test_clusters_and_a_spread_between_runs_agree_with_simulation() -> None:
     assert found == pytest.approx(np.mean(spread >= needed), abs=0.02)
 
 
-def test_a_share_that_no_outcome_decides() -> None:
+def test_proportion_power_is_none_when_no_outcome_can_pass() -> None:
     assert proportion_power(188, 0.0, "<", 0.02, "ci_high") is None
     assert proportion_power(189, 0.0, "<", 0.02, "ci_high") == 1.0
     assert wilson(0, 188).high >= 0.02 > wilson(0, 189).high
@@ -97,9 +97,7 @@ def test_a_share_that_no_outcome_decides() -> None:
 
 @settings(deadline=None)
 @given(n=N, bound=SHARES, one=SHARES, other=SHARES)
-def test_a_better_share_never_has_less_power(
-    n: int, bound: float, one: float, other: float
-) -> None:
+def test_better_share_never_has_less_power(n: int, bound: float, one: float, other: float) -> None:
     low, high = sorted((one, other))
     worse = proportion_power(n, low, ">=", bound, "ci_low")
     better = proportion_power(n, high, ">=", bound, "ci_low")
@@ -109,7 +107,7 @@ def test_a_better_share_never_has_less_power(
 
 @settings(deadline=None)
 @given(n=st.integers(50, 400), bound=st.floats(0.3, 0.8), room=st.floats(0.02, 0.15))
-def test_four_times_the_items_have_more_power(n: int, bound: float, room: float) -> None:
+def test_four_times_the_items_have_no_less_power(n: int, bound: float, room: float) -> None:
     few = proportion_power(n, bound + room, ">=", bound, "ci_low") or 0.0
     many = proportion_power(4 * n, bound + room, ">=", bound, "ci_low") or 0.0
     assert many >= few - 1e-6
@@ -118,7 +116,7 @@ def test_four_times_the_items_have_more_power(n: int, bound: float, room: float)
 # Means -------------------------------------------------------------------------------------------
 
 
-def test_a_mean_is_the_normal_tail() -> None:
+def test_mean_power_is_the_normal_tail() -> None:
     error = 0.5 / math.sqrt(400)
     found = mean_power(400, 0.1, ">=", 0.03, "ci_low", item_sd=0.5)
     z = stats.norm.ppf(0.975)
@@ -129,7 +127,7 @@ def test_a_mean_is_the_normal_tail() -> None:
     assert both == pytest.approx(wanted, rel=1e-9)
 
 
-def test_a_mean_agrees_with_the_bootstrap_of_simulated_items() -> None:
+def test_mean_power_agrees_with_the_bootstrap_of_simulated_items() -> None:
     rng = np.random.default_rng(2)
     runs = 300
     passed = sum(
@@ -145,7 +143,7 @@ def test_a_mean_agrees_with_the_bootstrap_of_simulated_items() -> None:
     n=st.integers(2, 1000), more=st.integers(0, 1000), sd=st.floats(0.01, 2),
     near=st.floats(0, 1), further=st.floats(0, 1), decide_on=st.sampled_from(["ci_low", "point"]),
 )  # fmt: skip
-def test_a_mean_gains_by_items_and_by_distance(
+def test_mean_power_grows_with_items_and_distance(
     n: int, more: int, sd: float, near: float, further: float, decide_on: str
 ) -> None:
     def power(n: int, distance: float) -> float:
@@ -155,7 +153,7 @@ def test_a_mean_gains_by_items_and_by_distance(
     assert power(n, near) <= power(n, near + further) + 1e-12
 
 
-def test_a_value_without_spread_passes_or_not() -> None:
+def test_value_without_variance_passes_or_fails_with_certainty() -> None:
     assert mean_power(1, 0.0, "<=", 0.0, "point") == 1.0
     assert mean_power(1, 0.0, "<", 0.0, "point") == 0.0
     assert mean_power(1, 1.0, "between", (1.0, 2.0), "point") == 1.0
@@ -163,15 +161,15 @@ def test_a_value_without_spread_passes_or_not() -> None:
     assert mean_power(1, 1.0, "==", 1.0, "exact") == 1.0
 
 
-def test_a_range_has_two_ends() -> None:
+def test_between_uses_both_ends() -> None:
     found = mean_power(1, 1.0, "between", (0.8, 1.2), "point", run_sd=0.1)
     assert found == pytest.approx(stats.norm.cdf(2) - stats.norm.cdf(-2))
 
 
-# Spread over seeds -------------------------------------------------------------------------------
+# Standard deviation over seeds -------------------------------------------------------------------
 
 
-def test_three_seeds_have_the_closed_form() -> None:
+def test_power_for_three_seeds_has_the_closed_form() -> None:
     """P(s <= b) = 1 - exp(-(b / sigma)^2) for three values."""
     found = seed_spread_power(3, 1841, 0.005, item_sd=0.103, run_sd=0.0045)
     sigma = math.hypot(0.0045, 0.103 / math.sqrt(1841))
@@ -180,7 +178,7 @@ def test_three_seeds_have_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
-def test_a_spread_over_seeds_agrees_with_scipy_and_simulation(seeds: int) -> None:
+def test_seed_sd_power_agrees_with_scipy_and_simulation(seeds: int) -> None:
     found = seed_spread_power(seeds, 500, 0.02, item_sd=0.3, run_sd=0.01, design=1.5)
     sigma = math.sqrt(0.01**2 + 0.3**2 * 1.5 / 500)
     wanted = stats.chi2.cdf((seeds - 1) * 0.02**2 / sigma**2, seeds - 1)
@@ -194,7 +192,7 @@ def test_a_spread_over_seeds_agrees_with_scipy_and_simulation(seeds: int) -> Non
     st.integers(2, 30), st.integers(10, 5000), st.integers(0, 5000),
     st.floats(0.001, 0.05), st.floats(0, 0.05), st.floats(0, 0.5),
 )  # fmt: skip
-def test_a_spread_gains_by_items(
+def test_seed_sd_power_grows_with_items(
     seeds: int, items: int, more: int, bound: float, run_sd: float, item_sd: float
 ) -> None:
     few = seed_spread_power(seeds, items, bound, item_sd=item_sd, run_sd=run_sd)
@@ -204,29 +202,29 @@ def test_a_spread_gains_by_items(
 
 @settings(deadline=None)
 @given(st.integers(2, 40), st.floats(1e-4, 1))
-def test_the_largest_spread_is_where_the_power_is_enough(seeds: int, bound: float) -> None:
+def test_largest_spread_has_exactly_enough_power(seeds: int, bound: float) -> None:
     sigma = largest_spread(seeds, bound)
     assert seed_spread_power(seeds, 1, bound, run_sd=sigma) == pytest.approx(ENOUGH, rel=1e-6)
 
 
-def test_seeds_that_are_all_alike_pass() -> None:
+def test_identical_seeds_pass_with_certainty() -> None:
     assert seed_spread_power(3, 100, 0.005) == 1.0
 
 
-# Sizes -------------------------------------------------------------------------------------------
+# Sample sizes ------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 10**6), st.integers(1, 100))
-def test_the_smallest_number_is_found(at: int, start: int) -> None:
+def test_smallest_sufficient_number_is_found(at: int, start: int) -> None:
     assert smallest(lambda n: float(n >= at), start, 10**7) == max(at, start)
 
 
-def test_no_number_is_none() -> None:
+def test_no_sufficient_number_is_none() -> None:
     assert smallest(lambda n: 0.98, 1, 10**6) is None
     assert smallest(lambda n: None, 1, 10**6) is None
 
 
-def test_items_needed_have_the_power_and_far_fewer_do_not() -> None:
+def test_items_needed_reach_the_power_and_fewer_do_not() -> None:
     def power(n: int) -> float | None:
         return proportion_power(n, 0.97, ">=", 0.95, "ci_low")
 

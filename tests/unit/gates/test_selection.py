@@ -1,4 +1,4 @@
-"""Selecting a candidate by the rule of the criteria."""
+"""Selection of a candidate by the rule of the criteria."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from safe.gates.selection import select
 from safe.gates.status import rows_of
 from tests.unit.gates.builders import criteria_of, criterion, measurement, metric, write_measurement
 
-WHY = "A rule made for the tests only."
+REASON = "A rule made for the tests only."
 
 
 def rule(**changes: Any) -> Selection:
-    """The cheapest with a gain of at least 0.5, 0.1 in small runs."""
+    """The cheapest candidate with a gain of at least 0.5, or 0.1 in small runs."""
     small = {"small": {"threshold": 0.1, "reason": "Few items tell less than half."}}
     values = {
         "name": "best",
         "candidates": "cells",
-        "rationale": WHY,
+        "rationale": REASON,
         "limits": [
-            {"value": "gain", "op": ">=", "threshold": 0.5, "rationale": WHY, "scaled": small}
+            {"value": "gain", "op": ">=", "threshold": 0.5, "rationale": REASON, "scaled": small}
         ],
         "prefer": [{"value": "cost", "take": "least"}],
     }
@@ -53,14 +53,14 @@ def cell(name: str, **values: float | None) -> Candidate:
 CELLS = [cell("a", gain=0.9, cost=3), cell("b", gain=0.6, cost=2), cell("c", gain=0.2, cost=1)]
 
 
-def test_the_preferred_candidate_within_the_limits_is_selected() -> None:
+def test_preferred_candidate_within_the_limits_is_selected() -> None:
     found = select(rule(), CELLS, "full")
     assert (found.selected, found.within, found.candidates) == ("b", ["a", "b"], 3)
     assert found.limits[0].satisfied == 2
     assert found.limits[0].scaled is None
 
 
-def test_another_scale_has_its_own_limit_and_shows_the_plans() -> None:
+def test_scaled_limit_is_used_and_shows_the_plans_limit() -> None:
     found = select(rule(), CELLS, "small")
     assert found.selected == "c"
     assert found.limits[0].threshold == 0.1
@@ -69,23 +69,23 @@ def test_another_scale_has_its_own_limit_and_shows_the_plans() -> None:
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
-def test_a_value_that_is_not_a_number_satisfies_no_limit(value: float | None) -> None:
+def test_value_that_is_not_finite_satisfies_no_limit(value: float | None) -> None:
     assert select(rule(), [cell("a", gain=value, cost=1)], "full").selected is None
     assert select(rule(), [cell("a", cost=1)], "full").selected is None
 
 
-def test_a_missing_preferred_value_loses() -> None:
+def test_candidate_without_the_preferred_value_is_not_preferred() -> None:
     found = select(rule(), [cell("a", gain=1, cost=None), cell("b", gain=1, cost=9)], "full")
     assert found.selected == "b"
 
 
-def test_no_candidate_selects_none() -> None:
+def test_empty_table_selects_none() -> None:
     found = select(rule(), [], "full")
     assert (found.selected, found.candidates) == (None, 0)
 
 
-def test_candidates_that_the_data_cannot_tell_apart_are_kept() -> None:
-    """`b` skips less than `a`, but no less than `a` may skip by its interval."""
+def test_within_keeps_candidates_inside_the_interval_of_the_best() -> None:
+    """`b` skips less than `a`, but more than the lower bound of `a`'s interval."""
     prefer = [
         {"value": "skips", "take": "most", "within": "skips_low"},
         {"value": "cost", "take": "least"},
@@ -98,11 +98,11 @@ def test_candidates_that_the_data_cannot_tell_apart_are_kept() -> None:
     assert select(rule(prefer=prefer), table, "full").selected == "b"
 
 
-def test_a_selected_candidate_that_is_not_confirmed_is_not_selected() -> None:
-    confirm = [{"value": "again", "op": ">=", "threshold": 0.5, "rationale": WHY}]
+def test_unconfirmed_selection_selects_none() -> None:
+    confirm = [{"value": "again", "op": ">=", "threshold": 0.5, "rationale": REASON}]
     table = [cell("a", gain=0.9, cost=1, again=0.4), cell("b", gain=0.9, cost=2, again=0.9)]
     found = select(rule(confirm=confirm), table, "full")
-    assert found.selected is None  # and not the next best, which would be chosen on these data
+    assert found.selected is None  # the next best would be selected on the confirming data
     assert "not confirmed" in found.reason
     assert [limit.confirms for limit in found.limits] == [False, True]
 
@@ -111,9 +111,9 @@ def test_a_selected_candidate_that_is_not_confirmed_is_not_selected() -> None:
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), max_size=8),
     st.floats(0, 1),
 )
-def test_selecting_agrees_with_sorting(rows: list[tuple[float, int]], least: float) -> None:
+def test_selection_agrees_with_sorting(rows: list[tuple[float, int]], least: float) -> None:
     table = [cell(str(n), gain=gain, cost=cost) for n, (gain, cost) in enumerate(rows)]
-    limit = {"value": "gain", "op": ">=", "threshold": least, "rationale": WHY}
+    limit = {"value": "gain", "op": ">=", "threshold": least, "rationale": REASON}
     found = select(rule(limits=[limit]), table, "full")
     ranked = sorted((cost, n) for n, (gain, cost) in enumerate(rows) if gain >= least)
     assert found.selected == (str(ranked[0][1]) if ranked else None)
@@ -124,8 +124,8 @@ def test_two_candidates_of_one_name_are_refused() -> None:
         Candidates(rows=[cell("a"), cell("a")])
 
 
-def test_a_confirmation_without_a_preference_is_refused() -> None:
-    confirm = [{"value": "again", "op": ">=", "threshold": 0.5, "rationale": WHY}]
+def test_confirm_without_prefer_is_refused() -> None:
+    confirm = [{"value": "again", "op": ">=", "threshold": 0.5, "rationale": REASON}]
     with pytest.raises(ValidationError, match="confirm needs prefer"):
         rule(confirm=confirm, prefer=[])
 
@@ -134,7 +134,7 @@ def test_a_confirmation_without_a_preference_is_refused() -> None:
 
 
 def decide(*metrics: Metric, table: list[Candidate] | None = CELLS, **changes: Any) -> Decision:
-    """Judge a count of candidates and the metrics."""
+    """Judge a criterion on the number of candidates, and a criterion on the metrics."""
     counted = criterion(
         id="01.best", metric="best", op=">=", threshold=1, unit="count", decide_on="exact", min_n=3
     )
@@ -149,13 +149,13 @@ def decide(*metrics: Metric, table: list[Candidate] | None = CELLS, **changes: A
             "selections": [rule(**changes).model_dump()],
         }
     )
-    seen = measurement(*metrics, criteria=criteria)
+    made = measurement(*metrics, criteria=criteria)
     if table is not None:
-        seen = seen.model_copy(update={"candidates": {"cells": Candidates(rows=table)}})
-    return judge(seen, criteria)
+        made = made.model_copy(update={"candidates": {"cells": Candidates(rows=table)}})
+    return judge(made, criteria)
 
 
-def test_a_criterion_is_judged_on_the_number_within_the_limits() -> None:
+def test_criterion_is_judged_on_the_number_of_candidates_within_the_limits() -> None:
     decision = decide(metric())
     assert decision.verdict == "GO"
     assert (decision.criteria[0].value, decision.criteria[0].n) == (2, 3)
@@ -163,7 +163,7 @@ def test_a_criterion_is_judged_on_the_number_within_the_limits() -> None:
 
 
 def test_no_candidate_within_the_limits_is_no_go() -> None:
-    limit = {"value": "gain", "op": ">=", "threshold": 0.95, "rationale": WHY}
+    limit = {"value": "gain", "op": ">=", "threshold": 0.95, "rationale": REASON}
     decision = decide(metric(), limits=[limit])
     assert decision.criteria[0].verdict == "fail"
     assert decision.verdict == "NO-GO"
@@ -173,25 +173,25 @@ def test_too_few_candidates_are_inconclusive() -> None:
     assert decide(metric(), table=CELLS[:2]).criteria[0].verdict == "inconclusive"
 
 
-def test_a_metric_in_place_of_the_candidates_is_no_pass() -> None:
-    """A measurement without candidates, or with a count of its own beside them."""
+def test_metric_in_place_of_candidates_is_an_error() -> None:
+    """A measurement without candidates, or with a metric of the criterion's name."""
     count = metric(5, name="best", unit="count", n=3)
     assert decide(metric(), table=None).criteria[0].verdict == "error"
     assert decide(metric(), count).criteria[0].verdict == "error"
 
 
-def test_a_number_of_another_candidate_is_unavailable() -> None:
+def test_metric_of_another_candidate_is_unavailable() -> None:
     of_b = metric(measured_on={"best": "b"})
     assert decide(of_b).criteria[1].verdict == "pass"
     for other in (metric(measured_on={"best": "a"}), metric(measured_on={"unknown": "b"})):
         assert decide(other).criteria[1].verdict == "unavailable"
-    limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": WHY}
+    limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": REASON}
     judged = decide(of_b, limits=[limit]).criteria[1]
     assert judged.verdict == "unavailable"
     assert "measure the experiment again" in judged.reason
 
 
-def test_candidates_are_declared_as_a_literal(tmp_path: Any) -> None:
+def test_candidates_must_be_declared_as_a_literal(tmp_path: Any) -> None:
     module = tmp_path / "__init__.py"
     module.write_text('CANDIDATES: dict = {"cells": ("gain", "cost")}\n')
     assert read_candidates(module) == {"cells": ("gain", "cost")}
@@ -232,7 +232,7 @@ def test_another_selection_upstream_makes_an_experiment_stale(tmp_path: Path) ->
     assert read_selected(tmp_path / "01_first", "best") == "b"
     assert [row.status for row in rows_of(run, [first, second]).values()] == ["go", "go"]
 
-    limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": WHY}
+    limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": REASON}
     strict = first.model_copy(update={"selections": [rule(limits=[limit])]})
     text = judge(seen, strict).model_dump_json()
     (tmp_path / "01_first" / "decision.json").write_text(text, encoding="utf-8")
@@ -243,7 +243,7 @@ def test_another_selection_upstream_makes_an_experiment_stale(tmp_path: Path) ->
 
 
 def test_nothing_selected_upstream_is_an_error(tmp_path: Path) -> None:
-    limit = {"value": "gain", "op": ">", "threshold": 1, "rationale": WHY}
+    limit = {"value": "gain", "op": ">", "threshold": 1, "rationale": REASON}
     decision = decide(metric(), limits=[limit])
     (tmp_path / "decision.json").write_text(decision.model_dump_json(), encoding="utf-8")
     for name in ("best", "other"):

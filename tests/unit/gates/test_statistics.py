@@ -1,4 +1,4 @@
-"""Intervals against scipy, statsmodels, closed forms, and by simulating their coverage."""
+"""Intervals: comparison with scipy, statsmodels and closed forms, and simulated coverage."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from safe.gates.statistics import (
 )
 from safe.gates.statistics.paired import tango
 
-FAST = 500  # resamples, where only the shape of the answer counts
+FAST = 500  # resamples for tests that need no precision
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -41,7 +41,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_proportions_enclose_the_point_and_are_never_of_width_zero(pair: tuple[int, int]) -> None:
+def test_proportion_intervals_enclose_the_point_with_positive_width(pair: tuple[int, int]) -> None:
     successes, n = pair
     for found in (wilson(successes, n), exact(successes, n)):
         assert 0 <= found.low <= successes / n + 1e-12
@@ -49,7 +49,7 @@ def test_proportions_enclose_the_point_and_are_never_of_width_zero(pair: tuple[i
         assert found.high - found.low > 0
 
 
-def test_wilson_is_its_closed_form() -> None:
+def test_wilson_agrees_with_its_closed_form() -> None:
     k, n, z = 463, 500, stats.norm.ppf(0.975)
     p = k / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
@@ -58,7 +58,7 @@ def test_wilson_is_its_closed_form() -> None:
     assert (found.low, found.high) == pytest.approx((centre - half, centre + half), abs=1e-12)
 
 
-def test_exact_is_the_beta_quantiles() -> None:
+def test_exact_agrees_with_beta_quantiles() -> None:
     found = exact(7, 20)
     assert found.low == pytest.approx(stats.beta.ppf(0.025, 7, 14))
     assert found.high == pytest.approx(stats.beta.ppf(0.975, 8, 13))
@@ -66,7 +66,7 @@ def test_exact_is_the_beta_quantiles() -> None:
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 0), (1, 0), (-1, 5), (6, 5)])
-def test_no_proportion_is_refused(successes: int, n: int) -> None:
+def test_invalid_proportion_is_refused(successes: int, n: int) -> None:
     with pytest.raises(ValueError, match="not a proportion"):
         wilson(successes, n)
 
@@ -74,7 +74,7 @@ def test_no_proportion_is_refused(successes: int, n: int) -> None:
 # Equality ----------------------------------------------------------------------------------------
 
 
-def test_equal_outputs_differ_by_exactly_nothing() -> None:
+def test_equal_outputs_have_a_difference_of_exactly_zero() -> None:
     found = exact_equality(["yes", "no"], ["yes", "no"])
     assert (found.low, found.high, found.method) == (0, 0, "exact equality")
     logits = [np.array([0.1, np.nan]), np.array([1.0])]
@@ -92,7 +92,7 @@ def test_equal_outputs_differ_by_exactly_nothing() -> None:
         ([1], [1.0]),
     ],
 )
-def test_anything_less_than_equal_is_refused(left: list[object], right: list[object]) -> None:
+def test_outputs_not_bit_equal_are_refused(left: list[object], right: list[object]) -> None:
     with pytest.raises(ValueError, match=r"pairs|not bitwise equal"):
         exact_equality(left, right)
 
@@ -100,7 +100,7 @@ def test_anything_less_than_equal_is_refused(left: list[object], right: list[obj
 # Bootstrap ---------------------------------------------------------------------------------------
 
 
-def test_the_mean_agrees_with_scipys_bootstrap_and_the_normal_interval() -> None:
+def test_mean_agrees_with_scipys_bootstrap_and_the_normal_interval() -> None:
     values = rng().normal(3, 2, 400)
     found = mean_interval(values, seed=1)
     theirs = stats.bootstrap(
@@ -113,13 +113,13 @@ def test_the_mean_agrees_with_scipys_bootstrap_and_the_normal_interval() -> None
     )
 
 
-def test_the_same_seed_gives_the_same_interval() -> None:
+def test_same_seed_gives_the_same_interval() -> None:
     values = rng().random(50)
     assert mean_interval(values, seed=4) == mean_interval(values, seed=4)
     assert mean_interval(values, seed=4) != mean_interval(values, seed=5)
 
 
-def test_pairing_removes_what_both_models_share() -> None:
+def test_pairing_removes_the_shared_variance() -> None:
     shared = rng().normal(0, 5, 300)
     a, b = shared + rng(1).normal(0.5, 0.3, 300), shared
     found = paired_difference(a, b, seed=0, resamples=2000)
@@ -136,14 +136,14 @@ def test_clusters_widen_the_interval_by_the_design_effect() -> None:
     assert ratio == pytest.approx(math.sqrt(20), rel=0.15)
 
 
-def test_a_cluster_of_one_is_no_cluster() -> None:
+def test_clusters_of_one_item_change_nothing() -> None:
     values = rng().random(40)
     alone = cluster_bootstrap(values, range(40), seed=0, resamples=FAST)
     plain = mean_interval(values, seed=0, resamples=FAST)
     assert alone.high - alone.low == pytest.approx(plain.high - plain.low, rel=0.15)
 
 
-def test_a_ratio_agrees_with_the_delta_method() -> None:
+def test_ratio_agrees_with_the_delta_method() -> None:
     x, y = rng().gamma(9, 1, 800), rng(1).gamma(16, 1, 800)
     found = ratio_bootstrap(x, y, seed=0)
     point = x.sum() / y.sum()
@@ -151,7 +151,7 @@ def test_a_ratio_agrees_with_the_delta_method() -> None:
     assert (found.low, found.high) == pytest.approx((point - half, point + half), abs=0.005)
 
 
-def test_many_units_take_the_percentile_way() -> None:
+def test_many_units_use_the_percentile_method() -> None:
     values = rng().normal(size=5000)
     found = mean_interval(values, seed=0, resamples=FAST)
     assert "percentile" in found.method
@@ -185,29 +185,29 @@ def test_many_units_take_the_percentile_way() -> None:
         lambda: mcnemar_exact([1], [0, 1]),
     ],
 )
-def test_too_little_is_refused_and_never_a_width_of_zero(call: object) -> None:
+def test_degenerate_input_is_refused(call: object) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         call()  # type: ignore[operator]
 
 
-def test_answers_all_right_still_leave_doubt() -> None:
+def test_all_correct_answers_use_the_exact_interval() -> None:
     found = mean_interval([1.0] * 100, seed=0)
     assert (found.low, found.high) == (exact(100, 100).low, 1)
     by_clip = mean_interval([1.0] * 100, seed=0, clusters=[i // 10 for i in range(100)])
     assert by_clip.low == exact(10, 10).low
 
 
-def test_equal_scores_are_not_equal_outputs() -> None:
+def test_equal_scores_have_zero_width_only_with_identical_outputs() -> None:
     right = [1.0, 0.0] * 25
-    doubtful = paired_difference(right, right, seed=0)
-    assert doubtful.low < 0 < doubtful.high
+    uncertain = paired_difference(right, right, seed=0)
+    assert uncertain.low < 0 < uncertain.high
     certain = paired_difference(right, right, seed=0, identical_outputs=True)
     assert (certain.low, certain.high) == (0, 0)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=8, max_size=40), st.integers(0, 9))
-def test_a_bootstrap_interval_lies_within_the_data_or_is_refused(
+def test_bootstrap_interval_lies_within_the_data_or_is_refused(
     values: list[float], seed: int
 ) -> None:
     try:
@@ -222,7 +222,7 @@ def test_a_bootstrap_interval_lies_within_the_data_or_is_refused(
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 100))
-def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(
+def test_mcnemar_agrees_with_the_binomial_test_of_discordant_pairs(
     wins: int, losses: int, equal: int
 ) -> None:
     if wins + losses + equal == 0:
@@ -236,19 +236,19 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(
     assert found.interval.high - found.interval.low > 0
 
 
-def test_tangos_interval_of_his_paper() -> None:
-    # Tango (1998), table for b = 1, c = 0, n = 44 and b = c = 0 has the closed form z^2/(n + z^2).
+def test_tango_agrees_with_the_closed_form_for_no_discordant_pairs() -> None:
+    # Tango (1998): for b = c = 0 the interval has the closed form z^2 / (n + z^2).
     z2 = stats.norm.ppf(0.975) ** 2
     found = tango(0, 0, 44, 0.95)
     assert (found.low, found.high) == pytest.approx((-z2 / (44 + z2), z2 / (44 + z2)), abs=1e-6)
 
 
-def test_tango_solves_his_score_equation() -> None:
+def test_tango_solves_its_score_equation() -> None:
     wins, losses, n = 9, 3, 60
     found = tango(wins, losses, n, 0.95)
 
     def likelihood(delta: float) -> float:
-        """Restricted maximum of q21, found by search and not by the formula under test."""
+        """Restricted maximum of q21, found by grid search instead of the tested formula."""
         grid = np.linspace(max(0, -delta) + 1e-9, (1 - delta) / 2 - 1e-9, 200_001)
         rest = np.maximum(1 - delta - 2 * grid, 1e-300)
         value = (
@@ -264,10 +264,10 @@ def test_tango_solves_his_score_equation() -> None:
         assert abs(score) == pytest.approx(1.96, abs=0.01)
 
 
-# Ranks, quantiles, spread ------------------------------------------------------------------------
+# Ranks, quantiles, standard deviations -----------------------------------------------------------
 
 
-def test_auroc_is_sklearns() -> None:
+def test_auroc_agrees_with_sklearn() -> None:
     high, low = rng().normal(1, 1, 80).round(1), rng(1).normal(0, 1, 120).round(1)
     labels, scores = [1] * 80 + [0] * 120, np.concatenate([high, low])
     point = auroc(high, low)
@@ -285,13 +285,13 @@ def test_auroc_interval_agrees_with_hanley_and_mcneil() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(variance), rel=0.15)
 
 
-def test_perfect_separation_still_leaves_doubt() -> None:
+def test_perfect_separation_uses_the_exact_interval() -> None:
     found = auroc_interval(range(10, 60), range(10), seed=0)
     assert (found.low, found.high) == (exact(10, 10).low, 1)
     assert auroc_interval(range(10), range(10, 60), seed=0).high == exact(0, 10).high
 
 
-def test_rank_correlation_is_scipys() -> None:
+def test_rank_correlation_agrees_with_scipy() -> None:
     x = rng().normal(size=60)
     y = x + rng(1).normal(size=60)
     rho, found = rank_correlation(x, y)
@@ -308,20 +308,20 @@ def test_rank_correlation_is_scipys() -> None:
     assert (found.low, found.high) == pytest.approx((boot.low, boot.high), abs=0.12)
 
 
-def test_a_monotone_curve_has_an_interval_too() -> None:
+def test_perfect_rank_correlation_has_an_interval_of_positive_width() -> None:
     rho, found = rank_correlation(range(50), [-i for i in range(50)])
     assert rho == pytest.approx(-1)
     assert found.low == pytest.approx(-1)
     assert -1 < found.high < -0.99
 
 
-def test_quantiles_take_the_order_statistics_of_the_tables() -> None:
+def test_quantile_interval_agrees_with_tabulated_order_statistics() -> None:
     # n = 20: the 95 % interval of the median runs from the 6th to the 15th value.
     found = quantile_interval(range(1, 21), 0.5)
     assert (found.low, found.high) == (6, 15)
 
 
-def test_sd_is_the_chi_squared_interval() -> None:
+def test_sd_interval_agrees_with_chi_squared_quantiles() -> None:
     values = [0.91, 0.93, 0.92]
     found = sd_interval(values)
     s2 = np.var(values, ddof=1)
@@ -337,10 +337,10 @@ def covered(found: Interval, truth: float) -> bool:
 
 
 def test_coverage_by_simulation() -> None:
-    """Each interval holds the truth in about 95 of 100 repetitions (400 here: ± 3 %)."""
+    """Each interval contains the true value in about 95 of 100 repetitions (400 here: ± 3 %)."""
     trials, hits = 400, dict.fromkeys(["wilson", "exact", "tango", "quantile", "rank", "sd"], 0)
     generator = rng(11)
-    true_rank = 6 / math.pi * math.asin(0.6 / 2)  # Spearman's of a binormal pair with r = 0.6
+    true_rank = 6 / math.pi * math.asin(0.6 / 2)  # Spearman's, binormal pair with r = 0.6
     for _ in range(trials):
         k = int(generator.binomial(150, 0.93))
         hits["wilson"] += covered(wilson(k, 150), 0.93)

@@ -1,4 +1,4 @@
-"""Where a run stands, from its files alone."""
+"""Status of a run, from its files only."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ BAD_LOSS = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measu
 IN_A_MONTH = (date.today() + timedelta(days=30)).isoformat()
 
 
-def standing(run: Path) -> dict[str, str]:
+def status_by_number(run: Path) -> dict[str, str]:
     return {name[:2]: row.status for name, row in statuses(run, CRITERIA).items()}
 
 
 def test_three_go_and_the_rest_not_run(run: Path) -> None:
-    found = standing(run)
+    found = status_by_number(run)
     assert [found[n] for n in ("01", "02", "03")] == ["go"] * 3
     assert set(found.values()) == {"go", "not-run"}
 
 
-def test_nothing_at_all_is_not_run(tmp_path: Path) -> None:
-    assert set(standing(tmp_path / "nowhere").values()) == {"not-run"}
+def test_missing_run_is_not_run(tmp_path: Path) -> None:
+    assert set(status_by_number(tmp_path / "nowhere").values()) == {"not-run"}
 
 
-def test_a_no_go_blocks_everything_after_it(tmp_path: Path) -> None:
+def test_no_go_blocks_everything_downstream(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
     rows = statuses(run, CRITERIA)
     assert [rows[n].status for n in NAMES] == ["go", "go", "no-go"]
@@ -56,20 +56,20 @@ def test_a_no_go_blocks_everything_after_it(tmp_path: Path) -> None:
     assert all(row.next and "explain 03" in row.next for row in later)
 
 
-def test_an_upstream_no_go_blocks_even_what_was_go(run: Path) -> None:
+def test_upstream_no_go_blocks_experiments_that_were_go(run: Path) -> None:
     path = run / NAMES[1] / "measurement.json"
     document = json.loads(path.read_text())
     document["metrics"][0]["provenance"] = "simulated"
     path.write_text(json.dumps(document))
     judge_experiment(open_gate_run(run), NAMES[1])
-    assert standing(run)["03"] == "blocked"
+    assert status_by_number(run)["03"] == "blocked"
     assert statuses(run, CRITERIA)[NAMES[2]].verdict == "GO"
 
 
-def test_what_rests_on_former_evidence_is_stale(run: Path) -> None:
+def test_decision_based_on_earlier_evidence_is_stale(run: Path) -> None:
     path = run / NAMES[0] / "measurement.json"
     path.write_text(path.read_text().replace('"run": 0', '"run": 9'))
-    assert standing(run)["01"] == "stale"  # measured again, not judged again
+    assert status_by_number(run)["01"] == "stale"  # measured again, not judged again
     judge_experiment(open_gate_run(run), NAMES[0])
     rows = statuses(run, CRITERIA)
     assert [rows[n].status for n in NAMES] == ["go", "stale", "stale"]
@@ -77,7 +77,7 @@ def test_what_rests_on_former_evidence_is_stale(run: Path) -> None:
     assert "--forcerun" in str(rows[NAMES[1]].next)
 
 
-def test_judging_again_makes_nothing_stale(run: Path, tmp_path: Path) -> None:
+def test_judging_again_makes_no_experiment_stale(run: Path, tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in run.rglob("decision.json")}
     edited = copy_criteria(tmp_path / "criteria")
     path = edited / f"{NAMES[0]}.yaml"
@@ -94,7 +94,7 @@ def test_judging_again_makes_nothing_stale(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("file", ["measurement.json", "decision.json"])
-def test_a_broken_file_is_a_no_go_that_says_so(run: Path, name: str, file: str) -> None:
+def test_broken_file_is_a_no_go_with_its_reason(run: Path, name: str, file: str) -> None:
     path = run / name / file
     path.write_text(path.read_text()[: len(path.read_text()) // 2])
     row = statuses(run, CRITERIA)[name]
@@ -103,21 +103,21 @@ def test_a_broken_file_is_a_no_go_that_says_so(run: Path, name: str, file: str) 
     assert "\n" not in row.reason
 
 
-def test_an_edited_decision_is_a_no_go(run: Path) -> None:
+def test_edited_decision_is_a_no_go(run: Path) -> None:
     path = run / NAMES[2] / "decision.json"
     path.write_text(path.read_text().replace('"value": 0.025', '"value": 0.001'))
     assert "edited" in statuses(run, CRITERIA)[NAMES[2]].reason
 
 
 def forge(path: Path, **changes: Any) -> None:
-    """Edit a decision and give it the digest that fits."""
+    """Edit a decision and update its digest."""
     decision = Decision.model_validate(json.loads(path.read_text()) | changes)
     digests = {**decision.digests, "decision": decision_digest(decision)}
     document = decision.model_copy(update={"digests": digests}).model_dump(mode="json")
     path.write_text(json.dumps(document))
 
 
-def test_a_decision_forged_with_its_digest_does_not_count(tmp_path: Path) -> None:
+def test_forged_verdict_with_matching_digest_is_stale(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
     path = run / NAMES[2] / "decision.json"
     judged = json.loads(path.read_text())["criteria"]
@@ -128,7 +128,7 @@ def test_a_decision_forged_with_its_digest_does_not_count(tmp_path: Path) -> Non
     assert "safe judge" in str(row.next)
 
 
-def test_a_forged_margin_is_named(run: Path) -> None:
+def test_forged_margin_is_named(run: Path) -> None:
     path = run / NAMES[2] / "decision.json"
     judged = json.loads(path.read_text())["criteria"]
     forge(path, criteria=[judged[0] | {"margin": 99.0}, *judged[1:]])
@@ -137,7 +137,7 @@ def test_a_forged_margin_is_named(run: Path) -> None:
     assert row.reason.endswith(judged[0]["id"])
 
 
-def test_waivers_that_changed_or_cannot_be_read_do_not_count(run: Path, tmp_path: Path) -> None:
+def test_changed_or_unreadable_waivers_do_not_count(run: Path, tmp_path: Path) -> None:
     gates = open_gate_run(run, waivers=tmp_path / "waivers.yaml")
     gates.waivers.write_text(
         json.dumps(
@@ -160,16 +160,16 @@ def test_waivers_that_changed_or_cannot_be_read_do_not_count(run: Path, tmp_path
     assert rows_of(gates, load_all(CRITERIA))[NAMES[0]].status == "no-go"
 
 
-def test_a_measurement_without_its_upstream_is_stale(run: Path) -> None:
+def test_measurement_without_its_upstream_is_stale(run: Path) -> None:
     path = run / NAMES[2] / "measurement.json"
     document = json.loads(path.read_text())
     document["upstream"] = {}
     path.write_text(json.dumps(document))
     judge_experiment(open_gate_run(run), NAMES[2])
-    assert standing(run)["03"] == "stale"
+    assert status_by_number(run)["03"] == "stale"
 
 
-def test_the_parent_is_the_decision_as_it_stands(run: Path, tmp_path: Path) -> None:
+def test_parent_is_the_current_decision(run: Path, tmp_path: Path) -> None:
     parent = decision_parent(run, NAMES[0])
     recorded = json.loads((run / NAMES[1] / "measurement.json").read_text())["upstream"][NAMES[0]]
     assert parent == Parent.model_validate(recorded)
@@ -180,7 +180,7 @@ def test_the_parent_is_the_decision_as_it_stands(run: Path, tmp_path: Path) -> N
 # Launch ------------------------------------------------------------------------------------------
 
 
-def test_launch_waits_for_what_was_not_run(run: Path) -> None:
+def test_launch_is_no_go_while_experiments_are_not_run(run: Path) -> None:
     launch = write_launch(open_gate_run(run))
     assert launch == json.loads((run / "launch.json").read_text())
     assert launch["verdict"] == "NO-GO"
@@ -197,7 +197,7 @@ def gates_of(run: Path, criteria: Path) -> GateRun:
 
 
 def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
-    """A run of two experiments that support every launch item, the second one optional."""
+    """A run with one experiment that supports every launch item and one optional experiment."""
     folder, run = toy_criteria(tmp_path / "criteria"), tmp_path / "trial"
     (tmp_path / "none.yaml").write_text("[]")
     for name, options, value in (
@@ -211,20 +211,20 @@ def made_up(tmp_path: Path, optional_value: float = 0.97) -> tuple[Path, Path]:
     return run, folder
 
 
-def test_launch_is_go_when_all_is(tmp_path: Path) -> None:
+def test_launch_is_go_when_all_experiments_are(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
     launch = write_launch(gates_of(run, folder))
     assert (launch["verdict"], launch["reasons"]) == ("GO", [])
 
 
-def test_an_optional_no_go_is_shown_and_does_not_block(tmp_path: Path) -> None:
+def test_optional_no_go_is_shown_and_does_not_block(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path, optional_value=0.5)
     launch = write_launch(gates_of(run, folder))
     assert launch["experiments"]["02_extra"]["status"] == "no-go"
     assert launch["verdict"] == "GO"
 
 
-def test_an_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
+def test_launch_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
     path = folder / "01_made_up.yaml"
     path.write_text(path.read_text().replace(', "metrics"', ""))
@@ -234,7 +234,7 @@ def test_an_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
     assert launch["items"]["metrics"]["reasons"] == ["no experiment supports it"]
 
 
-def test_a_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: Path) -> None:
+def test_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: Path) -> None:
     edited = copy_criteria(tmp_path / "criteria")
     (edited / f"{NAMES[1]}.yaml").write_text("criteria: [")
     launch = write_launch(open_gate_run(run, criteria=edited))
@@ -244,7 +244,7 @@ def test_a_broken_criteria_file_is_a_no_go_and_not_a_crash(run: Path, tmp_path: 
     assert rows[NAMES[2]]["status"] == "blocked"
 
 
-def test_a_broken_pipeline_file_is_a_no_go_and_not_a_crash(tmp_path: Path) -> None:
+def test_broken_pipeline_file_is_a_no_go_and_not_a_crash(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
     gates = gates_of(run, folder)
     (tmp_path / "pipeline.yaml").write_text("title: [")

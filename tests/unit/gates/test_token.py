@@ -1,4 +1,4 @@
-"""The gate: opens for GO only, says why in one line, and trusts no edited file."""
+"""The gate opens only for GO, gives one line of reasons, and refuses edited files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def upto(name: str) -> list[str]:
     return NAMES[: NAMES.index(name) + 1]
 
 
-def test_go_leaves_a_token_that_names_its_decision(run: Path) -> None:
+def test_go_writes_a_token_that_names_its_decision(run: Path) -> None:
     decision = run / "03_tiny_overfit" / "decision.json"
     gate(decision.parent)
     token = json.loads((decision.parent / "GO").read_text())
@@ -57,7 +57,7 @@ def test_each_failing_criterion_closes_its_gate_in_one_line(
 
 
 @pytest.mark.parametrize(("name", "item"), REQUIRED, ids=[i.id for _, i in REQUIRED])
-def test_each_criterion_that_was_not_measured_closes_its_gate(
+def test_each_criterion_without_a_metric_closes_its_gate(
     tmp_path: Path, name: str, item: object
 ) -> None:
     run = make_run(tmp_path / "r", names=upto(name), replace={item.id: None})  # type: ignore[attr-defined]
@@ -65,7 +65,7 @@ def test_each_criterion_that_was_not_measured_closes_its_gate(
         gate(run / name)
 
 
-def test_the_line_is_the_one_people_know(tmp_path: Path) -> None:
+def test_failing_gate_prints_value_and_bound(tmp_path: Path) -> None:
     loss = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
     run = make_run(tmp_path / "r", replace={"03.loss": loss})
     with pytest.raises(GateClosed) as closed:
@@ -73,7 +73,7 @@ def test_the_line_is_the_one_people_know(tmp_path: Path) -> None:
     assert str(closed.value) == "NO-GO 03_tiny_overfit: 03.loss = 0.21 nats, needs <= 0.05"
 
 
-def test_an_edited_decision_opens_nothing(tmp_path: Path) -> None:
+def test_edited_decision_closes_the_gate(tmp_path: Path) -> None:
     item = ALL[0][1]
     run = make_run(tmp_path / "r", names=upto(NAMES[0]), replace={item.id: metric_for(item, 3)})
     path = run / NAMES[0] / "decision.json"
@@ -86,7 +86,7 @@ def test_an_edited_decision_opens_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 99}', "NaN"])
-def test_a_broken_decision_opens_nothing(run: Path, text: str) -> None:
+def test_broken_decision_closes_the_gate(run: Path, text: str) -> None:
     path = run / NAMES[0] / "decision.json"
     path.write_text(text)
     with pytest.raises(EvidenceError) as caught:
@@ -94,7 +94,7 @@ def test_a_broken_decision_opens_nothing(run: Path, text: str) -> None:
     assert caught.value.hint
 
 
-def test_a_decision_about_other_evidence_opens_nothing(run: Path) -> None:
+def test_decision_about_other_evidence_closes_the_gate(run: Path) -> None:
     measured = run / NAMES[0] / "measurement.json"
     measured.write_text(measured.read_text().replace('"run": 0', '"run": 1'))
     with pytest.raises(GateClosed, match="judge again"):
@@ -104,14 +104,14 @@ def test_a_decision_about_other_evidence_opens_nothing(run: Path) -> None:
         gate(run / NAMES[0])
 
 
-def test_what_was_measured_under_a_no_go_opens_nothing(tmp_path: Path) -> None:
+def test_measurement_made_under_a_no_go_closes_the_gate(tmp_path: Path) -> None:
     item = ALL[0][1]
     run = make_run(tmp_path / "r", names=NAMES[:2], replace={item.id: metric_for(item, 3)})
     with pytest.raises(GateClosed, match="while 01_data_preflight was NO-GO"):
         gate(run / NAMES[1])
 
 
-def test_a_waived_gate_closes_when_the_waiver_expires(tmp_path: Path) -> None:
+def test_waived_gate_closes_when_the_waiver_expires(tmp_path: Path) -> None:
     item = next(i for _, i in ALL if i.id == "03.loss")
     run = make_run(tmp_path / "r", replace={item.id: metric_for(item, 0.2)})
     path = run / "03_tiny_overfit" / "decision.json"

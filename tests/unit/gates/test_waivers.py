@@ -1,4 +1,4 @@
-"""The waivers file: dates as YAML writes them, and no exception for what does not exist."""
+"""The waivers file: YAML dates, and no waivers of unknown experiments or criteria."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_ours_is_empty_and_its_example_is_valid(tmp_path: Path) -> None:
-    ours = ROOT / "config" / "waivers.yaml"
-    assert load_waivers(ours) == []
-    lines = ours.read_text(encoding="utf-8").splitlines()
+def test_shipped_file_is_empty_and_its_example_is_valid(tmp_path: Path) -> None:
+    shipped = ROOT / "config" / "waivers.yaml"
+    assert load_waivers(shipped) == []
+    lines = shipped.read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("# - run:"))
     example = "\n".join(line[2:] for line in lines[start:] if line.startswith("# "))
-    check_waivers(load_waivers(written(tmp_path, example)), load_all(CRITERIA), ours)
+    check_waivers(load_waivers(written(tmp_path, example)), load_all(CRITERIA), shipped)
 
 
-def test_a_waiver_is_read_with_its_date(tmp_path: Path) -> None:
+def test_waiver_is_read_and_valid_until_its_date(tmp_path: Path) -> None:
     [waiver] = load_waivers(written(tmp_path, ENTRY))
     assert waiver.expires == "2027-01-31"
     assert invalid_reason(waiver, "a" * 64, date(2027, 1, 31)) is None
@@ -49,7 +49,7 @@ def test_a_waiver_is_read_with_its_date(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("author: Ada Lovelace", "author: ''", "author"),
         ("reason: Accepted for this trial, with eyes open.", "reason: ok", "reason"),
@@ -59,14 +59,14 @@ def test_a_waiver_is_read_with_its_date(tmp_path: Path) -> None:
         ("- run: trial", "- trial", "YAML"),
     ],
 )
-def test_a_fault_names_file_and_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_fault_names_file_and_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in ENTRY
     with pytest.raises(ConfigError, match=r"waivers\.yaml:") as caught:
         load_waivers(written(tmp_path, ENTRY.replace(old, new)))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_mapping_is_no_list(tmp_path: Path) -> None:
+def test_mapping_instead_of_a_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a list"):
         load_waivers(written(tmp_path, "run: x\n"))
 
@@ -74,7 +74,7 @@ def test_a_mapping_is_no_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [("03.loss", "03.los"), ("03_tiny_overfit", "03_tiny_overfits")]
 )
-def test_what_does_not_exist_cannot_be_waived(
+def test_waiver_of_an_unknown_criterion_or_experiment_is_refused(
     run: Path, tmp_path: Path, old: str, new: str
 ) -> None:
     path = written(tmp_path, ENTRY.replace(old, new))
@@ -84,7 +84,7 @@ def test_what_does_not_exist_cannot_be_waived(
         judge_experiment(open_gate_run(run, waivers=path), "03_tiny_overfit")
 
 
-def test_waivers_of_other_runs_leave_the_digest_alone(tmp_path: Path) -> None:
+def test_waivers_of_other_runs_do_not_change_the_digest(tmp_path: Path) -> None:
     mine = load_waivers(written(tmp_path, ENTRY))
     both = load_waivers(written(tmp_path, ENTRY + ENTRY.replace("run: trial", "run: other")))
     chosen = relevant(both, "trial", "03_tiny_overfit")

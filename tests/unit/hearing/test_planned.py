@@ -1,4 +1,4 @@
-"""Planned sizes: from the world's plan, from the manifest, and what is not known of either."""
+"""Planned sizes: from the world's plan, from the manifest, or unknown."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from safe.hearing.prepare.data import read_all
 from safe.pipeline.power import power_report
 from tests.tiny_data import dataset, run_config
 from tests.unit.gates.builders import (
-    BY_LUCK,
     CRITERIA,
     ROOT,
-    assume_seed_spread,
+    UNDERPOWERED,
+    assume_seed_sd,
     criteria_of,
     metric,
     write_measurement,
@@ -74,8 +74,8 @@ def items(config: RunConfig, experiment: str, name: str) -> int | None:
 # The world's plan --------------------------------------------------------------------------------
 
 
-def test_plan_of_an_earlier_default_run_has_the_questions_that_it_measured(tmp_path: Path) -> None:
-    """With 2,400 videos and 15 % of them in test, n was 1,841 of 11's questions in val and test."""
+def test_plan_reproduces_the_question_count_of_an_earlier_default_run(tmp_path: Path) -> None:
+    """With 2,400 videos, 15 % of them in test, n was 1,841 of 11's questions in val and test."""
     config = default(results=tmp_path)
     assert config.world is not None
     earlier = config.model_copy(update={"world": config.world.model_copy(update={"videos": 2400})})
@@ -104,21 +104,21 @@ def test_plan_and_manifest_of_a_world_agree(tmp_path: Path) -> None:
     for tasks in (["vl"], ["audio", "av"]):
         for split in SPLITS:
             counted = manifest.total("seen", [split], tasks)
-            # The shares of tasks are those of all splits together.
+            # The plan uses the shares of tasks over all splits.
             assert plan.total("seen", [split], tasks) == pytest.approx(counted, rel=0.15)
         every = manifest.total("seen", SPLITS, tasks)
         assert plan.total("seen", SPLITS, tasks) == pytest.approx(every, rel=0.02)
 
 
-def test_data_that_were_not_prepared_are_not_known(tmp_path: Path) -> None:
+def test_unprepared_data_have_unknown_sizes(tmp_path: Path) -> None:
     config = run_config(tmp_path, [dataset("vqav2", tmp_path)], criteria=CRITERIA)
     assert count_questions(config) is None
-    assert ("11_seeds", "audio_sd") in planned_sizes(config)  # the number of seeds is
+    assert ("11_seeds", "audio_sd") in planned_sizes(config)  # the number of seeds is known
     assert items(config, "11_seeds", "audio_sd") == 3
     assert ("04_stage_a_pilot", "audio_gain") not in planned_sizes(config)
 
 
-def test_every_planned_metric_is_one_that_is_judged(tmp_path: Path) -> None:
+def test_every_planned_metric_has_a_criterion(tmp_path: Path) -> None:
     judged = {(f.experiment, c.metric) for f in load_all(CRITERIA) for c in f.criteria}
     assert set(planned_sizes(default(results=tmp_path))) <= judged
 
@@ -129,7 +129,7 @@ def test_every_planned_metric_is_one_that_is_judged(tmp_path: Path) -> None:
 def test_usable_questions_are_counted_and_capped(tmp_path: Path) -> None:
     samples = [
         *(sample(i, "audio" if i % 2 else "av", "test") for i in range(40)),
-        sample(0, "av", "test", id="again"),  # the same question of the same recording
+        sample(0, "av", "test", id="again"),  # the same question about the same recording
         *(sample(i, "vl", "val") for i in range(30)),
         *(sample(i, "vl", "test") for i in range(10)),
         sample(0, "caption", "test", image=None, events=(Event("bell", 0, 1),)),
@@ -143,7 +143,7 @@ def test_usable_questions_are_counted_and_capped(tmp_path: Path) -> None:
     media = {"key": ["audio:/s/0.wav", "image:/p/3.png", "image:/p/2.png"]}
     media |= {"dataset": ["d"] * 3, "ok": [False, False, True]}
     pq.write_table(pa.table(media), config.folder / "data" / "media.parquet")
-    assert items(config, "04_stage_a_pilot", "audio_gain") == 37  # two share the sound, one picture
+    assert items(config, "04_stage_a_pilot", "audio_gain") == 37  # 2 use the sound, 1 the picture
     assert items(config, "04_stage_a_pilot", "vl_drop") == 38
     held_out = config.held_out.model_copy(update={"audio_items": 12, "vl_items": 25})
     capped = config.model_copy(update={"held_out": held_out})
@@ -152,7 +152,7 @@ def test_usable_questions_are_counted_and_capped(tmp_path: Path) -> None:
     assert items(capped, "11_seeds", "audio_sd") == 12
 
 
-def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
+def test_broken_manifest_is_named(tmp_path: Path) -> None:
     config = with_manifest(tmp_path, [sample(0, "vl", "test")])
     (config.folder / "data" / "manifest.parquet").write_bytes(b"PAR1 cut off")
     with pytest.raises(DataError, match=r"manifest\.parquet.*cannot be read"):
@@ -162,7 +162,7 @@ def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
 # Reports -----------------------------------------------------------------------------------------
 
 
-def test_default_config_decides_every_required_criterion_that_is_known(tmp_path: Path) -> None:
+def test_default_config_decides_every_required_criterion_with_known_power(tmp_path: Path) -> None:
     report = power_report(default(results=tmp_path))
     by_id = {row.id: row for row in report.rows}
     assert report.open == []
@@ -173,8 +173,8 @@ def test_default_config_decides_every_required_criterion_that_is_known(tmp_path:
     assert report.as_text().startswith(f"no earlier run in {tmp_path / 'default'}")
 
 
-def test_spread_that_was_measured_before_is_named(tmp_path: Path) -> None:
-    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+def test_assumed_seed_sd_that_is_too_large_is_reported(tmp_path: Path) -> None:
+    criteria = assume_seed_sd(tmp_path / "criteria", **UNDERPOWERED)
     report = power_report(default(results=tmp_path, criteria=criteria))
     row = next(row for row in report.rows if row.id == "11.audio_sd")
     assert report.open == [row]
@@ -193,7 +193,7 @@ def test_few_pairs_cannot_decide_a_rare_fault(tmp_path: Path) -> None:
     assert row in report.undecidable
 
 
-def last_seeds(folder: Path, between: float) -> None:
+def write_last_seeds(folder: Path, between: float) -> None:
     components = {"between": between**2, "item_noise": 0.0009**2, "items": 1841}
     found = metric(
         0.001, name="audio_sd", n=3, ci=None, detail={"components": components}
@@ -202,9 +202,9 @@ def last_seeds(folder: Path, between: float) -> None:
     write_measurement(folder, made(found, criteria=file))
 
 
-def test_an_earlier_run_gives_the_spread(tmp_path: Path) -> None:
+def test_earlier_run_provides_the_seed_sd(tmp_path: Path) -> None:
     config, other = default(results=tmp_path), tmp_path / "other"
-    last_seeds(other, between=0.02)
+    write_last_seeds(other, between=0.02)
     report = power_report(config, other)
     assert report.measured == ["11_seeds"]
     row = next(r for r in report.rows if r.id == "11.audio_sd")
@@ -212,7 +212,7 @@ def test_an_earlier_run_gives_the_spread(tmp_path: Path) -> None:
     assert f"expected values from {other} (1 measurements)" in report.as_text()
 
 
-def test_an_earlier_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_earlier_run_is_named(tmp_path: Path) -> None:
     config = default(results=tmp_path)
     with pytest.raises(ConfigError, match="no such run"):
         power_report(config, tmp_path / "none")
@@ -223,7 +223,7 @@ def test_an_earlier_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         power_report(config)
 
 
-def test_criteria_without_a_block_are_unknown(tmp_path: Path) -> None:
+def test_criteria_without_a_power_block_are_unknown(tmp_path: Path) -> None:
     folder = tmp_path / "criteria"
     folder.mkdir()
     shutil.copy(CRITERIA.parent / "pipeline.yaml", tmp_path)
@@ -237,7 +237,7 @@ def test_criteria_without_a_block_are_unknown(tmp_path: Path) -> None:
     assert report.open == []
 
 
-def test_no_torch_is_imported(tmp_path: Path) -> None:
+def test_power_command_imports_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['safe', 'power', sys.argv[1], '--json']\n"
         "from safe.cli import main\n"

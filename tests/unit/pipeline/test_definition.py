@@ -1,4 +1,4 @@
-"""A run config names its pipeline, whose package reads the rest of it."""
+"""The pipeline named by a run config validates the rest of the config."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def values() -> dict:
     return yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 
-def test_the_pipeline_of_a_config_reads_it() -> None:
+def test_config_is_validated_by_its_pipeline() -> None:
     assert isinstance(load_run_config(ROOT / "config" / "config.yaml"), RunConfig)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"pipeline": "deafness"}, "no such pipeline"),
         ({"pipeline": None}, "names no pipeline"),
@@ -32,12 +32,12 @@ def test_the_pipeline_of_a_config_reads_it() -> None:
         ({"retentoin": {}}, "did you mean `retention`"),
     ],
 )
-def test_a_config_of_no_pipeline_scale_or_section_is_refused(changes: dict, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_unknown_pipeline_scale_or_section_is_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_run_config(values() | changes, "a.yaml")
 
 
-def test_an_unknown_package_and_artifact_are_refused() -> None:
+def test_unknown_package_and_artifact_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"no module safe\.deafness\.pipeline"):
         load_definition("safe.deafness")
     config = load_run_config(ROOT / "config" / "config.yaml")
@@ -47,7 +47,7 @@ def test_an_unknown_package_and_artifact_are_refused() -> None:
         pipeline.artifact(config, "feature")
 
 
-def test_an_experiment_without_criteria_is_refused(tmp_path: Path) -> None:
+def test_experiment_without_criteria_is_refused(tmp_path: Path) -> None:
     criteria = copy_criteria(tmp_path / "criteria")
     (criteria / "12_rl_gate.yaml").unlink()
     with pytest.raises(ConfigError, match="experiments without criteria: rl_gate"):

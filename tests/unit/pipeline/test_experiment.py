@@ -1,4 +1,4 @@
-"""Declarations of experiments: sections they read, jobs in groups."""
+"""Declarations of experiments: the sections that they read, and job groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def config() -> RunConfig:
     return load_run_config(ROOT / "config" / "config.yaml")
 
 
-def test_every_experiment_declares_sections_that_exist(config: RunConfig) -> None:
+def test_every_experiment_declares_existing_sections(config: RunConfig) -> None:
     run = Run(config, ROOT)
     assert len(run.experiments) == len(built_experiments("safe.hearing")) == 12
     for declared in run.declared.values():
@@ -27,7 +27,7 @@ def test_every_experiment_declares_sections_that_exist(config: RunConfig) -> Non
         assert (declared.job_reads == ()) == (declared.jobs is None)
 
 
-def test_an_edit_counts_where_the_section_is_read(config: RunConfig) -> None:
+def test_edited_section_changes_only_experiments_that_read_it(config: RunConfig) -> None:
     other = config.model_copy(update={"sweep": config.sweep.model_copy(update={"steps": 401})})
     changed = {
         name
@@ -37,7 +37,7 @@ def test_an_edit_counts_where_the_section_is_read(config: RunConfig) -> None:
     assert changed == {"10_sweep", "11_seeds"}
 
 
-def test_sections_of_the_parts_belong_to_the_experiment(config: RunConfig) -> None:
+def test_sections_of_the_jobs_belong_to_the_experiment(config: RunConfig) -> None:
     declared = load_experiment("safe.hearing", "09_retention")
     assert "device" not in declared.reads
     other = config.model_copy(update={"device": "cuda"})
@@ -48,7 +48,7 @@ def test_order_of_the_sections_does_not_matter(config: RunConfig) -> None:
     assert settings_digest(config, ["seed", "sweep"]) == settings_digest(config, ["sweep", "seed"])
 
 
-def test_a_section_that_is_not_declared_is_refused_when_it_is_read(config: RunConfig) -> None:
+def test_undeclared_section_is_refused_when_it_is_read(config: RunConfig) -> None:
     seen = restrict(config, ["stage_a"], "10_sweep")
     assert isinstance(seen, RunConfig)
     assert seen.stage_a == config.stage_a
@@ -64,7 +64,7 @@ def test_a_section_that_is_not_declared_is_refused_when_it_is_read(config: RunCo
         _ = seen.no_such_key
 
 
-def test_an_unknown_experiment_and_parts_of_one_that_has_none_are_refused(
+def test_unknown_experiment_and_jobs_of_an_experiment_without_jobs_are_refused(
     config: RunConfig,
 ) -> None:
     with pytest.raises(ConfigError, match="no experiment '99_absent'"):
@@ -77,7 +77,7 @@ def test_an_unknown_experiment_and_parts_of_one_that_has_none_are_refused(
         run_jobs(config, "10_sweep", ["../a"])
 
 
-def test_packed_parts_share_processes_and_others_have_their_own() -> None:
+def test_packed_jobs_share_processes_and_unpacked_ones_do_not() -> None:
     packed = pack(["a", "b", "c", "d", "e"], 3, prefix="p", after=("x",), priority=2)
     assert packed == [
         JobGroup("p0", ("a", "d", "e"), ("x",), 2),
@@ -89,7 +89,7 @@ def test_packed_parts_share_processes_and_others_have_their_own() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 10, 27])
-def test_groups_hold_each_part_once_and_differ_by_one_part_at_most(count: int, size: int) -> None:
+def test_groups_contain_each_job_once_and_have_similar_sizes(count: int, size: int) -> None:
     jobs = [str(number) for number in range(count)]
     groups = pack(jobs, size)
     assert sorted(job for group in groups for job in group.jobs) == sorted(jobs)
@@ -98,7 +98,7 @@ def test_groups_hold_each_part_once_and_differ_by_one_part_at_most(count: int, s
     assert max(lengths, default=0) - min(lengths, default=0) <= 1
 
 
-def test_a_run_packs_parts_only_where_it_says_so(config: RunConfig) -> None:
+def test_jobs_are_packed_only_if_configured(config: RunConfig) -> None:
     packed = Run(config, ROOT).groups("10_sweep")
     assert [len(group.jobs) for group in packed] == [7, 7, 7, 6]
     single = Run(config.model_copy(update={"pack_jobs": False}), ROOT).groups("10_sweep")

@@ -1,4 +1,4 @@
-"""What jobs leave is read back, or it is said which job to run."""
+"""Results of jobs are read back; a missing one names the job to run."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,28 +17,28 @@ def context(tmp_path):
     return Context(load_run_config(ROOT / "config" / "config.yaml"), tmp_path / "09_retention")
 
 
-def test_a_result_and_its_rows(context):
-    place = context.folder / "jobs" / "none"
-    place.mkdir(parents=True)
-    (place / RESULT).write_text('{"diverged": null}')
-    pq.write_table(pa.table({"id": ["a", "b"]}), place / "items.parquet")
+def test_result_and_its_rows_are_read(context):
+    job_folder = context.folder / "jobs" / "none"
+    job_folder.mkdir(parents=True)
+    (job_folder / RESULT).write_text('{"diverged": null}')
+    pq.write_table(pa.table({"id": ["a", "b"]}), job_folder / "items.parquet")
     folder, result = read_job(context, "none")
     assert result == {"diverged": None}
-    assert context.digests == {"job none": digest_file(place / RESULT)}
+    assert context.digests == {"job none": digest_file(job_folder / RESULT)}
     assert read_rows(folder, "items.parquet") == [{"id": "a"}, {"id": "b"}]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "\xff"])
-def test_what_cannot_be_read_is_named_with_its_hint(context, text):
-    place = context.folder / "jobs" / "none"
-    place.mkdir(parents=True)
+def test_unreadable_result_is_named_with_its_hint(context, text):
+    job_folder = context.folder / "jobs" / "none"
+    job_folder.mkdir(parents=True)
     if text is not None:
-        (place / RESULT).write_text(text, encoding="latin-1")
-        (place / "items.parquet").write_text(text, encoding="latin-1")
+        (job_folder / RESULT).write_text(text, encoding="latin-1")
+        (job_folder / "items.parquet").write_text(text, encoding="latin-1")
     with pytest.raises(
         EvidenceError, match=r"'none' was not run.*\n.*safe run-job 09_retention none"
     ):
         read_job(context, "none")
     with pytest.raises(EvidenceError, match=r"'none' was not run.*"):
-        read_rows(place, "items.parquet")
+        read_rows(job_folder, "items.parquet")
     assert context.digests == {}

@@ -1,4 +1,4 @@
-"""Nothing is measured or trained behind a gate that is closed, by whatever way it is started."""
+"""Nothing is measured or trained behind a closed gate."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def settings_of(run: Path) -> RunSettings:
     return RunSettings(run=run.name, pipeline="hearing", seed=0, results=run.parent, **kept)
 
 
-def test_an_open_way(tmp_path: Path) -> None:
+def test_upstream_go_is_accepted(tmp_path: Path) -> None:
     found = check_upstream(
         settings_of(make_run(tmp_path / "r")), ["01_data_preflight", "03_tiny_overfit"]
     )
     assert {parent.verdict for parent in found.values()} == {"GO"}
 
 
-def test_a_no_go_stops_what_stands_on_it(tmp_path: Path) -> None:
+def test_upstream_no_go_is_refused(tmp_path: Path) -> None:
     run = settings_of(make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS}))
     with pytest.raises(EvidenceError, match="03_tiny_overfit is NO-GO"):
         check_upstream(run, ["01_data_preflight", "03_tiny_overfit"])
 
 
-def test_a_decision_that_is_missing_is_no_go(tmp_path: Path) -> None:
+def test_missing_upstream_decision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError):
         check_upstream(settings_of(make_run(tmp_path / "r")), ["04_stage_a_pilot"])
 

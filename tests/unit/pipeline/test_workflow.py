@@ -1,4 +1,4 @@
-"""One run is held by one process at a time, and says at its start what it can decide."""
+"""A run is locked by one process at a time, and reports its power at the start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safe.hearing.config import load_run_config
 from safe.hearing.experiments.retention.config import RetentionSettings
 from safe.pipeline.workflow import Run
 from tests.paths import ROOT
-from tests.unit.gates.builders import BY_LUCK, assume_seed_spread
+from tests.unit.gates.builders import UNDERPOWERED, assume_seed_sd
 
 HOLDER = """
 import sys, time
@@ -30,7 +30,7 @@ time.sleep(60)
 """
 
 
-def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
+def test_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
     path = ROOT / "config" / "config.yaml"
     run = Run(load_run_config(path).model_copy(update={"results": tmp_path}), ROOT)
     holder = subprocess.Popen(
@@ -52,22 +52,22 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
 
 
 def test_jobs_do_not_depend_on_the_number_of_cores() -> None:
-    """Only the threads of a measurement do, which rerun nothing."""
+    """Only the threads of a measurement depend on it, and they rerun nothing."""
     files = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
     files += sorted((ROOT / "safe" / "pipeline").glob("*.py"))
-    asking = [f.name for f in files if re.search(r"workflow\.cores|cpu_count", f.read_text())]
-    assert asking == ["experiments.smk", "runner.py"]  # the runner notes it as environment
+    readers = [f.name for f in files if re.search(r"workflow\.cores|cpu_count", f.read_text())]
+    assert readers == ["experiments.smk", "runner.py"]  # the runner records it as environment
     run = Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT)
     assert [e for e in run.experiments if run.measure_threads(e, 64) == 64] == ["06_efficiency"]
 
 
 def test_more_cores_make_a_run_faster(tmp_path: Path) -> None:
-    """By the seconds of a finished run, in which every job took ten."""
+    """Uses the seconds of a finished run in which every job took ten."""
     spec = importlib.util.spec_from_file_location("packing", ROOT / "benchmarks" / "packing.py")
     assert spec is not None
     assert spec.loader is not None
     packing = importlib.util.module_from_spec(spec)
-    sys.modules["packing"] = packing  # its dataclass looks itself up
+    sys.modules["packing"] = packing  # its dataclass looks up its own module
     spec.loader.exec_module(packing)
     (tmp_path / "benchmarks").mkdir()
     jobs = packing.jobs_of(Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT))
@@ -84,7 +84,7 @@ def test_more_cores_make_a_run_faster(tmp_path: Path) -> None:
         packing.read_seconds(tmp_path, jobs)
 
 
-def test_launch_waits_for_the_required_and_shows_the_optional() -> None:
+def test_launch_requires_11_experiments_and_12_is_optional() -> None:
     run = Run(load_run_config(ROOT / "config" / "config.yaml"), ROOT)
     assert len(run.required) == 11
     assert run.optional == ["12_rl_gate"]
@@ -97,8 +97,8 @@ def default_run(results: Path, **changes: object) -> Run:
     return Run(config.model_copy(update=criteria | changes), ROOT)
 
 
-def test_the_start_says_in_one_line_what_the_run_can_decide(tmp_path: Path) -> None:
-    criteria = assume_seed_spread(tmp_path / "criteria", **BY_LUCK)
+def test_power_line_reports_what_the_run_can_decide(tmp_path: Path) -> None:
+    criteria = assume_seed_sd(tmp_path / "criteria", **UNDERPOWERED)
     line = default_run(tmp_path, criteria=criteria).power_line()
     assert "\n" not in line
     assert line.startswith("power: ")
@@ -106,7 +106,7 @@ def test_the_start_says_in_one_line_what_the_run_can_decide(tmp_path: Path) -> N
     assert line.endswith(f"see `safe power {tmp_path}/default/config.json`")
 
 
-def test_a_miniature_run_is_never_refused(tmp_path: Path) -> None:
+def test_miniature_run_is_never_refused(tmp_path: Path) -> None:
     retention = RetentionSettings(vl_items=100)
     line = default_run(tmp_path, retention=retention).power_line()
     assert "09.null_space cannot be decided (n = 300 is below min_n = 500)" in line
@@ -119,11 +119,11 @@ def test_a_miniature_run_is_never_refused(tmp_path: Path) -> None:
     assert "measurement.json" in line
 
 
-def test_a_full_run_that_cannot_decide_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+def test_full_run_that_cannot_decide_is_refused_unless_allowed(tmp_path: Path) -> None:
     small = {"scale": "full", "retention": RetentionSettings(vl_items=100)}
     with pytest.raises(ConfigError, match=r"(?s)09\.null_space: n = 300.*allow_underpowered: true"):
         default_run(tmp_path, **small).power_line()
     allowed = default_run(tmp_path, **small, allow_underpowered=True).power_line()
     assert "09.null_space cannot be decided" in allowed
-    # What is not known is no reason to refuse.
+    # Unknown power is not refused.
     assert "unknown" in default_run(tmp_path, scale="full").power_line()

@@ -1,4 +1,4 @@
-"""The launch checklist page: whole, self-contained, and honest about every state of a run."""
+"""The launch checklist page: complete, self-contained, and correct for every state of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ IN_A_MONTH = (date.today() + timedelta(days=30)).isoformat()
 
 
 class Page(HTMLParser):
-    """Elements by id, their text, every address, and whether the tags are balanced."""
+    """Collects ids, text and addresses of a page, and checks that tags are balanced."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(document | changes))
 
 
-def test_it_shows_items_experiments_and_every_criterion(run: Path) -> None:
+def test_page_shows_items_experiments_and_every_criterion(run: Path) -> None:
     page = page_of(run)
     for item in load_pipeline(CRITERIA).launch_items.values():
         assert item.title in page.text
@@ -120,7 +120,7 @@ def test_it_shows_items_experiments_and_every_criterion(run: Path) -> None:
     assert "cccccccccccc" in page.text  # the commit
 
 
-def test_values_stand_beside_bound_plan_interval_and_evidence(run: Path) -> None:
+def test_values_are_shown_with_bound_plan_interval_and_evidence(run: Path) -> None:
     page = page_of(run)
     assert "needs ≥ 95\N{NO-BREAK SPACE}%" in page.text
     assert "95\N{NO-BREAK SPACE}% interval 96.99\N{NO-BREAK SPACE}%" in page.text
@@ -130,7 +130,7 @@ def test_values_stand_beside_bound_plan_interval_and_evidence(run: Path) -> None
     assert "svg" in page.tags
 
 
-def test_a_no_go_names_its_number_and_blocks_the_rest(tmp_path: Path) -> None:
+def test_no_go_shows_its_value_and_blocks_the_rest(tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS}))
     assert "03.loss = 0.21 nats, needs <= 0.05" in page.text
     assert "waits for 03_tiny_overfit" in page.text
@@ -139,13 +139,13 @@ def test_a_no_go_names_its_number_and_blocks_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_run_that_ended_early_says_what_comes_next(tmp_path: Path, count: int) -> None:
+def test_unfinished_run_shows_what_is_not_run(tmp_path: Path, count: int) -> None:
     page = page_of(make_run(tmp_path / "r", names=NAMES[:count]))
     assert "Not run" in page.text
     assert f"{count} of 11 required" in page.text
 
 
-def test_no_results_and_no_criteria_are_a_page_too(tmp_path: Path) -> None:
+def test_missing_results_and_criteria_still_give_a_page(tmp_path: Path) -> None:
     assert "0 of 11" in page_of(tmp_path / "never").text
     (tmp_path / "empty").mkdir()
     page = page_of(tmp_path / "never", tmp_path / "empty")
@@ -157,26 +157,26 @@ def test_no_results_and_no_criteria_are_a_page_too(tmp_path: Path) -> None:
     "broken", ["config.json", *[f"{NAMES[1]}/{f}.json" for f in ("measurement", "decision")]]
 )
 @pytest.mark.parametrize("text", ["", '{"cut": ', "[1]", '{"metrics": [{}]}', "\x00"])
-def test_a_broken_file_is_shown_as_such(run: Path, broken: str, text: str) -> None:
+def test_broken_file_is_named_on_the_page(run: Path, broken: str, text: str) -> None:
     (run / broken).write_text(text)
     page = page_of(run)
     assert Path(broken).name in page.text
     assert "01.no_leakage" in page.ids
 
 
-def test_odd_values_in_the_config_do_not_stop_it(run: Path) -> None:
+def test_invalid_config_values_do_not_prevent_the_page(run: Path) -> None:
     edit(run / "config.json", world=[1], base="x", datasets={"a": 1}, scale="huge", seed=None)
     assert "trial" in page_of(run).text
 
 
-def test_measured_but_not_judged_is_said(run: Path) -> None:
+def test_measured_but_not_judged_is_shown(run: Path) -> None:
     (run / NAMES[2] / "decision.json").unlink()
     page = page_of(run)
     assert "measured but not judged" in page.text
     assert "safe judge" in page.text
 
 
-def test_a_waiver_and_changed_criteria_stand_on_top(tmp_path: Path) -> None:
+def test_waiver_and_changed_criteria_are_announced(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
     path = run / NAMES[2]
     measured = json.loads((path / "measurement.json").read_text())
@@ -196,14 +196,14 @@ def test_a_waiver_and_changed_criteria_stand_on_top(tmp_path: Path) -> None:
     assert '"notice waiver"' in (run / "launch_checklist.html").read_text()
 
 
-def test_the_summary_of_a_metrics_detail_is_shown_in_the_open(tmp_path: Path) -> None:
+def test_summary_of_a_metrics_detail_is_shown(tmp_path: Path) -> None:
     loss = BAD_LOSS.model_copy(update={"detail": {"summary": "Half of it is <padding>."}})
     run = make_run(tmp_path / "r", replace={"03.loss": loss})
     page = render(open_gate_run(run)).read_text(encoding="utf-8")
     assert '<p class="why">Half of it is &lt;padding&gt;.</p>' in page
 
 
-def test_markup_in_the_data_stays_text(run: Path) -> None:
+def test_markup_in_the_data_is_escaped(run: Path) -> None:
     path = run / NAMES[0] / "measurement.json"
     text = "<script>alert(1)</script>"
     document = json.loads(path.read_text())
@@ -217,7 +217,7 @@ def test_markup_in_the_data_stays_text(run: Path) -> None:
     assert page_of(run).text.count(text) >= 4
 
 
-def test_plots_are_inlined_and_what_is_missing_or_outside_is_not(run: Path) -> None:
+def test_plots_are_inlined_and_missing_or_outside_files_are_not(run: Path) -> None:
     folder = run / NAMES[0]
     (folder / "plots").mkdir()
     (folder / "plots" / "duration.png").write_bytes(PNG)
@@ -238,17 +238,17 @@ def test_plots_are_inlined_and_what_is_missing_or_outside_is_not(run: Path) -> N
     assert "/etc/passwd (outside its folder)" in page.text
 
 
-def test_the_page_is_the_same_for_the_same_run(run: Path) -> None:
+def test_page_is_reproducible(run: Path) -> None:
     first = render(gates_of(run)).read_bytes()
     assert render(gates_of(run)).read_bytes() == first
 
 
-def test_a_criteria_file_that_broke_is_named(run: Path, tmp_path: Path) -> None:
+def test_broken_criteria_file_is_named(run: Path, tmp_path: Path) -> None:
     edited = copy_criteria(tmp_path / "criteria")
     (edited / f"{NAMES[1]}.yaml").write_text("criteria: [")
     page = page_of(run, edited)
     assert "its criteria cannot be read" in page.text
-    assert "02.logits_equal" in page.ids  # the decision is still there to be read
+    assert "02.logits_equal" in page.ids  # the decision is still shown
 
 
 # Numbers and drawings ----------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def test_a_criteria_file_that_broke_is_named(run: Path, tmp_path: Path) -> None:
         (None, "nats", "—"),
     ],
 )
-def test_numbers_read_well(value: float | None, unit: str, shown: str) -> None:
+def test_numbers_are_formatted_by_unit(value: float | None, unit: str, shown: str) -> None:
     assert fmt.show(value, unit).replace("\N{NO-BREAK SPACE}", " ") == shown
 
 
@@ -281,7 +281,7 @@ def test_no_value_is_rounded_onto_its_bound(bound: float, away: float) -> None:
     st.floats(0, 1e3),
     st.sampled_from(["<=", ">", "==", "between"]),
 )
-def test_a_drawing_stays_within_its_frame(value: float, bound: float, half: float, op: str) -> None:
+def test_drawing_stays_within_its_frame(value: float, bound: float, half: float, op: str) -> None:
     threshold: object = [bound, bound + half] if op == "between" else bound
     item = criterion(op=op, threshold=threshold, unit="nats", decide_on="point")
     ci = Interval(low=value - half, high=value + half, method="x")
@@ -294,7 +294,7 @@ def test_a_drawing_stays_within_its_frame(value: float, bound: float, half: floa
         assert 0 <= float(x) <= 220
 
 
-def test_what_has_no_value_has_no_drawing() -> None:
+def test_criterion_without_a_value_has_no_drawing() -> None:
     criteria = criteria_of(criterion())
     judged = judge(measurement(criteria=criteria), criteria).criteria[0]
     assert interval_bar(judged, "x") == ""

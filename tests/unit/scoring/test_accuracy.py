@@ -1,4 +1,4 @@
-"""Figures of small files by hand, of the published samples, and ids that do not fit."""
+"""Accuracy: small files by hand, published samples, and mismatched ids."""
 
 import json
 import random
@@ -29,21 +29,21 @@ def most_common(humans):
 
 
 @pytest.mark.parametrize(
-    ("choose", "wanted"),
+    ("choose", "expected"),
     [(most_common, 98.4), (lambda humans: "yes", 23.3), (lambda humans: humans[0], 90.5)],
 )
-def test_the_published_samples_have_the_official_codes_figures(tmp_path, choose, wanted):
+def test_published_samples_have_the_accuracy_of_the_official_code(tmp_path, choose, expected):
     if not SAMPLES.is_file():
         pytest.skip("the VQA v2 samples are not on this machine")
     rows = json.loads(SAMPLES.read_text(encoding="utf-8"))["annotations"]
     answers = {r["question_id"]: choose([a["answer"] for a in r["answers"]]) for r in rows}
     scored = score_vqav2(SAMPLES, results_file(tmp_path, answers))
     assert scored.n == 100
-    assert scored.figures["accuracy"].value == pytest.approx(wanted, abs=1e-6)
+    assert scored.figures["accuracy"].value == pytest.approx(expected, abs=1e-6)
     shares = {k: v for k, v in scored.sizes.items() if k.startswith("by_answer_type.")}
     assert sum(shares.values()) == 100
     parts = sum(scored.figures[name].value * n for name, n in shares.items()) / 100
-    assert parts == pytest.approx(wanted, abs=1e-6)
+    assert parts == pytest.approx(expected, abs=1e-6)
 
 
 def vqa_rows():
@@ -74,7 +74,7 @@ def test_vqa_by_type(tmp_path):
     assert (scored.task, scored.n, scored.unit) == ("vqav2", 4, "%")
 
 
-def test_the_order_of_either_file_does_not_matter_to_the_last_bit(tmp_path):
+def test_order_of_either_file_does_not_change_a_bit(tmp_path):
     rows = [
         vqa_row(i, ["red"] * (i % 11) + ["blue"] * (10 - i % 11), f"t{i % 3}") for i in range(300)
     ]
@@ -91,7 +91,7 @@ def test_the_order_of_either_file_does_not_matter_to_the_last_bit(tmp_path):
         assert again == first
 
 
-def test_ids_may_be_digits_in_a_string(tmp_path):
+def test_ids_may_be_digit_strings(tmp_path):
     annotations = vqa_file(tmp_path, vqa_rows())
     as_numbers = score_vqav2(annotations, results_file(tmp_path, ANSWERS))
     as_text = results_file(tmp_path, {str(i): answer for i, answer in ANSWERS.items()})
@@ -109,7 +109,7 @@ def test_unanswered_and_unknown_ids_are_refused_together(tmp_path):
     assert "--allow-incomplete" in text
 
 
-def test_incomplete_answers_count_as_wrong_and_unknown_ones_are_only_counted(tmp_path):
+def test_allow_incomplete_counts_missing_answers_as_wrong(tmp_path):
     annotations = vqa_file(tmp_path, vqa_rows())
     results = results_file(tmp_path, {1: "yes", 3: "red", 77: "no"})
     scored = score_vqav2(annotations, results, allow_incomplete=True)
@@ -122,7 +122,7 @@ def test_incomplete_answers_count_as_wrong_and_unknown_ones_are_only_counted(tmp
     assert nothing.counts["unanswered"] == 4
 
 
-def test_an_unanswered_question_is_wrong_even_where_an_empty_answer_would_be_right(tmp_path):
+def test_unanswered_question_is_wrong_even_if_an_empty_answer_were_correct(tmp_path):
     annotations = vqa_file(tmp_path, [vqa_row(1, ["the"] * 9 + ["a"])])
     assert (
         score_vqav2(annotations, results_file(tmp_path, {1: ""})).figures["accuracy"].value == 100
@@ -170,7 +170,7 @@ def test_gqa_by_type(tmp_path):
     assert score_gqa(annotations, results_file(tmp_path, answers)) == scored
 
 
-def test_gqa_without_types_says_why_there_is_no_figure_by_type(tmp_path):
+def test_gqa_without_types_gives_the_reason_for_missing_figures(tmp_path):
     annotations = gqa_file(tmp_path, {"1": gqa_row("yes"), "2": gqa_row("no")})
     scored = score_gqa(annotations, gqa_results(tmp_path, {"1": "yes", "2": "yes"}))
     assert scored.figures["accuracy"].value == 50
@@ -183,7 +183,7 @@ def test_gqa_without_types_says_why_there_is_no_figure_by_type(tmp_path):
     assert scored.counts["without_types"] == 1
 
 
-def test_a_gqa_id_as_a_number_is_refused_since_its_zeros_are_lost(tmp_path):
+def test_gqa_id_as_a_number_is_refused(tmp_path):
     annotations = gqa_file(tmp_path, {"02": gqa_row("yes")})
     with pytest.raises(DataError, match="expected str, found 2"):
         score_gqa(annotations, gqa_results(tmp_path, {2: "yes"}))
@@ -192,7 +192,7 @@ def test_a_gqa_id_as_a_number_is_refused_since_its_zeros_are_lost(tmp_path):
 # -- MUSIC-AVQA -----------------------------------------------------------------------------------
 
 
-def test_music_avqa_by_type_without_deleted_questions_and_either_of_two_answers(tmp_path):
+def test_music_avqa_by_type_skips_deleted_and_accepts_either_of_two_answers(tmp_path):
     rows = [
         music_row(1, "two"),
         music_row(2, "yes", '["Audio", "Comparative"]'),
@@ -225,11 +225,11 @@ def test_music_avqa_by_type_without_deleted_questions_and_either_of_two_answers(
     assert values(score_music_avqa(annotations, results_file(tmp_path, answers))) == values(scored)
 
 
-def test_published_music_avqa_answered_with_its_own_answers(tmp_path):
+def test_published_music_avqa_answers_score_100_percent(tmp_path):
     if not MUSIC.is_file():
         pytest.skip("the published annotations of music_avqa are not on this machine")
     rows = json.loads(MUSIC.read_text(encoding="utf-8"))
-    for pick in (rows, rows[::-1]):  # of a question's two answers the last, then the first
+    for pick in (rows, rows[::-1]):  # the last of a question's two answers, then the first
         results = results_file(tmp_path, {row["question_id"]: row["anser"] for row in pick})
         scored = score_music_avqa(MUSIC, results)
         assert set(values(scored).values()) == {100.0}

@@ -1,4 +1,4 @@
-"""What may come in a file from elsewhere: each ends in one error that names file and hint."""
+"""Faulty files from outside: each gives one error with file and hint."""
 
 import json
 
@@ -18,7 +18,7 @@ def annotations(tmp_path):
 
 
 def refused(call, *files, allow_incomplete=True) -> str:
-    """The one error, which names a file and the fix."""
+    """Return the text of the error, which names a file and a hint."""
     with pytest.raises(DataError) as caught:
         call(*files, allow_incomplete=allow_incomplete)
     text = str(caught.value)
@@ -29,7 +29,7 @@ def refused(call, *files, allow_incomplete=True) -> str:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         (
             [*GOOD, {"question_id": 1, "answer": "yes"}],
@@ -52,12 +52,12 @@ def refused(call, *files, allow_incomplete=True) -> str:
         ("yes", "broken JSON"),
     ],
 )
-def test_results_that_are_not_results(tmp_path, annotations, rows, said):
-    assert said in refused(score_vqav2, annotations, write(tmp_path / "results.json", rows))
+def test_invalid_results_are_refused(tmp_path, annotations, rows, message):
+    assert message in refused(score_vqav2, annotations, write(tmp_path / "results.json", rows))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (json.dumps(GOOD).encode("utf-16"), "not UTF-8"),
         (json.dumps(GOOD).encode("utf-16-le"), "broken JSON"),
@@ -71,40 +71,40 @@ def test_results_that_are_not_results(tmp_path, annotations, rows, said):
         (b'[{"question_id": ' + b"9" * 5000 + b', "answer": "yes"}]', "cannot be parsed"),
     ],
 )
-def test_bytes_that_are_not_json_in_utf_8(tmp_path, annotations, content, said):
+def test_results_that_are_not_utf_8_json_are_refused(tmp_path, annotations, content, message):
     results = tmp_path / "results.json"
     results.write_bytes(content)
-    assert said in refused(score_vqav2, annotations, results)
+    assert message in refused(score_vqav2, annotations, results)
 
 
-def test_a_byte_order_mark_is_read(tmp_path, annotations):
+def test_byte_order_mark_is_accepted(tmp_path, annotations):
     results = write(tmp_path / "results.json", GOOD, encoding="utf-8-sig")
     assert score_vqav2(annotations, results).figures["accuracy"].value == 100
 
 
-def test_no_such_file_and_a_folder(tmp_path, annotations):
+def test_missing_file_and_folder_are_refused(tmp_path, annotations):
     assert "cannot be read" in refused(score_vqav2, annotations, tmp_path / "none.json")
     assert "cannot be read" in refused(score_vqav2, annotations, tmp_path)
 
 
-def test_ten_megabytes_of_answer(tmp_path, annotations):
+def test_answer_of_ten_megabytes_is_scored(tmp_path, annotations):
     results = results_file(tmp_path, {1: "yes, " * 2_000_000})
     assert score_vqav2(annotations, results).figures["accuracy"].value == 0
 
 
-def test_an_error_does_not_recite_a_vast_value(tmp_path, annotations):
+def test_error_does_not_repeat_a_very_long_value(tmp_path, annotations):
     results = write(tmp_path / "results.json", [{"question_id": "x" * 10**6, "answer": "yes"}])
     refused(score_vqav2, annotations, results)
     results = write(tmp_path / "results.json", [{"question_id": 1, "answer": ["x" * 10**6]}])
     refused(score_vqav2, annotations, results)
 
 
-def test_a_file_of_one_line_says_which_question(tmp_path):
-    """A dumped file is one line, so that a line number alone names nothing."""
+def test_error_in_a_file_of_one_line_names_the_question(tmp_path):
+    """Dumped files are one line, so a line number is not enough."""
     rows = [vqa_row(1, HUMANS), vqa_row(52, HUMANS)]
     results = write(tmp_path / "results.json", [*GOOD, {"question_id": 52, "answer": None}])
-    said = refused(score_vqav2, vqa_file(tmp_path, rows), results)
-    assert "results.json:1 [answer]: question 52: expected str, found null" in said
+    message = refused(score_vqav2, vqa_file(tmp_path, rows), results)
+    assert "results.json:1 [answer]: question 52: expected str, found null" in message
     rows[1]["answers"][4]["answer"] = 7
     assert "question 52: expected str, found 7" in refused(
         score_vqav2, vqa_file(tmp_path, rows), results
@@ -118,21 +118,21 @@ def test_a_file_of_one_line_says_which_question(tmp_path):
 
 
 @pytest.mark.parametrize("native", ["x" * 10**6, "\x1b[2J\n52", "\ud800"])
-def test_an_id_of_another_kind_is_shown_briefly_and_cannot_steer_a_terminal(tmp_path, native):
+def test_invalid_id_is_shown_shortened_and_escaped(tmp_path, native):
     row, name = json.dumps(gqa_row("yes")), json.dumps(native)
     questions = tmp_path / "questions.json"
     questions.write_text(f"{{{name}: {row}, {name}: {row}}}", encoding="utf-8")
     results = write(tmp_path / "results.json", [{"questionId": "1", "prediction": "yes"}])
-    said = refused(score_gqa, questions, results)
+    messages = refused(score_gqa, questions, results)
     questions.write_text(f"{{{name}: {row}}}", encoding="utf-8")
-    said += refused(score_gqa, questions, results, allow_incomplete=False)
-    said += refused(score_gqa, questions, write(results, [{"questionId": native}]))
-    assert said.count("\n") == 3  # the line with the hint of each
-    assert said.replace("\n", "").isprintable()
+    messages += refused(score_gqa, questions, results, allow_incomplete=False)
+    messages += refused(score_gqa, questions, write(results, [{"questionId": native}]))
+    assert messages.count("\n") == 3  # one line break before each hint
+    assert messages.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([vqa_row(1, HUMANS[:9])], "question 1 has 9 human answers; VQA accuracy needs 10"),
         ([vqa_row(1, [])], "question 1 has 0 human answers"),
@@ -144,12 +144,12 @@ def test_an_id_of_another_kind_is_shown_briefly_and_cannot_steer_a_terminal(tmp_
         ([], "no question to score"),
     ],
 )
-def test_vqa_annotations_that_cannot_be_used(tmp_path, rows, said):
+def test_invalid_vqa_annotations_are_refused(tmp_path, rows, message):
     results = write(tmp_path / "results.json", GOOD)
-    assert said in refused(score_vqav2, vqa_file(tmp_path, rows), results)
+    assert message in refused(score_vqav2, vqa_file(tmp_path, rows), results)
 
 
-def test_another_file_in_the_place_of_annotations(tmp_path):
+def test_other_files_in_place_of_annotations_are_refused(tmp_path):
     results = write(tmp_path / "results.json", GOOD)
     questions = write(tmp_path / "questions.json", {"questions": []})
     assert "no list under the key 'annotations'" in refused(score_vqav2, questions, results)
@@ -159,7 +159,7 @@ def test_another_file_in_the_place_of_annotations(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ({"1": gqa_row("")}, "the correct answer is empty"),
         ({"1": gqa_row(" ")}, "the correct answer is empty"),
@@ -172,12 +172,12 @@ def test_another_file_in_the_place_of_annotations(tmp_path):
         ([], "the file is a list; the format requires an object"),
     ],
 )
-def test_gqa_questions_that_cannot_be_used(tmp_path, rows, said):
+def test_invalid_gqa_questions_are_refused(tmp_path, rows, message):
     results = write(tmp_path / "results.json", [{"questionId": "1", "prediction": "yes"}])
-    assert said in refused(score_gqa, write(tmp_path / "questions.json", rows), results)
+    assert message in refused(score_gqa, write(tmp_path / "questions.json", rows), results)
 
 
-def test_a_gqa_question_twice(tmp_path):
+def test_repeated_gqa_question_is_refused(tmp_path):
     row = json.dumps(gqa_row("yes"))
     questions = tmp_path / "questions.json"
     questions.write_text(f'{{"1": {row}, "1": {row}}}', encoding="utf-8")
@@ -186,7 +186,7 @@ def test_a_gqa_question_twice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([music_row(1, "two"), music_row(1, "two")], "the id 1 is used by two rows"),
         (
@@ -203,7 +203,7 @@ def test_a_gqa_question_twice(tmp_path):
         ({"1": "two"}, "the file is an object; the format requires a list"),
     ],
 )
-def test_music_avqa_questions_that_cannot_be_used(tmp_path, rows, said):
+def test_invalid_music_avqa_questions_are_refused(tmp_path, rows, message):
     questions = write(tmp_path / "avqa-test.json", rows)
     results = write(tmp_path / "results.json", GOOD)
-    assert said in refused(score_music_avqa, questions, results)
+    assert message in refused(score_music_avqa, questions, results)

@@ -1,4 +1,4 @@
-"""Caption files as they are published and exchanged, and what may be wrong with them."""
+"""Caption files in published formats, and their possible faults."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ CLIPS = [
 
 @pytest.fixture(autouse=True)
 def _no_java(monkeypatch, request):
-    """Most tests are of files: without Java they are quick and the same everywhere."""
+    """Without Java, tests of files are quick and independent of the machine."""
     if "needs_java" not in request.fixturenames:
         monkeypatch.setenv("PATH", "")
 
@@ -58,7 +58,7 @@ def values(scored):
 # -- formats --------------------------------------------------------------------------------------
 
 
-def test_the_published_figures_in_one_command(needs_java):
+def test_published_scores_with_one_command(needs_java):
     if not REFERENCE.is_file():
         pytest.skip("the caption reference is not on this machine")
     arguments = ["score", "captions", "--references", str(REFERENCE), "--json"]
@@ -80,7 +80,7 @@ def test_the_published_figures_in_one_command(needs_java):
         assert "get_stanford_models" in found["unavailable"]["spice"]
 
 
-def test_predictions_beside_their_references(tmp_path):
+def test_predictions_and_references_in_one_file(tmp_path):
     header = ("caption_predicted", "caption_1", "caption_2")
     rows = [("a dog barks", "a dog barks", ""), ("", "rain falls", "it rains")]
     path = table(tmp_path / "captions.csv", header, rows)
@@ -113,12 +113,12 @@ def test_audiocaps_clips_by_any_of_their_names(tmp_path, audiocaps, header, rows
     assert scored.figures["bleu_1"].value == pytest.approx(1 * 0.7788, abs=1e-4)  # exp(1 - 5/4)
 
 
-def test_audiocaps_videos_with_two_clips_are_told_apart_by_their_start(tmp_path):
+def test_audiocaps_clips_of_one_video_are_distinguished_by_start_time(tmp_path):
     rows = [("1", "abc", "0", "a dog barks"), ("2", "abc", "30", "rain falls")]
     references = table(tmp_path / "val.csv", HEADER, rows)
-    vague = table(tmp_path / "a.csv", ("youtube_id", "caption"), [("abc", "rain falls")])
+    ambiguous = table(tmp_path / "a.csv", ("youtube_id", "caption"), [("abc", "rain falls")])
     with pytest.raises(DataError, match=r"abc matches 2 items \(abc_0, abc_30\)"):
-        score_captions(references, vague, QUICK)
+        score_captions(references, ambiguous, QUICK)
     header = ("youtube_id", "start_time", "caption")
     exact = [("abc", "30", "rain falls"), ("abc", "0", "a dog barks")]
     assert values(
@@ -131,7 +131,7 @@ def coco(tmp_path, rows):
     return write(tmp_path / "captions_val2014.json", {"images": [], "annotations": rows})
 
 
-def test_coco(tmp_path):
+def test_coco_files_are_scored(tmp_path):
     references = coco(tmp_path, [(7, "a dog barks"), (8, "rain falls"), (7, "it barks")])
     results = [{"image_id": 8, "caption": "rain falls"}, {"image_id": "7", "caption": "it barks"}]
     found = score_captions(references, write(tmp_path / "results.json", results), QUICK)
@@ -142,7 +142,7 @@ def test_coco(tmp_path):
 # -- ids ------------------------------------------------------------------------------------------
 
 
-def test_missing_and_unknown_ids_are_refused_together_until_they_are_allowed(tmp_path):
+def test_missing_and_unknown_ids_are_refused_together_unless_allowed(tmp_path):
     references = coco(tmp_path, [(7, "a dog barks"), (8, "rain falls")])
     results = write(
         tmp_path / "results.json",
@@ -162,7 +162,7 @@ def test_missing_and_unknown_ids_are_refused_together_until_they_are_allowed(tmp
     assert found.figures["bleu_1"].value == pytest.approx(0.22313, abs=1e-5)
 
 
-def test_no_caption_at_all_is_zero_and_not_an_error_when_allowed(tmp_path):
+def test_no_captions_score_zero_when_incomplete_is_allowed(tmp_path):
     references = coco(tmp_path, [(7, "a dog barks"), (8, "rain falls")])
     results = write(tmp_path / "results.json", [])
     found = score_captions(references, results, None, allow_incomplete=True)
@@ -200,7 +200,7 @@ GOOD = [{"image_id": 7, "caption": "a dog"}]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (json.dumps([{"image_id": 7, "caption": 3}]).encode(), "expected str, found 3"),
         (json.dumps([{"image_id": 7, "caption": ["x"]}]).encode(), "expected str"),
@@ -218,14 +218,14 @@ GOOD = [{"image_id": 7, "caption": "a dog"}]
         (json.dumps([{"image_id": "x" * 10**6, "caption": "x"}]).encode(), "not in"),
     ],
 )
-def test_predictions_that_cannot_be_used(tmp_path, content, said):
+def test_invalid_predictions_are_refused(tmp_path, content, message):
     given = tmp_path / "results.json"
     given.write_bytes(content)
-    assert said in refused(coco(tmp_path, [(7, "a dog")]), given)
+    assert message in refused(coco(tmp_path, [(7, "a dog")]), given)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"id\n1\n", "the key 'caption' is missing"),
         (b"name,caption\n1,a dog\n", "the key 'image_id' is missing"),
@@ -235,14 +235,14 @@ def test_predictions_that_cannot_be_used(tmp_path, content, said):
         ("id,caption\n1,x\n".encode("utf-16"), "UTF-16"),
     ],
 )
-def test_prediction_tables_that_cannot_be_used(tmp_path, audiocaps, content, said):
+def test_invalid_prediction_tables_are_refused(tmp_path, audiocaps, content, message):
     given = tmp_path / "given.csv"
     given.write_bytes(content)
-    assert said in refused(audiocaps, given)
+    assert message in refused(audiocaps, given)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("r.csv", b"", "the column 'audiocap_id' is missing"),
         ("r.csv", b"caption_predicted\nx\n", "the column 'caption_1' is missing"),
@@ -266,14 +266,14 @@ def test_prediction_tables_that_cannot_be_used(tmp_path, audiocaps, content, sai
         ("r.txt", b"x", "unknown suffix '.txt'"),
     ],
 )
-def test_references_that_cannot_be_used(tmp_path, name, content, said):
+def test_invalid_references_are_refused(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     given = None if b"caption_predicted" in content else write(tmp_path / "given.json", [])
-    assert said in refused(path, *([given] if given else []), allow_incomplete=True)
+    assert message in refused(path, *([given] if given else []), allow_incomplete=True)
 
 
-def test_files_that_are_not_there(tmp_path, audiocaps):
+def test_missing_or_unknown_files_are_refused(tmp_path, audiocaps):
     assert "no such file" in refused(tmp_path / "none.csv")
     assert "cannot be read" in refused(tmp_path / "none.json", tmp_path / "none.json")
     assert "no such file" in refused(audiocaps, tmp_path / "none.csv")
@@ -281,17 +281,17 @@ def test_files_that_are_not_there(tmp_path, audiocaps):
     assert "unknown suffix" in refused(audiocaps, tmp_path / "given.txt")
 
 
-def test_a_byte_order_mark_is_read(tmp_path):
+def test_byte_order_mark_is_accepted(tmp_path):
     table(tmp_path / "r.csv", HEADER, CLIPS, encoding="utf-8-sig")
     rows = [("1", "a dog"), ("3", "rain")]
     table(tmp_path / "g.csv", ("id", "caption"), rows, encoding="utf-8-sig")
     assert score_captions(tmp_path / "r.csv", tmp_path / "g.csv", QUICK).n == 2
-    beside = tmp_path / "b.csv"
-    table(beside, ("caption_predicted", "caption_1"), [("x", "x")], encoding="utf-8-sig")
-    assert score_captions(beside, metrics=QUICK).figures["rouge_l"].value == 1
+    combined = tmp_path / "b.csv"
+    table(combined, ("caption_predicted", "caption_1"), [("x", "x")], encoding="utf-8-sig")
+    assert score_captions(combined, metrics=QUICK).figures["rouge_l"].value == 1
 
 
-def test_ten_megabytes_of_caption(tmp_path):
+def test_caption_of_ten_megabytes_is_scored(tmp_path):
     references = coco(tmp_path, [(7, "a dog barks"), (8, "rain falls")])
     rows = [{"image_id": 7, "caption": "yes, " * 2_000_000}, {"image_id": 8, "caption": "rain"}]
     found = score_captions(references, write(tmp_path / "results.json", rows), ["cider_d", *QUICK])
@@ -302,7 +302,7 @@ def test_ten_megabytes_of_caption(tmp_path):
 # -- the command ----------------------------------------------------------------------------------
 
 
-def test_metrics_by_name(tmp_path, audiocaps):
+def test_metrics_are_selected_by_name(tmp_path, audiocaps):
     given = table(tmp_path / "g.csv", ("id", "caption"), [("1", "a dog"), ("3", "rain")])
     assert list(score_captions(audiocaps, given, ["CIDEr-D,bleu-4"]).figures) == [
         "cider_d",
@@ -312,7 +312,7 @@ def test_metrics_by_name(tmp_path, audiocaps):
         score_captions(audiocaps, given, ["bleu_1", "bertscore"])
 
 
-def test_the_command_as_text_and_its_errors(tmp_path, audiocaps):
+def test_command_prints_scores_or_one_error(tmp_path, audiocaps):
     given = table(tmp_path / "g.csv", ("id", "caption"), [("1", "a dog barks"), ("3", "rain")])
     command = [sys.executable, "-m", "safe", "score", "captions", "--references", str(audiocaps)]
     command += ["--metrics", "rouge_l", "--metrics", "meteor", "--predictions"]

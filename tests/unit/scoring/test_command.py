@@ -1,4 +1,4 @@
-"""`safe score` as people and scripts call it."""
+"""`safe score` as users and scripts call it."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def test_vqav2_as_text_and_as_json(tmp_path):
     assert found["counts"] == {"unanswered": 0, "unknown": 0}
 
 
-def test_gqa_and_music_avqa(tmp_path):
+def test_gqa_and_music_avqa_as_json(tmp_path):
     questions = write(tmp_path / "questions.json", {"01": gqa_row("yes", "verify")})
     results = write(tmp_path / "gqa.json", [{"questionId": "01", "prediction": "yes"}])
     found = call("gqa", "--annotations", questions, "--results", results, "--json")
@@ -43,7 +43,7 @@ def safe(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_missing_answers_are_one_message_and_status_2_until_they_are_allowed(tmp_path):
+def test_missing_answers_exit_with_2_unless_allowed(tmp_path):
     annotations = vqa_file(tmp_path, [vqa_row(1, ["yes"] * 10), vqa_row(2, ["no"] * 10)])
     files = ("--annotations", annotations, "--results", results_file(tmp_path, {1: "yes"}))
     found = safe("vqav2", *files)
@@ -56,7 +56,7 @@ def test_missing_answers_are_one_message_and_status_2_until_they_are_allowed(tmp
     assert "vqav2: 2 items (1 unanswered)\n  accuracy   50.00 %" in allowed.stdout
 
 
-def test_scoring_and_the_command_line_itself_load_nothing_heavy():
+def test_scoring_and_the_command_line_load_no_torch():
     script = (
         "import sys; import safe.cli; light = set(sys.modules);"
         "import safe.scoring.accuracy;"

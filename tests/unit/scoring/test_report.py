@@ -1,4 +1,4 @@
-"""A figure has a value or a reason, as JSON and as a table."""
+"""A figure has a value or a reason, as JSON and as text."""
 
 import json
 
@@ -22,7 +22,7 @@ SCORED = Scored(
 
 
 @pytest.mark.parametrize(("value", "reason"), [(None, None), (1.0, "why")])
-def test_a_figure_has_a_value_or_a_reason(value, reason):
+def test_figure_has_either_a_value_or_a_reason(value, reason):
     with pytest.raises(ValueError, match="either a value or a reason"):
         Figure(value, reason)
 
@@ -36,7 +36,7 @@ def test_as_dict_is_json_and_keeps_every_name():
     assert (found["task"], found["n"], found["unit"]) == ("vqav2", 4, "%")
 
 
-def test_as_text_is_a_table_that_a_terminal_can_print():
+def test_as_text_is_a_printable_table():
     lines = SCORED.as_text().encode("utf-8").decode("utf-8").split("\n")
     assert lines[0] == "vqav2: 4 items (1 unanswered, 2 left out)"
     assert lines[1].split() == ["accuracy", "62.50", "%", "of", "4"]
@@ -47,6 +47,6 @@ def test_as_text_is_a_table_that_a_terminal_can_print():
     assert len(lines) == 6
 
 
-def test_other_units_show_four_digits():
+def test_units_other_than_percent_show_four_digits():
     scored = Scored("captions", 1, {"cider_d": Figure(0.401724)}, {})
     assert scored.as_text() == "captions: 1 items\n  cider_d    0.4017"

@@ -1,4 +1,4 @@
-"""Measures the share that `made_up` measured, once more."""
+"""Measures the share that `made_up` measured again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same number."""
+"""Return the measurement of `made_up`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from safe.pipeline.context import Context
 
 
 def measure(context: Context) -> list[Metric]:
-    """The one metric."""
+    """Return the one metric."""
     first = read_measurement(context.config.folder / "01_made_up" / "measurement.json")
     return first.metrics

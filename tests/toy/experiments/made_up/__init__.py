@@ -1,4 +1,4 @@
-"""Two jobs count items; the measurement is the share that is right."""
+"""Two jobs count items; the measurement is the share of correct items."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from safe.pipeline.config import Settings
 
 
 class MadeUpSettings(Settings):
-    """How many items there are, and the share of them that is right."""
+    """Number of items, and share of correct ones."""
 
     section: ClassVar[str] = "made_up"
     items: int = Field(default=200, gt=0)

@@ -10,11 +10,11 @@ from tests.toy.experiments.made_up.config import MadeUpSettings
 
 
 def prepare(context: Context, wanted: Sequence[str]) -> int:
-    """Items of a job."""
+    """Return the number of items of a job."""
     return MadeUpSettings.of(context.config).items // 2
 
 
 def run(context: Context, job: str, items: int) -> dict[str, Any]:
-    """What result.json holds."""
+    """Return the content of result.json."""
     share = MadeUpSettings.of(context.config).share
     return {"job": job, "items": items, "right": round(items * share)}

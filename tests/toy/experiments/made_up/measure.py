@@ -1,4 +1,4 @@
-"""The share of right items over both jobs."""
+"""Share of correct items over both jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.toy.experiments.made_up import JOBS, METRICS
 
 
 def measure(context: Context) -> list[Metric]:
-    """The one metric."""
+    """Return the one metric."""
     found = [read_job(context, job)[1] for job in JOBS]
     right, items = sum(r["right"] for r in found), sum(r["items"] for r in found)
     return [

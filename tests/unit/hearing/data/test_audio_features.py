@@ -1,4 +1,4 @@
-"""Activity where sound is, levels that are right, fingerprints that survive re-encoding."""
+"""Activity, levels and fingerprints of sounds."""
 
 import io
 
@@ -33,7 +33,7 @@ def test_level_and_snr_of_known_signals():
     assert describe_audio(sine, RATE).rms_db == pytest.approx(10 * np.log10(0.125), abs=0.01)
     noise = rng.normal(0, 1, len(t)).astype(np.float32)
     burst = (noise * np.where((t > 0.5) & (t < 1.2), 0.2, 0.02)).astype(np.float32)
-    # Ten times the amplitude: 20 dB above the noise, less the noise itself.
+    # Ten times the amplitude: 20 dB above the noise, minus the noise itself.
     assert describe_audio(burst, RATE).snr_db == pytest.approx(10 * np.log10(99), abs=1.0)
 
 
@@ -45,10 +45,10 @@ def test_silence_has_no_activity_and_a_steady_tone_is_active_throughout():
     assert last > 0.95
 
 
-def test_the_mel_spectrum_of_a_tone_peaks_at_its_band():
+def test_mel_spectrum_of_a_tone_peaks_at_its_band():
     from safe.hearing.data.audio_features import BANDS, HIGH_HZ, LOW_HZ
 
-    def mel(hertz):  # O'Shaughnessy's formula, written out again
+    def mel(hertz):  # O'Shaughnessy's formula, independent of the code under test
         return 1127.01048 * np.log(1 + hertz / 700)
 
     edges = np.linspace(mel(LOW_HZ), mel(HIGH_HZ), BANDS + 2)
@@ -59,7 +59,7 @@ def test_the_mel_spectrum_of_a_tone_peaks_at_its_band():
 
 
 @pytest.mark.parametrize("kind", ["MP3", "OGG", "rate", "gain", "padding"])
-def test_a_fingerprint_survives_re_encoding_and_tells_others_apart(kind):
+def test_fingerprint_survives_re_encoding_and_distinguishes_sounds(kind):
     def sweep(seed):
         rng = np.random.default_rng(seed)
         pitch = np.repeat(rng.uniform(200, 2000, 10), RATE // 5)

@@ -1,4 +1,4 @@
-"""Decoding: the right samples and pixels, or a reason."""
+"""Decoding returns correct samples and pixels, or raises an error with the reason."""
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ from tests.tiny_data import RATE, picture, tone
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_every_format_gives_the_wave_at_the_asked_rate(tmp_path, suffix):
+def test_every_format_is_decoded_at_the_requested_rate(tmp_path, suffix):
     path, wave = tmp_path / f"a.{suffix}", tone(440)
     soundfile.write(path, wave, RATE, format=suffix.upper())
     found = load_audio(MediaRef(path), RATE)
@@ -55,7 +55,7 @@ def write_video(path, colours, wave=None, late=0.0):
             container.mux(track.encode(None))
 
 
-def test_a_video_gives_its_frame_at_a_time_and_its_sound(tmp_path):
+def test_video_returns_its_frame_at_a_time_and_its_sound(tmp_path):
     path = tmp_path / "a.mp4"
     wave = np.sin(2 * np.pi * 440 * np.arange(48000) / 16000) * 0.5
     write_video(path, ["red", "lime", "blue"], wave)
@@ -72,7 +72,7 @@ def test_a_video_gives_its_frame_at_a_time_and_its_sound(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
-def test_a_sound_cut_in_half_is_refused(tmp_path, suffix):
+def test_truncated_sound_is_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, tone(300, 2.0), RATE, format=suffix.upper())
     data = path.read_bytes()
@@ -81,7 +81,7 @@ def test_a_sound_cut_in_half_is_refused(tmp_path, suffix):
         load_audio(MediaRef(path), RATE)
 
 
-def test_a_sound_track_that_begins_late_keeps_its_place(tmp_path):
+def test_late_sound_track_keeps_its_offset(tmp_path):
     path = tmp_path / "a.mp4"
     wave = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) * 0.5
     write_video(path, ["red", "lime", "blue"], wave, late=1.0)
@@ -90,7 +90,7 @@ def test_a_sound_track_that_begins_late_keeps_its_place(tmp_path):
     assert abs(begins - 1.0) < 0.1
 
 
-def test_a_video_without_sound_says_so(tmp_path):
+def test_video_without_sound_is_named(tmp_path):
     write_video(tmp_path / "a.mp4", ["red"])
     with pytest.raises(MediaError, match="no sound track"):
         load_audio(MediaRef(tmp_path / "a.mp4"), 16000)
@@ -121,7 +121,7 @@ def not_finite(path):
         (cut_wav, r"cut off: \d+ of 16000 bytes"),
     ],
 )
-def test_a_sound_that_cannot_be_used_is_refused_with_the_reason(tmp_path, make, reason):
+def test_unusable_sound_is_refused_with_the_reason(tmp_path, make, reason):
     path = tmp_path / "a.wav"
     make(path)
     with pytest.raises(MediaError, match=reason) as caught:
@@ -139,7 +139,7 @@ def test_a_sound_that_cannot_be_used_is_refused_with_the_reason(tmp_path, make, 
         (lambda p: p.write_bytes(_jpeg()[:600]), "cannot be decoded"),
     ],
 )
-def test_a_picture_that_cannot_be_used_is_refused_with_the_reason(tmp_path, make, reason):
+def test_unusable_picture_is_refused_with_the_reason(tmp_path, make, reason):
     path = tmp_path / "a.jpg"
     make(path)
     with pytest.raises(MediaError, match=reason):
@@ -154,7 +154,7 @@ def _jpeg():
     return buffer.getvalue()
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+def test_decompression_bomb_is_refused_before_decoding(tmp_path, monkeypatch):
     monkeypatch.setattr("safe.hearing.data.decode.MAX_PIXELS", 1000)
     picture(1).save(tmp_path / "a.png")
     with pytest.raises(MediaError, match="claims 32 x 32 pixels"):

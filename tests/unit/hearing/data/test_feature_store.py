@@ -1,4 +1,4 @@
-"""The feature store: what goes in comes out, damage is found, a kill costs one shard."""
+"""The feature store: round trip, detection of damage, and recovery after a kill."""
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +19,15 @@ def arrays(keys):
     return {k: np.full(SHAPE, i, np.float32) for i, k in enumerate(keys)}
 
 
-def computing(values, asked):
+def computing(values, requested):
     def compute(keys):
-        asked.append(list(keys))
+        requested.append(list(keys))
         yield from ((k, values[k]) for k in keys)
 
     return compute
 
 
-def test_what_goes_in_comes_out_in_another_process(tmp_path):
+def test_stored_features_are_read_back_by_a_new_store(tmp_path):
     values = {f"k{i}": np.random.default_rng(i).normal(size=SHAPE).astype("f4") for i in range(9)}
     FeatureStore(tmp_path / "s", SHAPE, shard_entries=4).add(values.items())
     again = FeatureStore(tmp_path / "s", SHAPE)
@@ -39,19 +39,19 @@ def test_what_goes_in_comes_out_in_another_process(tmp_path):
     assert "other" not in again
 
 
-def test_only_what_is_missing_is_computed(tmp_path):
-    store, asked = FeatureStore(tmp_path, SHAPE), []
+def test_only_missing_features_are_computed(tmp_path):
+    store, requested = FeatureStore(tmp_path, SHAPE), []
     values = arrays("abcde")
-    assert store.ensure(["a", "b", "a"], computing(values, asked)) == 2
-    assert store.ensure(["b", "c", "a"], computing(values, asked)) == 1
-    assert store.ensure(["b", "c", "a"], computing(values, asked)) == 0
-    assert asked == [["a", "b"], ["c"]]
+    assert store.ensure(["a", "b", "a"], computing(values, requested)) == 2
+    assert store.ensure(["b", "c", "a"], computing(values, requested)) == 1
+    assert store.ensure(["b", "c", "a"], computing(values, requested)) == 0
+    assert requested == [["a", "b"], ["c"]]
 
 
 @settings(max_examples=25, deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_flipped_bit_is_never_taken_for_a_feature(tmp_path_factory, where, bit):
-    """Wherever it strikes: the entry is right, or it is missing and computed again."""
+def test_flipped_bit_never_changes_a_feature(tmp_path_factory, where, bit):
+    """At any position, the entry is either correct or missing and computed again."""
     folder = tmp_path_factory.mktemp("store")
     values = arrays("abcd")
     FeatureStore(folder, SHAPE).add(values.items())
@@ -70,23 +70,23 @@ def test_a_flipped_bit_is_never_taken_for_a_feature(tmp_path_factory, where, bit
         assert np.array_equal(store.read(key), value)
 
 
-def test_a_damaged_entry_is_computed_again_with_a_warning(tmp_path):
+def test_damaged_entry_is_computed_again_with_a_warning(tmp_path):
     values = arrays("ab")
     FeatureStore(tmp_path, SHAPE).add(values.items())
     (file,) = tmp_path.glob("*.arrow")
     data = file.read_bytes()
     at = data.index(values["b"].tobytes())
     file.write_bytes(data[:at] + b"\x01" + data[at + 1 :])
-    asked = []
+    requested = []
     with pytest.warns(FeatureWarning, match="entry 1 is damaged"):
-        assert FeatureStore(tmp_path, SHAPE).ensure(["a", "b"], computing(values, asked)) == 1
-    assert asked == [["b"]]
-    with warnings.catch_warnings():  # whether the damaged shard is met again depends on its name
+        assert FeatureStore(tmp_path, SHAPE).ensure(["a", "b"], computing(values, requested)) == 1
+    assert requested == [["b"]]
+    with warnings.catch_warnings():  # the shard's name decides whether it is read again
         warnings.simplefilter("ignore", FeatureWarning)
         assert np.array_equal(FeatureStore(tmp_path, SHAPE).read("b"), values["b"])
 
 
-def test_a_shard_cut_off_is_put_aside(tmp_path):
+def test_truncated_shard_is_renamed(tmp_path):
     values = arrays("abc")
     FeatureStore(tmp_path, SHAPE).add(values.items())
     (file,) = tmp_path.glob("*.arrow")
@@ -97,8 +97,8 @@ def test_a_shard_cut_off_is_put_aside(tmp_path):
     assert file.with_suffix(".damaged").exists()
 
 
-def test_an_entry_moved_to_another_key_is_damage(tmp_path):
-    """The digest covers the key, so a feature cannot be taken for that of another sample."""
+def test_entry_moved_to_another_key_is_damaged(tmp_path):
+    """The digest covers the key, so a feature cannot be read as that of another sample."""
     values = arrays(["first", "other"])
     FeatureStore(tmp_path, SHAPE).add(values.items())
     (file,) = tmp_path.glob("*.arrow")
@@ -108,7 +108,7 @@ def test_an_entry_moved_to_another_key_is_damage(tmp_path):
         assert FeatureStore(tmp_path, SHAPE).missing(["first", "other"]) == ["first", "other"]
 
 
-def test_a_killed_writer_leaves_whole_shards_only(tmp_path):
+def test_killed_writer_leaves_only_complete_shards(tmp_path):
     def dies():
         yield from list(arrays("abcd").items())
         raise KeyboardInterrupt
@@ -129,12 +129,12 @@ def test_several_writers_share_a_store(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.zeros((3, 2)), np.full(SHAPE, np.nan), np.full(SHAPE, np.inf)])
-def test_what_is_no_feature_is_refused(tmp_path, bad):
+def test_wrong_shape_or_non_finite_feature_is_refused(tmp_path, bad):
     with pytest.raises(ValueError, match="finite"):
         FeatureStore(tmp_path, SHAPE).add([("a", bad)])
 
 
-def test_media_digest_is_of_content_and_part(tmp_path):
+def test_media_digest_depends_on_content_and_excerpt_only(tmp_path):
     one, copy, other = (tmp_path / n for n in ("a.wav", "b.wav", "c.wav"))
     one.write_bytes(b"x")
     copy.write_bytes(b"x")

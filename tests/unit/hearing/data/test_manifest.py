@@ -1,4 +1,4 @@
-"""What is written to the manifest is read back, for any sample; the digest knows no folders."""
+"""The manifest: round trip of any sample, and a digest that ignores folders."""
 
 import dataclasses
 from pathlib import Path
@@ -62,7 +62,7 @@ def sample(number: int, folder: str = "/data", answer: str = "yes") -> Sample:
     )  # fmt: skip
 
 
-def test_the_digest_ignores_the_folder_and_sees_everything_else(tmp_path):
+def test_digest_ignores_the_folder_and_covers_everything_else(tmp_path):
     def digest(rows):
         return write_manifest(rows, tmp_path / "m.parquet")["digest"]
 
@@ -82,6 +82,6 @@ def test_row_groups_are_bounded(tmp_path):
     assert file.metadata.row_group(0).num_rows == 4096
 
 
-def test_a_missing_manifest_says_what_to_run(tmp_path):
+def test_missing_manifest_names_the_command_to_run(tmp_path):
     with pytest.raises(DataError, match="safe prepare-data"):
         load_samples(tmp_path / "none.parquet")

@@ -43,7 +43,7 @@ cases = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(cases, st.integers(0, 40))
-def test_every_batch_holds_the_ratio_and_only_allowed_rows(case, first):
+def test_every_batch_has_the_ratio_and_only_allowed_rows(case, first):
     audio, plain, percent, size, levels, seed = case
     samples = rows(audio, plain)
     sampler = StageSampler(samples, stage(percent / 100, levels), batch_size=size, seed=seed)
@@ -62,22 +62,22 @@ def test_every_batch_holds_the_ratio_and_only_allowed_rows(case, first):
 
 @settings(max_examples=40, deadline=None)
 @given(cases, st.integers(1, 4))
-def test_processes_share_each_batch_out_and_any_batch_can_be_redrawn(case, world):
+def test_processes_share_each_batch_and_any_batch_can_be_redrawn(case, world):
     audio, plain, percent, size, levels, seed = case
     samples, plan = rows(audio, plain), stage(percent / 100, levels)
     whole = StageSampler(samples, plan, batch_size=size * world, seed=seed)
-    parts = [
+    samplers = [
         StageSampler(samples, plan, batch_size=size * world, seed=seed, rank=r, world_size=world)
         for r in range(world)
     ]
     for index in (7, 0, 3):
-        shares = [part.batch(index) for part in parts]
+        shares = [sampler.batch(index) for sampler in samplers]
         assert {len(share) for share in shares} == {size}
         assert sorted(np.concatenate(shares)) == sorted(whole.batch(index))
         assert (whole.batch(index) == whole.batch(index)).all()
 
 
-def test_every_row_of_a_pool_comes_once_before_any_comes_again():
+def test_every_row_of_a_pool_comes_once_before_any_repeats():
     samples = rows(30, 30)
     sampler = StageSampler(samples, stage(0.5, list(LEVELS)), batch_size=10, seed=1)
     drawn = np.concatenate([sampler.batch(i) for i in range(6)])
@@ -87,7 +87,7 @@ def test_every_row_of_a_pool_comes_once_before_any_comes_again():
     assert list(again) != list(drawn)
 
 
-def test_resuming_inside_an_epoch_gives_the_batches_that_were_left():
+def test_resuming_inside_an_epoch_gives_the_remaining_batches():
     sampler = StageSampler(rows(40, 40), stage(0.3, list(LEVELS)), batch_size=10, seed=2)
     assert len(sampler) == 8
     whole = [list(b) for b in sampler.epoch(1)]
@@ -105,7 +105,7 @@ def test_another_seed_or_stage_name_gives_other_batches():
     assert list(one) != list(three)
 
 
-def test_a_stage_without_rows_of_a_kind_is_refused_by_name():
+def test_stage_without_rows_of_a_kind_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"stages\.s.*there are none"):
         StageSampler(rows(0, 9), stage(0.5, ["easy"]), batch_size=4, seed=0)
     with pytest.raises(ConfigError, match="cannot be dealt out"):

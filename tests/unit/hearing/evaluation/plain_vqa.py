@@ -1,8 +1,7 @@
-"""The official VQA rule in one plain loop, to hold the product's against. Slow on purpose.
+"""The official VQA rule as one plain, slow loop, for comparison with the product.
 
-It follows the structure of `vqaEval.py` (https://github.com/GT-Vision-Lab/VQA) step by step: one
-mark after another, one human after another. The table of contractions is that file's, entry by
-entry, the ones that can never apply included.
+It follows the structure of `vqaEval.py` (https://github.com/GT-Vision-Lab/VQA) step by step. The
+table of contractions is copied from that file, including entries that can never apply.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ def trim(text: str) -> str:
 def process_punctuation(text: str) -> str:
     out = text
     for mark in MARKS:
-        beside_a_space = mark + " " in text or " " + mark in text
-        if beside_a_space or re.search(r"(\d)(\,)(\d)", text) is not None:
+        next_to_space = mark + " " in text or " " + mark in text
+        if next_to_space or re.search(r"(\d)(\,)(\d)", text) is not None:
             out = out.replace(mark, "")
         else:
             out = out.replace(mark, " ")
-    # The official call passes the flag in the place of the count.
+    # The official call passes the flag in the position of the count.
     return re.compile(r"(?!<=\d)(\.)(?!\d)").sub("", out, int(re.UNICODE))
 
 

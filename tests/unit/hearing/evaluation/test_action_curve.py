@@ -1,4 +1,4 @@
-"""Points of seconds and accuracy: what they are, and who dominates whom."""
+"""Points of latency and accuracy: values and dominance."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ POINTS = st.lists(
 )
 
 
-def test_a_point_is_the_mean_of_what_the_actions_give():
+def test_point_is_the_mean_over_the_actions_outcomes():
     scores = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1], [1, 1, 0]], dtype=float)
     actions = np.array([0, 1, 2, 0])
     needs_audio = np.array([False, True, True, False])
@@ -22,14 +22,14 @@ def test_a_point_is_the_mean_of_what_the_actions_give():
     assert point.seconds == pytest.approx((1 + 2 + 4 + 1) / 4)
     assert (point.accuracy, point.audio_accuracy, point.vl_accuracy) == (1.0, 1.0, 1.0)
     assert point.skip_rate == 0.5
-    deaf = action_point(
+    off = action_point(
         "off", None, np.zeros(4, int), scores, np.array([1.0, 2.0, 4.0]), needs_audio
     )
-    assert (deaf.accuracy, deaf.audio_accuracy, deaf.vl_accuracy) == (0.5, 0.0, 1.0)
+    assert (off.accuracy, off.audio_accuracy, off.vl_accuracy) == (0.5, 0.0, 1.0)
 
 
 @given(POINTS, POINTS)
-def test_what_is_kept_nothing_dominates_and_what_is_not_something_does(points, others):
+def test_undominated_keeps_exactly_the_points_that_nothing_dominates(points, others):
     kept = undominated(points, others)
     rivals = [*points, *others]
     assert all(not dominates(rival, point) for point in kept for rival in rivals)
@@ -41,7 +41,7 @@ def test_what_is_kept_nothing_dominates_and_what_is_not_something_does(points, o
 
 
 @given(POINTS)
-def test_nothing_dominates_itself_or_both_ways(points):
+def test_no_point_dominates_itself_and_dominance_is_one_way(points):
     for one in points:
         assert not dominates(one, one)
         assert not any(dominates(one, two) and dominates(two, one) for two in points)

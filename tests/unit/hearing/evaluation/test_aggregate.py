@@ -1,4 +1,4 @@
-"""Means over what was asked."""
+"""Mean accuracy by dataset, split and task."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-def test_every_item_counts_once_in_the_whole_and_once_in_its_task(rows):
+def test_every_item_counts_once_in_total_and_once_in_its_task(rows):
     found = accuracies(rows)
     for dataset in ("a", "b"):
         own = [r["score"] for r in rows if r["dataset"] == dataset]
@@ -32,5 +32,5 @@ def test_every_item_counts_once_in_the_whole_and_once_in_its_task(rows):
             assert sum(tasks) == n
 
 
-def test_nothing_asked_has_no_figure():
+def test_no_rows_give_no_accuracies():
     assert accuracies([]) == {}

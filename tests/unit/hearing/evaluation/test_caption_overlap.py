@@ -1,4 +1,4 @@
-"""N-gram metrics by hand, against pycocoevalcap's own loop, and on captions far too long."""
+"""N-gram metrics: hand-computed values, comparison with pycocoevalcap, very long captions."""
 
 import contextlib
 import io
@@ -36,13 +36,13 @@ def test_rouge_l_by_hand():
 
 def test_captions_without_words_have_no_rouge():
     assert rouge_l("", ["a dog barks"]) == 0
-    assert rouge_l("", [""]) == 0  # 1 in pycocoevalcap, which splits nothing into one empty word
+    assert rouge_l("", [""]) == 0  # 1 in pycocoevalcap, which splits "" into one empty word
     assert rouge_l("a dog", ["", "a dog"]) == 1
 
 
 @settings(max_examples=200, deadline=None)
 @given(WORDS, st.lists(WORDS, min_size=1, max_size=4))
-def test_rouge_l_is_pycocoevalcaps(candidate, references):
+def test_rouge_l_agrees_with_pycocoevalcap(candidate, references):
     expected = Rouge().calc_score([candidate], references)
     assert rouge_l(candidate, references) == pytest.approx(expected, abs=1e-12)
 
@@ -58,7 +58,7 @@ def test_bleu_by_hand():
     assert short[1] == pytest.approx([short[0]], abs=1e-6)
 
 
-def test_cider_of_the_references_themselves_is_ten_and_of_one_item_unavailable():
+def test_cider_of_the_references_is_ten_and_unavailable_for_one_item():
     captions = {"1": "a dog barks loudly", "2": "rain falls on roofs", "3": "people talk and laugh"}
     value, each = cider_d(captions, {name: [text] for name, text in captions.items()})
     assert value == pytest.approx(10)
@@ -67,16 +67,16 @@ def test_cider_of_the_references_themselves_is_ten_and_of_one_item_unavailable()
         cider_d({"1": "a dog"}, {"1": ["a dog"]})
 
 
-def test_nothing_is_printed():
+def test_metrics_print_nothing():
     captions = {"1": "a dog", "2": "a cat"}
     references = {"1": ["a dog"], "2": ["the cat"]}
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         bleu(captions, references), cider_d(captions, references), rouge(captions, references)
-    assert said.getvalue() == ""
+    assert printed.getvalue() == ""
 
 
 def unbounded(candidates, references):
-    """BLEU and CIDEr-D by pycocoevalcap on the captions as they are."""
+    """BLEU and CIDEr-D by pycocoevalcap on the unmodified captions."""
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
 
@@ -87,7 +87,7 @@ def unbounded(candidates, references):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(-3, 400))
-def test_a_bounded_caption_scores_exactly_as_the_caption_itself(seed, more):
+def test_bounded_caption_scores_exactly_as_the_unbounded_one(seed, more):
     rng = random.Random(seed)
     references = {
         "1": ["a dog barks while it rains", "a loud dog barks"],
@@ -105,7 +105,7 @@ def test_a_bounded_caption_scores_exactly_as_the_caption_itself(seed, more):
     assert list(scores) == list(cider[1])
 
 
-def test_bounded_keeps_lengths_and_leaves_ordinary_captions_alone():
+def test_bounded_keeps_lengths_and_does_not_change_short_captions():
     assert bounded("a b c", ["a"]) == "a b c"
     long = " ".join(f"w{i}" for i in range(1000)) + " a"
     short = bounded(long, ["a dog"])
@@ -134,7 +134,7 @@ print(peak * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_utime)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read a peak from")
 @pytest.mark.parametrize("kind", ["again", "another"])
-def test_ten_megabytes_of_words(kind):
+def test_ten_megabytes_of_words_are_scored_within_memory_and_time(kind):
     found = subprocess.run(
         [sys.executable, "-c", TEN_MEGABYTES, kind], capture_output=True, text=True
     )
@@ -143,5 +143,5 @@ def test_ten_megabytes_of_words(kind):
     assert 0 <= bleu_1 < 1e-5
     assert cider == 0
     assert 0 <= rouge_1 < 1e-5
-    assert peak < 700e6  # every n-gram held would be some 2 GB
+    assert peak < 700e6  # storing every n-gram would take about 2 GB
     assert seconds < 60

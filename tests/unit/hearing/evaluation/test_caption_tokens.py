@@ -12,7 +12,7 @@ from tests.paths import SHARED
 AUDIOCAPS = SHARED / "data" / "audiocaps" / "val.csv"
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java here")
 
-# Caption -> tokens, as Stanford's tokenizer has them.
+# Caption -> tokens of Stanford's tokenizer.
 KNOWN = {
     "A man speaks, a dog barks.": "a man speaks a dog barks",
     "": "",
@@ -35,11 +35,11 @@ KNOWN = {
 
 
 @needs_java
-def test_the_official_tokenizer():
+def test_official_tokenizer():
     assert caption_tokens.ptb(list(KNOWN)) == list(KNOWN.values())
 
 
-def test_the_regular_expression_follows_it():
+def test_regular_expression_agrees_with_the_official_tokenizer():
     assert caption_tokens.regex(list(KNOWN)) == list(KNOWN.values())
 
 
@@ -64,7 +64,7 @@ def test_line_breaks_of_any_kind_shift_no_caption():
 
 
 @needs_java
-def test_text_that_is_no_text():
+def test_invalid_characters_do_not_break_the_tokenizer():
     found = caption_tokens.ptb(["a \ud800 dog", "\x00\x01", "the end"])
     assert found[0].split()[0] == "a"
     assert found[2] == "the end"
@@ -86,14 +86,14 @@ def test_tokens_are_words_joined_by_single_spaces(caption):
 @pytest.mark.parametrize(
     "text", ["a", "1", "1,", "a.", "n't", "-", "''", "a-", "?", "http://", "é'"]
 )
-def test_the_regular_expression_is_linear(text):
-    """With two million characters, quadratic time would not end."""
+def test_regular_expression_is_linear(text):
+    """With two million characters, quadratic time would not finish."""
     (found,) = caption_tokens.regex([text * (2_000_000 // len(text))])
     (short,) = caption_tokens.regex([text * (2_000 // len(text))])
     assert found[:1000] == short[:1000]
 
 
-def test_without_java(monkeypatch):
+def test_without_java_ptb_is_unavailable(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(Unavailable, match="no Java on PATH: install"):
         caption_tokens.ptb(["a dog"])

@@ -1,4 +1,4 @@
-"""All metrics: the published figures, what cannot run, and captions that are no captions."""
+"""Caption metrics: published values, missing programs, and invalid captions."""
 
 import csv
 import random
@@ -16,7 +16,7 @@ from safe.hearing.evaluation.captions import METRICS, caption_scores
 from tests.paths import SHARED
 
 REFERENCE = SHARED / "data/caption_reference/audiocaps_val_predictions.csv"
-# By pycocoevalcap 1.2; the folder's README has them.
+# By pycocoevalcap 1.2; listed in the folder's README.
 PUBLISHED = {
     "bleu_1": 0.504130,
     "bleu_2": 0.334898,
@@ -50,7 +50,7 @@ def published():
 
 
 @pytest.mark.parametrize("tokenizer", [pytest.param("ptb", marks=needs_java), "regex"])
-def test_the_published_figures(published, tokenizer):
+def test_published_scores_are_reproduced(published, tokenizer):
     found = caption_scores(*published, metrics=IN_PROCESS, tokenizer=tokenizer)
     assert found.corpus == pytest.approx(PUBLISHED, abs=1e-6)
     assert found.tokenizer == tokenizer
@@ -60,14 +60,14 @@ def test_the_published_figures(published, tokenizer):
 
 
 @needs_java
-def test_meteors_published_figure(published):
+def test_published_meteor_is_reproduced(published):
     found = caption_scores(*published, metrics=["meteor"])
     assert found.corpus["meteor"] == pytest.approx(METEOR, abs=1e-5)
     assert found.items["meteor"].shape == (464,)
     assert found.tokenizer == "ptb"
 
 
-def test_the_order_of_items_does_not_matter_to_the_last_bit(published):
+def test_order_of_items_does_not_change_a_bit(published):
     predictions, references = published
     first = caption_scores(predictions, references, IN_PROCESS, "regex")
     names = list(predictions)
@@ -87,7 +87,7 @@ def test_perfect_shuffled_and_empty_predictions():
     perfect = caption_scores(CAPTIONS, REFERENCES, IN_PROCESS, "regex")
     assert perfect.corpus["bleu_4"] == pytest.approx(1, abs=1e-6)
     assert perfect.corpus["rouge_l"] == 1
-    assert perfect.items["cider_d"] == pytest.approx([5, 5, 5])  # of two references one is alike
+    assert perfect.items["cider_d"] == pytest.approx([5, 5, 5])  # one of two references matches
     shifted = dict(zip("abc", (CAPTIONS[k] for k in "bca"), strict=True))
     worse = caption_scores(shifted, REFERENCES, IN_PROCESS, "regex")
     assert all(worse.corpus[metric] < perfect.corpus[metric] / 2 for metric in IN_PROCESS)
@@ -99,7 +99,7 @@ def test_perfect_shuffled_and_empty_predictions():
 
 
 @needs_java
-def test_meteor_of_perfect_empty_and_odd_captions():
+def test_meteor_of_perfect_empty_and_unusual_captions():
     captions = CAPTIONS | {"d": "", "e": "||| a ||| dog", "f": "café \ud800 日本", "g": "x\ny"}
     references = {name: [text or "a dog"] for name, text in captions.items()}
     found = caption_scores(captions, references, ["meteor"])
@@ -108,19 +108,19 @@ def test_meteor_of_perfect_empty_and_odd_captions():
     assert each["a"] == each["b"] == each["c"] == each["e"] == each["g"] == 1
     assert each["d"] == 0
     assert 0 < found.corpus["meteor"] < 1
-    assert not [p for p in psutil.Process().children() if p.name() == "java"]  # it is ended
+    assert not [p for p in psutil.Process().children() if p.name() == "java"]  # it has ended
 
 
-def test_metrics_come_as_asked_and_once():
+def test_metrics_are_returned_in_the_requested_order_once():
     found = caption_scores(CAPTIONS, REFERENCES, ["rouge_l", "bleu_1", "rouge_l"], "regex")
     assert list(found.corpus) == ["rouge_l", "bleu_1"]
     assert list(found.items) == ["rouge_l", "bleu_1"]
 
 
-# -- what cannot run ------------------------------------------------------------------------------
+# -- unavailable metrics --------------------------------------------------------------------------
 
 
-def test_without_java_the_rest_is_scored_and_says_by_which_tokenizer(monkeypatch):
+def test_without_java_the_rest_is_scored_and_the_tokenizer_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
     found = caption_scores(CAPTIONS, REFERENCES)
     assert found.tokenizer == "regex"
@@ -133,7 +133,7 @@ def test_without_java_the_rest_is_scored_and_says_by_which_tokenizer(monkeypatch
 
 
 @needs_java
-def test_spice_is_unavailable_with_its_mend_and_fetches_nothing(monkeypatch, tmp_path):
+def test_spice_is_unavailable_with_a_hint_and_downloads_nothing(monkeypatch, tmp_path):
     (tmp_path / "spice" / "lib").mkdir(parents=True)
     monkeypatch.setattr(caption_java, "package", lambda: tmp_path)
     found = caption_scores(CAPTIONS, REFERENCES, ["spice", "spider", "cider_d"], "regex")
@@ -145,8 +145,8 @@ def test_spice_is_unavailable_with_its_mend_and_fetches_nothing(monkeypatch, tmp
     assert "pycocoevalcap.spice.spice" not in sys.modules  # which would download
 
 
-def spice_says(monkeypatch, tmp_path, text):
-    """SPICE's jars are there, and Java is a program that writes `text` as their output."""
+def fake_spice(monkeypatch, tmp_path, text):
+    """Create SPICE's jars and a fake `java` that writes `text` as their output."""
     lib = tmp_path / "spice" / "lib"
     lib.mkdir(parents=True)
     for name in caption_java.SPICE_JARS:
@@ -162,12 +162,12 @@ def spice_says(monkeypatch, tmp_path, text):
     monkeypatch.setattr(java.shutil, "which", lambda name: str(program))
 
 
-def test_spice_and_spider_from_what_the_program_writes(monkeypatch, tmp_path):
+def test_spice_and_spider_are_read_from_the_programs_output(monkeypatch, tmp_path):
     rows = ",".join(
         f'{{"image_id": "{name}", "scores": {{"All": {{"f": {f}}}}}}}'
         for name, f in (("c", 0.5), ("a", 0.25), ("b", 0.0))
     )
-    spice_says(monkeypatch, tmp_path, f"[{rows}]")
+    fake_spice(monkeypatch, tmp_path, f"[{rows}]")
     found = caption_scores(CAPTIONS, REFERENCES, ["spice", "cider_d", "spider"], "regex")
     assert list(found.items["spice"]) == [0.25, 0.0, 0.5]
     assert found.corpus["spice"] == 0.25
@@ -176,7 +176,7 @@ def test_spice_and_spider_from_what_the_program_writes(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "cannot be read"),
         ("[", "cannot be read"),
@@ -186,12 +186,12 @@ def test_spice_and_spider_from_what_the_program_writes(monkeypatch, tmp_path):
         ('[{"image_id": "a", "scores": {"All": {"f": NaN}}}]', "gave 'nan' as a score"),
     ],
 )
-def test_what_spice_cannot_have_meant_is_no_score(monkeypatch, tmp_path, text, said):
-    spice_says(monkeypatch, tmp_path, text)
+def test_invalid_spice_output_is_unavailable(monkeypatch, tmp_path, text, message):
+    fake_spice(monkeypatch, tmp_path, text)
     found = caption_scores(CAPTIONS, REFERENCES, ["spice", "spider"], "regex")
     assert found.corpus == {}
-    assert said in found.unavailable["spice"]
-    assert said in found.unavailable["spider"]
+    assert message in found.unavailable["spice"]
+    assert message in found.unavailable["spider"]
 
 
 def test_cider_of_one_item_is_unavailable_and_not_zero():
@@ -200,14 +200,14 @@ def test_cider_of_one_item_is_unavailable_and_not_zero():
     assert "two items or more" in found.unavailable["cider_d"]
 
 
-def test_a_caption_too_long_for_meteor_is_said_and_the_rest_is_scored():
+def test_caption_too_long_for_meteor_is_named_and_the_rest_is_scored():
     captions = CAPTIONS | {"b": "dog " * 10_001}
     found = caption_scores(captions, REFERENCES, ["meteor", "rouge_l"], "regex")
     assert "'b' has 10001 words; METEOR supports up to 10000" in found.unavailable["meteor"]
     assert found.items["rouge_l"][1] == 0
 
 
-def test_a_java_that_fails_costs_only_what_needs_it(monkeypatch, tmp_path):
+def test_failing_java_affects_only_metrics_that_need_it(monkeypatch, tmp_path):
     program = tmp_path / "java"
     program.write_text("#!/bin/sh\necho no memory >&2\nexit 1\n", encoding="utf-8")
     program.chmod(0o755)
@@ -218,11 +218,11 @@ def test_a_java_that_fails_costs_only_what_needs_it(monkeypatch, tmp_path):
     assert "no memory" in found.unavailable["meteor"]
 
 
-# -- what cannot be scored ------------------------------------------------------------------------
+# -- invalid input --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("predictions", "references", "said"),
+    ("predictions", "references", "message"),
     [
         ({}, {}, "no caption to score"),
         ({"a": "x"}, {}, "1 items have no references, e.g. 'a'"),
@@ -237,26 +237,26 @@ def test_a_java_that_fails_costs_only_what_needs_it(monkeypatch, tmp_path):
         ({"a": "x"}, {"a": ["x " * 10_001]}, "a reference has 10001 words"),
     ],
 )
-def test_items_that_cannot_be_scored_are_named(predictions, references, said):
-    with pytest.raises(DataError, match=said) as caught:
+def test_items_that_cannot_be_scored_are_named(predictions, references, message):
+    with pytest.raises(DataError, match=message) as caught:
         caption_scores(predictions, references, ["bleu_1"], "regex")
     assert "\n  hint: " in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"metrics": ["bleu_5"]}, "unknown metric 'bleu_5'"),
         ({"metrics": []}, "there is no metric"),
         ({"tokenizer": "nltk"}, "unknown tokenizer 'nltk'"),
     ],
 )
-def test_unknown_names(options, said):
-    with pytest.raises(ConfigError, match=said):
+def test_unknown_names_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
         caption_scores(CAPTIONS, REFERENCES, **options)
 
 
-def test_nothing_is_printed_and_nothing_heavy_is_loaded():
+def test_scoring_prints_nothing_and_loads_no_torch():
     script = (
         "import sys; from safe.hearing.evaluation.captions import caption_scores as s;"
         f"s({CAPTIONS!r}, {REFERENCES!r}, {IN_PROCESS!r});"

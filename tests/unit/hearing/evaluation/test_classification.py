@@ -19,22 +19,22 @@ def ece_by_hand(confidence, correct, bins):
     )
 
 
-def test_calibration_error_of_levels_by_hand():
+def test_calibration_error_of_two_levels_by_hand():
     confidence = np.repeat([0.65, 0.95], 100)
     correct = np.concatenate([np.arange(100) < 80, np.arange(100) < 90])
     assert expected_calibration_error(confidence, correct) == pytest.approx(0.10, abs=1e-12)
-    # In one bin the 0.15 too little and the 0.05 too much partly cancel.
+    # In one bin, underconfidence of 0.15 and overconfidence of 0.05 partly cancel.
     found = expected_calibration_error(confidence, correct, bins=1)
     assert found == pytest.approx(abs(0.85 - 0.80), abs=1e-12)
 
 
-def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
+def test_confident_and_correct_is_calibrated_and_confident_and_wrong_is_not():
     assert expected_calibration_error([1.0, 1.0, 0.0], [1, 1, 0]) == pytest.approx(0, abs=1e-12)
     assert expected_calibration_error([1.0, 1.0], [False, False]) == pytest.approx(1, abs=1e-12)
 
 
-def test_confidence_of_one_shares_the_last_bin():
-    # 0.94 (wrong) and 1.0 (right) in one bin: |1/2 - 0.97|; apart it would be 0.94 / 2.
+def test_confidence_of_one_belongs_to_the_last_bin():
+    # 0.94 (wrong) and 1.0 (correct) in one bin: |1/2 - 0.97|; in two bins it would be 0.94 / 2.
     found = expected_calibration_error([0.94, 1.0], [0, 1])
     assert found == pytest.approx(0.47, abs=1e-12)
 
@@ -44,9 +44,9 @@ def test_confidence_of_one_shares_the_last_bin():
     st.lists(st.tuples(st.integers(0, 10_000), st.booleans()), min_size=1, max_size=60),
     st.integers(1, 20),
 )
-def test_calibration_error_is_the_formula(items, bins):
-    confidence = np.array([(c + 0.5) / 10_001 for c, _ in items])  # on no edge
-    correct = np.array([right for _, right in items], dtype=float)
+def test_calibration_error_agrees_with_the_formula(items, bins):
+    confidence = np.array([(c + 0.5) / 10_001 for c, _ in items])  # never on a bin edge
+    correct = np.array([is_correct for _, is_correct in items], dtype=float)
     found = expected_calibration_error(confidence, correct, bins)
     assert found == pytest.approx(ece_by_hand(confidence, correct, bins), abs=1e-12)
     assert 0 <= found <= 1
@@ -65,7 +65,7 @@ def test_auroc_by_hand():
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=60))
-def test_auroc_is_mann_whitneys_u(items):
+def test_auroc_agrees_with_mann_whitney_u(items):
     scores = np.array([float(s) for s, _ in items])
     labels = np.array([positive for _, positive in items])
     if labels.all() or not labels.any():
@@ -77,13 +77,13 @@ def test_auroc_is_mann_whitneys_u(items):
     assert auroc(np.exp(scores), labels) == auroc(scores, labels)
 
 
-def test_auroc_keeps_large_scores_apart():
+def test_auroc_distinguishes_large_scores():
     assert auroc([100.0, 101.0, 102.0, 103.0], [0, 0, 1, 1]) == 1
     assert auroc([1e300, -1e300, 1e-300, 0.0], [1, 0, 1, 0]) == 1
 
 
 @pytest.mark.parametrize(
-    ("scores", "labels", "said"),
+    ("scores", "labels", "message"),
     [
         ([0.1, 0.2], [1, 1], "all 2 labels are 1: both classes"),
         ([0.1, 0.2], [False, False], "all 2 labels are 0"),
@@ -94,13 +94,13 @@ def test_auroc_keeps_large_scores_apart():
         ([0.1, 0.2], [0, 2], "values other than 0 and 1"),
     ],
 )
-def test_what_has_no_auroc(scores, labels, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_auroc_input_is_refused(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
         auroc(scores, labels)
 
 
 @pytest.mark.parametrize(
-    ("confidence", "correct", "bins", "said"),
+    ("confidence", "correct", "bins", "message"),
     [
         ([1.2], [1], 15, "not \\[0, 1\\]"),
         ([-3.0], [1], 15, "not \\[0, 1\\]"),
@@ -110,12 +110,12 @@ def test_what_has_no_auroc(scores, labels, said):
         ([0.5], [0.5], 15, "values other than 0 and 1"),
     ],
 )
-def test_what_has_no_calibration_error(confidence, correct, bins, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_calibration_input_is_refused(confidence, correct, bins, message):
+    with pytest.raises(ValueError, match=message):
         expected_calibration_error(confidence, correct, bins)
 
 
-def test_the_module_itself_loads_nothing_heavy():
+def test_importing_the_module_loads_no_torch():
     script = (
         "import sys; from safe.hearing.evaluation import classification, retention;"
         "print('torch' in sys.modules, 'torchmetrics' in sys.modules)"

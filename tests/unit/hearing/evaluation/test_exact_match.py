@@ -1,4 +1,4 @@
-"""Exact match: any reference counts, case and white space do not."""
+"""Exact match: any reference counts; case and white space are ignored."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from safe.hearing.evaluation.exact_match import fold, item_accuracy
 
 
 @pytest.mark.parametrize(
-    ("answer", "references", "wanted"),
+    ("answer", "references", "expected"),
     [
         ("yes", ["yes"], 1.0),
         ("  Yes\n", ["yes"], 1.0),
@@ -21,8 +21,8 @@ from safe.hearing.evaluation.exact_match import fold, item_accuracy
         ("", ["yes"], 0.0),
     ],
 )
-def test_by_example(answer, references, wanted):
-    assert item_accuracy(answer, references) == wanted
+def test_exact_match_by_example(answer, references, expected):
+    assert item_accuracy(answer, references) == expected
 
 
 @given(st.text(), st.lists(st.text(), min_size=1, max_size=4), st.randoms())
@@ -39,5 +39,5 @@ def test_no_reference_is_refused():
         item_accuracy("yes", [])
 
 
-def test_a_vast_answer_is_read():
+def test_very_long_answer_is_scored():
     assert item_accuracy("Drum " * 2_000_000, ["drum"]) == 0

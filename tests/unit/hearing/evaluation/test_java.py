@@ -1,4 +1,4 @@
-"""Java's place is taken by shell scripts that fail as Java may."""
+"""Failures of Java, simulated with shell scripts."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from safe.hearing.evaluation import java
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
-    """Make `java` a script; each run leaves its process id in `pids`."""
+    """Make `java` a script; each run appends its process id to `pids`."""
 
     def make(script: str) -> Path:
         program, pids = tmp_path / "java", tmp_path / "pids"
@@ -23,49 +23,49 @@ def fake(tmp_path, monkeypatch):
 
 
 def gone(pids: Path) -> bool:
-    """Every process that was started has ended and was waited for."""
+    """Return whether every started process has ended and was waited for."""
     return not any(Path("/proc", pid).exists() for pid in pids.read_text().split())
 
 
-def test_memory_and_text_are_bounded_and_fixed(fake):
+def test_memory_and_locale_are_fixed_and_text_is_sanitised(fake):
     fake('echo "$@"; cat')
-    said = java.run(["-jar", "x.jar"], "é \ud800", memory_mb=64, seconds=10)
-    assert said.split("\n")[0] == (
+    output = java.run(["-jar", "x.jar"], "é \ud800", memory_mb=64, seconds=10)
+    assert output.split("\n")[0] == (
         "-Xmx64m -Dfile.encoding=UTF-8 -Duser.language=en -Duser.region=US -jar x.jar"
     )
-    assert said.split("\n")[1] == "é ?"
+    assert output.split("\n")[1] == "é ?"
 
 
-def test_a_failure_says_what_java_said(fake):
+def test_failure_includes_javas_message(fake):
     fake("echo out of memory >&2; exit 3")
     with pytest.raises(java.Unavailable, match="failed with status 3: out of memory"):
         java.run([], memory_mb=64, seconds=10)
     with (
         pytest.raises(java.Unavailable, match="failed with status 3: out of memory"),
-        java.session([], memory_mb=64, seconds=10) as (_, hear),
+        java.session([], memory_mb=64, seconds=10) as (_, receive),
     ):
-        hear()
+        receive()
 
 
-def test_what_takes_too_long_is_ended(fake):
+def test_timeout_ends_the_process(fake):
     pids = fake("exec sleep 60")
     with pytest.raises(java.Unavailable, match=r"longer than 1 s"):
         java.run([], memory_mb=64, seconds=1)
-    with java.session([], memory_mb=64, seconds=1) as (say, hear):
-        say("a line")
+    with java.session([], memory_mb=64, seconds=1) as (send, receive):
+        send("a line")
         with pytest.raises(java.Unavailable, match=r"longer than 1 s"):
-            hear()
+            receive()
     assert gone(pids)
 
 
 @pytest.mark.parametrize("fault", [None, RuntimeError, KeyboardInterrupt])
-def test_a_session_ends_its_program_whatever_happens(fake, fault):
+def test_session_ends_its_program_on_any_exit(fake, fault):
     pids = fake("exec cat")
 
     def use() -> None:
-        with java.session([], memory_mb=64, seconds=30) as (say, hear):
-            say("hello")
-            assert hear() == "hello"
+        with java.session([], memory_mb=64, seconds=30) as (send, receive):
+            send("hello")
+            assert receive() == "hello"
             if fault:
                 raise fault
 
@@ -77,27 +77,27 @@ def test_a_session_ends_its_program_whatever_happens(fake, fault):
     assert gone(pids)
 
 
-def test_a_program_that_left_is_noticed_while_it_is_spoken_to(fake):
+def test_program_that_exits_while_being_written_to_is_noticed(fake):
     pids = fake("echo no such jar >&2; exit 1")
 
     def talk() -> None:
-        with java.session([], memory_mb=64, seconds=30) as (say, _):
+        with java.session([], memory_mb=64, seconds=30) as (send, _):
             for _ in range(1000):
-                say("x" * 100_000)
+                send("x" * 100_000)
 
     with pytest.raises(java.Unavailable, match="status 1: no such jar"):
         talk()
     assert gone(pids)
 
 
-def test_much_noise_on_stderr_blocks_nothing(fake):
+def test_much_output_on_stderr_does_not_block(fake):
     fake("yes noise | head -c 1000000 >&2; exec cat")
-    with java.session([], memory_mb=64, seconds=30) as (say, hear):
-        say("hello")
-        assert hear() == "hello"
+    with java.session([], memory_mb=64, seconds=30) as (send, receive):
+        send("hello")
+        assert receive() == "hello"
 
 
-def test_no_java_and_one_that_does_not_start(tmp_path, monkeypatch):
+def test_missing_or_broken_java_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(java.Unavailable, match="no Java on PATH: install a Java runtime"):
         java.run([], memory_mb=64, seconds=1)

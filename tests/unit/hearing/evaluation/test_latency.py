@@ -1,4 +1,4 @@
-"""Calls are timed in turns, none always first."""
+"""Calls are timed in a balanced order."""
 
 from collections import Counter
 from itertools import pairwise
@@ -11,7 +11,7 @@ from safe.hearing.evaluation.latency import interleaved, orders
 from tests.clock import Clock
 
 
-def test_each_call_has_its_own_time_and_turn(monkeypatch):
+def test_each_call_is_timed_separately_in_alternating_order(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(latency, "time", clock)
     order = []
@@ -19,12 +19,12 @@ def test_each_call_has_its_own_time_and_turn(monkeypatch):
     def call(name, seconds):
         def run():
             order.append(name)
-            clock.sleep(seconds * len(order))  # each turn takes longer
+            clock.sleep(seconds * len(order))  # each call takes longer than the previous one
 
         return run
 
     found = interleaved([call("a", 0.01), call("b", 1)], torch.device("cpu"), repeats=4)
-    assert order[:2] == ["a", "b"]  # the warm-up
+    assert order[:2] == ["a", "b"]  # warm-up
     assert order[2:] == ["a", "b", "b", "a", "a", "b", "b", "a"]
     assert found == [pytest.approx(pair) for pair in [(0.03, 4), (0.06, 5), (0.07, 8), (0.1, 9)]]
 

@@ -1,4 +1,4 @@
-"""Peaks of known allocations, whichever way they are seen."""
+"""Peak memory of known allocations, by both methods."""
 
 import time
 
@@ -15,7 +15,7 @@ MB = 2**20
 
 
 @pytest.mark.parametrize("mode", ["VmHWM", "sampled"])
-def test_a_known_buffer_is_seen(monkeypatch, mode):
+def test_peak_contains_a_known_buffer(monkeypatch, mode):
     if mode == "sampled":
         monkeypatch.setattr(profiling, "_reset_high_water", lambda: False)
     elif not profiling._reset_high_water():
@@ -30,7 +30,7 @@ def test_a_known_buffer_is_seen(monkeypatch, mode):
     assert peak.bytes - before.bytes == pytest.approx(100 * MB, rel=0.1)
 
 
-def test_an_earlier_peak_is_forgotten():
+def test_earlier_peak_is_reset():
     with peak_memory(CPU):
         buffer = np.ones(100 * MB // 8)
         time.sleep(0.02)
@@ -58,5 +58,5 @@ def test_every_repeat_is_timed_and_the_warm_up_is_not(monkeypatch):
     assert found.seconds == pytest.approx([2, 3, 4, 5, 6])
 
 
-def test_the_device_has_memory():
+def test_memory_of_the_device_is_plausible():
     assert 256 * MB < memory_of(CPU) < 2**50

@@ -1,4 +1,4 @@
-"""The table of references: read strictly, compared by tolerance."""
+"""The table of references: strict loading, and comparison by tolerance."""
 
 import pytest
 import yaml
@@ -26,7 +26,7 @@ def write(path, rows):
     return path
 
 
-def test_the_projects_own_table_names_its_sources():
+def test_shipped_references_have_sources_and_tolerances():
 
     found = load_references(ROOT / "config" / "references.yaml")
     assert {r.model for r in found} >= {"world", "digits", "Salesforce/blip2-opt-2.7b"}
@@ -34,7 +34,7 @@ def test_the_projects_own_table_names_its_sources():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"tolerance": 0}, "tolerance"),
         ({"source": "somewhere"}, "source"),
@@ -42,19 +42,19 @@ def test_the_projects_own_table_names_its_sources():
         ({"value": "much"}, "value"),
     ],
 )
-def test_a_faulty_row_is_named(tmp_path, change, said):
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_faulty_row_is_named(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message) as caught:
         load_references(write(tmp_path / "r.yaml", [ROW | change]))
     assert "r.yaml" in str(caught.value)
 
 
-def test_ids_are_unique(tmp_path):
+def test_duplicate_ids_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="share an id"):
         load_references(write(tmp_path / "r.yaml", [ROW, ROW]))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(1e-3, 1))
-def test_the_ratio_is_the_difference_over_the_tolerance(value, measured, tolerance):
+def test_ratio_is_the_difference_over_the_tolerance(value, measured, tolerance):
     reference = Reference.model_validate(ROW | {"value": value, "tolerance": tolerance})
     (found,), missing = compare([reference], {("d", "test", "accuracy"): (measured, 9)})
     assert not missing
@@ -62,7 +62,7 @@ def test_the_ratio_is_the_difference_over_the_tolerance(value, measured, toleran
     assert (found.ratio <= 1) == (abs(measured - value) / tolerance <= 1)
 
 
-def test_what_was_not_measured_is_said():
+def test_reference_without_measurement_is_reported_missing():
     reference = Reference.model_validate(ROW)
     assert compare([reference], {}) == ([], [reference])
     assert applicable([reference], ["digits", None]) == []

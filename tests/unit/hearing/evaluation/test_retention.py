@@ -16,20 +16,20 @@ def logits_of(*probabilities):
 
 
 @pytest.mark.parametrize(("p", "q"), [(0.9, 0.5), (0.2, 0.7), (0.3, 0.3), (1e-6, 0.999999)])
-def test_two_points(p, q):
+def test_divergence_of_two_point_distributions(p, q):
     found, per_row = answer_kl(logits_of(p), logits_of(q), np.ones((1, 1)))
     assert found == pytest.approx(two_points(p, q), abs=1e-12)
     assert per_row == pytest.approx([found])
 
 
-def test_it_is_the_teachers_divergence_from_the_student_and_not_the_other_way_round():
+def test_divergence_is_kl_from_teacher_to_student():
     forward, _ = answer_kl(logits_of(0.9), logits_of(0.5), np.ones((1, 1)))
     backward, _ = answer_kl(logits_of(0.5), logits_of(0.9), np.ones((1, 1)))
     assert forward == pytest.approx(0.3680642071684971, abs=1e-12)
     assert backward == pytest.approx(0.5108256237659907, abs=1e-12)
 
 
-def test_the_mean_is_over_tokens_and_not_over_rows():
+def test_mean_is_over_tokens_and_not_over_rows():
     teacher = np.concatenate([logits_of(0.9, 0.8), logits_of(0.5, 0.5)])
     student = np.concatenate([logits_of(0.5, 0.5), logits_of(0.25, 0.9)])
     mask = np.array([[1, 1], [1, 0]])
@@ -39,7 +39,7 @@ def test_the_mean_is_over_tokens_and_not_over_rows():
     assert per_row == pytest.approx([(a + b) / 2, c], abs=1e-12)
 
 
-def test_what_is_masked_is_not_read_and_a_row_without_tokens_has_no_value():
+def test_masked_tokens_are_ignored_and_a_row_without_tokens_is_nan():
     teacher, student = np.zeros((2, 2, 3)), np.zeros((2, 2, 3))
     teacher[0, 1], student[1] = np.nan, np.inf
     found, per_row = answer_kl(teacher, student, np.array([[True, False], [False, False]]))
@@ -56,7 +56,7 @@ def test_excluded_tokens():
     assert answer_kl(student, teacher, one)[0] == np.inf
 
 
-def test_as_torch_has_it():
+def test_divergence_agrees_with_torch():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(size=(2, 4, 5, 50)) * 3
@@ -78,7 +78,7 @@ def test_as_torch_has_it():
     st.integers(1, 9),
     st.sampled_from([1e-3, 1.0, 30.0, 800.0]),
 )
-def test_never_negative_zero_for_identical_and_blind_to_shifts(seed, rows, tokens, words, scale):
+def test_kl_is_nonnegative_zero_if_equal_and_shift_invariant(seed, rows, tokens, words, scale):
     rng = np.random.default_rng(seed)
     teacher, student = rng.normal(size=(2, rows, tokens, words)) * scale
     mask = np.ones((rows, tokens), dtype=bool)
@@ -94,7 +94,7 @@ def test_never_negative_zero_for_identical_and_blind_to_shifts(seed, rows, token
     assert shifted == pytest.approx(found, rel=1e-9, abs=1e-9)
 
 
-def test_small_drift_of_half_precision_logits_is_seen():
+def test_small_drift_of_half_precision_logits_is_measured():
     teacher = np.random.default_rng(0).normal(size=(1, 3, 1000)).astype(np.float16)
     student = teacher.copy()
     student[0, 0, 0] += np.float16(0.01)
@@ -103,7 +103,7 @@ def test_small_drift_of_half_precision_logits_is_seen():
 
 
 @pytest.mark.parametrize(
-    ("teacher", "student", "mask", "said"),
+    ("teacher", "student", "mask", "message"),
     [
         (np.zeros((1, 2, 3)), np.zeros((1, 2, 4)), np.ones((1, 2)), r"\(1, 2, 4\)"),
         (np.zeros((1, 2, 3)), np.zeros((1, 2, 3)), np.ones((2, 1)), r"mask \(2, 1\)"),
@@ -116,6 +116,6 @@ def test_small_drift_of_half_precision_logits_is_seen():
         (np.zeros((1, 1, 2)), np.full((1, 1, 2), -np.inf), np.ones((1, 1)), "student's logits"),
     ],
 )
-def test_what_has_no_divergence(teacher, student, mask, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_input_is_refused(teacher, student, mask, message):
+    with pytest.raises(ValueError, match=message):
         answer_kl(teacher, student, mask)

@@ -1,4 +1,4 @@
-"""The metrics pass their own checks, and a metric that is off does not."""
+"""Self-checks of the metrics pass, and fail for a faulty metric."""
 
 import numpy as np
 import pytest
@@ -19,9 +19,9 @@ def test_every_metric_agrees_with_its_source():
     assert all(c.reason for c in unavailable)
 
 
-def test_the_closed_form_is_ten_choose_nine_by_hand():
+def test_closed_form_of_three_in_ten_is_0_9():
     check = by_name(self_check.run())["VQA accuracy, 3 of ten agree"]
-    assert check.expected == pytest.approx(0.9)  # three leave one out: 2/3; seven do not: 1
+    assert check.expected == pytest.approx(0.9)  # three leave-one-out terms are 2/3, seven are 1
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,18 @@ def test_the_closed_form_is_ten_choose_nine_by_hand():
         (aggregate, "accuracies", lambda rows: {("d", "s", "accuracy"): (1.0, 1)}, "accuracy"),
     ],
 )
-def test_a_metric_that_is_off_is_seen(monkeypatch, module, name, wrong, seen):
+def test_faulty_metric_fails_its_check(monkeypatch, module, name, wrong, seen):
     monkeypatch.setattr(module, name, wrong)
     off = [c.name for c in self_check.run() if c.found is not None and c.deviation > 1e-3]
     assert off
     assert all(seen in found for found in off)
 
 
-def test_a_number_that_is_not_finite_is_infinitely_off():
+def test_non_finite_value_has_infinite_deviation():
     assert self_check.Check("x", float("nan"), 0.0).deviation == float("inf")
 
 
-def test_a_file_that_is_not_the_published_one_is_named(tmp_path):
+def test_file_other_than_the_published_one_is_named(tmp_path):
     path = tmp_path / "captions.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"captions\.csv"):

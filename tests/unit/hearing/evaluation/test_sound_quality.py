@@ -1,4 +1,4 @@
-"""Degraded sounds against what their names promise."""
+"""Degraded sounds: level of each degradation."""
 
 import numpy as np
 import pytest
@@ -22,10 +22,10 @@ def tone(hertz, amplitude=0.5, seconds=1.0):
 
 @settings(deadline=None, max_examples=30)
 @given(st.floats(-10, 30), st.floats(0.01, 1.0))
-def test_noise_has_the_ratio_it_is_asked_for(snr, amplitude):
+def test_noise_has_the_requested_snr(snr, amplitude):
     wave = tone(440, amplitude)
     noisy = add_noise(wave, np.random.default_rng(1), snr).astype(np.float64)
-    gain = noisy @ wave / (wave @ wave)  # the whole may have been scaled down
+    gain = noisy @ wave / (wave @ wave)  # the result may have been scaled down
     rest = noisy - gain * wave
     measured = 10 * np.log10((gain * wave) @ (gain * wave) / (rest @ rest))
     assert measured == pytest.approx(snr, abs=0.3)
@@ -40,7 +40,7 @@ def test_clipping_flattens_and_keeps_the_peak(rng):
     assert flat.mean() == pytest.approx(1 - 2 * np.arcsin(0.1) / np.pi, abs=0.02)
 
 
-def test_a_lower_rate_removes_what_it_cannot_carry(rng):
+def test_lower_sampling_rate_removes_high_frequencies(rng):
     low, high = tone(500), tone(5000)
     found = band_limit(low + high, rng, RATE, 4000)
     assert len(found) == len(low)
@@ -49,14 +49,14 @@ def test_a_lower_rate_removes_what_it_cannot_carry(rng):
     assert spectrum[500] == pytest.approx(np.abs(np.fft.rfft(low))[500], rel=0.05)
 
 
-def test_noise_alone_has_the_power_and_nothing_of_the_sound(rng):
+def test_noise_alone_has_the_power_of_the_sound_and_no_correlation(rng):
     wave = tone(440, 0.1)
     noise = noise_alone(wave, rng)
     assert np.mean(noise**2) == pytest.approx(np.mean(wave**2), rel=1e-3)
     assert abs(np.corrcoef(noise, wave)[0, 1]) < 0.05
 
 
-def test_the_sweep_begins_with_the_sound_itself_and_gets_worse():
+def test_sweep_starts_with_the_recording_and_gets_worse():
     found = sweep(RATE, snr_db=[0, 20], clipping=[0.1, 0.5], sampling_rates=[4000, 16_000, 8000])
     assert [(c.kind, c.level) for c in found] == [
         ("as recorded", None),

@@ -1,4 +1,4 @@
-"""VQA accuracy against a plain port of the official loop, and what decides scores."""
+"""VQA accuracy: comparison with a plain port of the official loop, and edge cases."""
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +34,7 @@ def test_normalisation_agrees_with_the_plain_port_on_ten_thousand_answers(answer
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_accuracy_agrees_with_the_plain_port_and_not_on_the_order_of_humans(data):
+def test_accuracy_agrees_with_the_plain_port_and_ignores_the_order_of_humans(data):
     few = data.draw(st.lists(ANSWERS, min_size=1, max_size=4))
     humans = data.draw(st.lists(st.sampled_from(few), min_size=10, max_size=10))
     answer = data.draw(st.one_of(st.sampled_from(few), ANSWERS))
@@ -43,9 +43,9 @@ def test_accuracy_agrees_with_the_plain_port_and_not_on_the_order_of_humans(data
     assert vqa.item_accuracy(answer, data.draw(st.permutations(humans))) == found
 
 
-def test_every_contraction_is_restored_as_the_official_table_says():
+def test_every_contraction_is_restored_as_in_the_official_table():
     for written, wanted in plain_vqa.CONTRACTIONS.items():
-        if written == written.lower():  # others meet an answer in lower case, and never apply
+        if written == written.lower():  # answers are lower case, so other entries never apply
             assert vqa.normalise(written) == wanted
     assert vqa.normalise("Im") == "im"
 
@@ -53,12 +53,12 @@ def test_every_contraction_is_restored_as_the_official_table_says():
 @pytest.mark.parametrize(
     ("agree", "wanted"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (5, 1), (9, 1), (10, 1)]
 )
-def test_the_accuracy_by_how_many_agree(agree, wanted):
+def test_accuracy_by_number_of_agreeing_humans(agree, wanted):
     humans = ["yes"] * agree + ["no"] * (10 - agree)
     assert vqa.item_accuracy("yes", humans) == pytest.approx(wanted, abs=1e-12)
 
 
-def test_nothing_is_normalised_where_the_ten_humans_agree():
+def test_no_normalisation_when_the_ten_humans_agree():
     assert vqa.item_accuracy("Yes!", ["yes"] * 10) == 0
     assert vqa.item_accuracy(" yes\n", ["yes"] * 10) == 1
     assert vqa.item_accuracy("Yes!", ["yes"] * 9 + ["no"]) == 1
@@ -86,19 +86,19 @@ def test_normalisation_by_example(answer, wanted):
     assert plain_vqa.process(answer) == wanted
 
 
-def test_an_empty_answer_is_scored_as_given():
+def test_empty_answer_is_scored_as_given():
     assert vqa.item_accuracy("", ["yes"] * 9 + ["no"]) == 0
     assert vqa.item_accuracy("", ["the"] * 9 + ["no"]) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 11])
-def test_other_than_ten_humans_are_refused(count):
+def test_number_of_humans_other_than_ten_is_refused(count):
     with pytest.raises(DataError, match=f"needs 10 human answers, not {count}"):
         vqa.item_accuracy("yes", ["yes"] * count)
 
 
-def test_a_vast_answer_is_judged_and_not_held_on_to():
-    """With ten million characters, quadratic time would not end."""
+def test_very_long_answer_is_scored_and_not_cached():
+    """With ten million characters, quadratic time would not finish."""
     before = vqa._cached_normalise.cache_info().currsize
     assert vqa.item_accuracy("don't, stop! 1.5 " * 600_000, ["yes"] * 9 + ["no"]) == 0
     assert vqa._cached_normalise.cache_info().currsize <= before + 2

@@ -1,4 +1,4 @@
-"""The digits: splits that share nothing, pairs that are what they say, deterministic."""
+"""The digits: disjoint splits, true answers, reproducible."""
 
 from collections import Counter
 from pathlib import Path
@@ -38,15 +38,15 @@ def samples(root):
     return list(read_dataset(config))
 
 
-def test_takes_are_dealt_to_the_official_splits(samples):
+def test_takes_are_assigned_to_the_official_splits(samples):
     takes = {"train": {10, 11}, "val": set(range(5, 10)), "test": set(range(5))}
-    for split, wanted in takes.items():
+    for split, expected in takes.items():
         found = {
             int(s.source.rsplit("_", 1)[1])
             for s in samples
             if s.split == split and s.source.startswith("fsdd:")
         }
-        assert found == wanted
+        assert found == expected
 
 
 def test_no_recording_and_no_image_is_in_two_splits(samples):
@@ -85,7 +85,7 @@ def test_answers_are_true(samples):
         assert (sample.image is None) == ("written" not in labels)
 
 
-def test_every_image_is_asked_every_question_about_it_once(samples):
+def test_every_image_has_every_question_about_it_once(samples):
     asked = Counter((s.source, s.question) for s in samples if s.task == "vl")
     assert set(asked.values()) == {1}
     assert len(asked) == 3 * 1797
@@ -93,7 +93,7 @@ def test_every_image_is_asked_every_question_about_it_once(samples):
     assert difficulties == {("written", "easy"), ("parity", "medium"), ("size", "medium")}
 
 
-def test_no_answer_about_an_image_is_much_more_frequent_than_another(samples):
+def test_answers_about_images_are_balanced(samples):
     for kind in ("written", "parity", "size"):
         for split in SPLITS:
             rows = [s for s in samples if s.question_type == kind and s.split == split]
@@ -107,7 +107,7 @@ def test_every_sum_is_about_equally_frequent(samples):
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_the_images_are_scikit_learns_own(samples):
+def test_images_are_those_of_scikit_learn(samples):
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -119,7 +119,7 @@ def test_the_images_are_scikit_learns_own(samples):
     assert np.corrcoef(own.ravel(), data.images[index].ravel())[0, 1] > 0.95
 
 
-def test_same_seed_same_samples_another_seed_others(root, samples):
+def test_samples_are_reproducible_and_depend_on_the_seed(root, samples):
     def again(seed: int) -> list:
         options = {"images_dir": str(root / "images"), "pairs": 3, "seed": seed}
         config = tiny_data.dataset("digits", root, splits=SPLITS, options=options)
@@ -137,14 +137,14 @@ def test_images_are_split_within_each_digit():
         assert Counter(targets[parts[name]].tolist()) == dict.fromkeys(range(10), count)
 
 
-def test_a_strange_name_is_refused(tmp_path):
+def test_invalid_file_name_is_refused(tmp_path):
     (tmp_path / "recordings").mkdir()
     (tmp_path / "recordings" / "seven.wav").touch()
     with pytest.raises(DataError, match=r"'seven\.wav' is not"):
         list(read_dataset(tiny_data.dataset("digits", tmp_path)))
 
 
-def test_the_real_recordings_give_the_published_split(tmp_path):
+def test_real_recordings_give_the_published_split(tmp_path):
     root = SHARED / "data" / "fsdd"
     if not root.is_dir():
         pytest.skip("the Free Spoken Digit Dataset is not on this machine")
@@ -156,7 +156,7 @@ def test_the_real_recordings_give_the_published_split(tmp_path):
     assert {s.labels["speaker"] for s in spoken} == {
         "george", "jackson", "lucas", "nicolas", "theo", "yweweler",
     }  # fmt: skip
-    # What a bound on VL rows and one on skipped rows need: experiments 04 and 05.
+    # Numbers that the bounds on VL examples (04) and on skipped examples (05) need.
     rows = Counter((s.split, s.task == "vl") for s in samples)
     assert rows["val", True] + rows["test", True] >= 1000
     assert rows["test", False] >= 500

@@ -22,7 +22,7 @@ QUESTIONS = (
 
 @pytest.fixture(scope="session")
 def batch():
-    """Six rows as the processor makes them, of several prompt lengths, and six tones."""
+    """Six examples from the processor with several prompt lengths, and six tones."""
     rng = np.random.default_rng(3)
     pictures = [
         Image.fromarray(rng.integers(0, 255, (20, 18, 3), dtype=np.uint8)) for _ in QUESTIONS
@@ -40,7 +40,7 @@ def batch():
 def make_safe(
     dtype=torch.float32, *, wide_qformer=False, t5=False, projector="mlp", trained=True, **options
 ):
-    """A SafeModel whose adapter is not at its harmless start, unless told so."""
+    """A SafeModel with nonzero LoRA weights unless `trained` is False."""
     targets = ["q", "v"] if t5 else ["q_proj", "v_proj"]
     config = AdapterConfig(
         projector=projector, audio_tokens=3, hidden=16, lora=LoraConfig(rank=2, targets=targets)

@@ -1,4 +1,4 @@
-"""The audio encoder gives CLAP's own embeddings, the same for the same sound, or refuses it."""
+"""The audio encoder returns CLAP's embeddings, is deterministic, and refuses invalid audio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def audio_encoder(tmp_path_factory):
     return load_audio_encoder(save_tiny(tmp_path_factory.mktemp("models"))[1])
 
 
-def test_embeddings_are_claps_own(audio_encoder):
+def test_embeddings_agree_with_clap(audio_encoder):
     waves = [tiny_tone(440), tiny_tone(900, 0.8)]
     batch = audio_encoder.feature_extractor(waves, sampling_rate=RATE, return_tensors="pt")
     with torch.no_grad():
@@ -27,7 +27,7 @@ def test_embeddings_are_claps_own(audio_encoder):
     torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
 
 
-def test_the_sequence_averages_to_the_pooled_output(audio_encoder):
+def test_mean_of_the_sequence_is_the_pooled_output(audio_encoder):
     waves = [tiny_tone(440)]
     sequence = audio_encoder.sequence(waves)
     assert sequence.shape[0] == 1
@@ -39,13 +39,13 @@ def test_the_sequence_averages_to_the_pooled_output(audio_encoder):
     torch.testing.assert_close(sequence.mean(1), pooled)
 
 
-def test_a_long_sound_has_one_embedding(audio_encoder):
+def test_long_sound_has_one_reproducible_embedding(audio_encoder):
     long = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
     assert torch.equal(audio_encoder.embed([long]), audio_encoder.embed([long]))
     assert torch.equal(audio_encoder.embed([long]), audio_encoder.embed([long[:RATE]]))
 
 
-def test_nothing_in_it_is_trainable(audio_encoder):
+def test_audio_encoder_is_frozen(audio_encoder):
     assert not audio_encoder.model.training
     assert not any(p.requires_grad for p in audio_encoder.model.parameters())
 
@@ -55,17 +55,17 @@ def test_nothing_in_it_is_trainable(audio_encoder):
     [np.zeros(0), np.zeros((2, 100)), np.array([0.0, np.nan]), np.array([np.inf, 0.0])],
     ids=["empty", "stereo", "nan", "infinite"],
 )
-def test_what_cannot_be_heard_is_refused(audio_encoder, wave):
+def test_invalid_waveform_is_refused(audio_encoder, wave):
     with pytest.raises(ModelError, match="waveform 1 of the batch"):
         audio_encoder.embed([tiny_tone(440), wave])
 
 
-def test_texts_are_embedded_beside_sounds(audio_encoder):
+def test_texts_are_embedded_in_the_same_space(audio_encoder):
     found = audio_encoder.embed_text(["a bell", "the sound of rain"])
     assert found.shape == (2, audio_encoder.embedding_dim)
     torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
 
 
-def test_a_vision_model_is_no_audio_encoder(tmp_path):
+def test_vision_model_is_refused_as_audio_encoder(tmp_path):
     with pytest.raises(ModelError, match=r"'blip-2' model, not a CLAP model"):
         load_audio_encoder(save_tiny(tmp_path)[0])

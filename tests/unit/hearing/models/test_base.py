@@ -1,4 +1,4 @@
-"""Opening a BLIP-2: frozen, whole and fitting, or refused with a hint."""
+"""Loading a BLIP-2: frozen and complete, or refused with a hint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder(saved, tmp_path):
     return copy
 
 
-def test_it_comes_frozen_and_equal_to_a_plain_from_pretrained(saved):
+def test_loaded_model_is_frozen_and_equal_to_from_pretrained(saved):
     model, processor = load_vlm(saved[0])
     plain = Blip2ForConditionalGeneration.from_pretrained(saved[0])
     assert not model.training
@@ -40,7 +40,7 @@ def test_it_comes_frozen_and_equal_to_a_plain_from_pretrained(saved):
     assert processor.tokenizer.padding_side == "left"
 
 
-def test_a_batch_generates_what_its_rows_generate_alone(saved):
+def test_batch_generates_the_same_as_its_rows_alone(saved):
     model, processor = load_vlm(saved[0])
     images = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     texts = ["Question: what colour is the cat? Answer:", "how many?"]
@@ -58,7 +58,7 @@ def test_a_batch_generates_what_its_rows_generate_alone(saved):
     assert answers([0, 1]) == answers([0]) + answers([1])
 
 
-def test_half_precision_is_as_transformers_has_it(saved):
+def test_half_precision_dtypes_are_those_of_transformers(saved):
     for name, rest, qformer in (
         ("bfloat16", torch.bfloat16, torch.bfloat16),
         ("float16", torch.float16, torch.float32),
@@ -68,7 +68,7 @@ def test_half_precision_is_as_transformers_has_it(saved):
         assert model.qformer.layernorm.weight.dtype == qformer
 
 
-def test_a_missing_folder_is_named_with_a_hint(tmp_path):
+def test_missing_folder_is_named_with_a_hint(tmp_path):
     with pytest.raises(ModelError, match=r"nowhere.*base\.vlm") as caught:
         load_vlm(tmp_path / "nowhere")
     assert "base.miniature" in str(caught.value)
@@ -79,14 +79,14 @@ def test_another_architecture_is_refused(saved):
         load_vlm(saved[1])
 
 
-def test_cut_off_weights_are_refused(folder):
+def test_truncated_weights_are_refused(folder):
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ModelError):
         load_vlm(folder)
 
 
-def test_missing_weights_are_not_quietly_random(folder):
+def test_missing_weights_are_refused_and_not_initialised(folder):
     from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
@@ -97,7 +97,7 @@ def test_missing_weights_are_not_quietly_random(folder):
         load_vlm(folder)
 
 
-def test_a_processor_of_another_model_is_refused(folder):
+def test_processor_of_another_model_is_refused(folder):
     path = folder / "processor_config.json"
     settings = json.loads(path.read_text())
     settings["num_query_tokens"] = 7
@@ -106,7 +106,7 @@ def test_a_processor_of_another_model_is_refused(folder):
         load_vlm(folder)
 
 
-def test_devices():
+def test_devices_are_resolved_and_unknown_ones_refused():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ModelError, match="no device 'cuda:63'"):

@@ -1,4 +1,4 @@
-"""An adapter comes back as it was, plain peft opens it, and a wrong base is refused."""
+"""Adapters: round trip, loading by plain peft, and refusal of another base."""
 
 import json
 
@@ -21,7 +21,7 @@ def saved(request, build_safe, tmp_path):
     return model, save_adapter(model, tmp_path / "adapter", base=base, audio_encoder=audio_encoder)
 
 
-def test_the_same_answers_come_back(saved, batch):
+def test_reloaded_adapter_gives_the_same_logits(saved, batch):
     model, folder = saved
     again = load_adapter(folder, tiny_vlm(), tiny_audio_encoder())
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_the_same_answers_come_back(saved, batch):
     assert again.config == model.config
 
 
-def test_plain_peft_opens_the_lora(saved, batch):
+def test_plain_peft_loads_the_lora(saved, batch):
     model, folder = saved
     plain = PeftModel.from_pretrained(share_weights(tiny_vlm().language_model), folder / "lora")
     ids = batch.inputs["input_ids"][:, 4:]
@@ -40,7 +40,7 @@ def test_plain_peft_opens_the_lora(saved, batch):
         assert torch.equal(plain(input_ids=ids).logits, model.language_model(input_ids=ids).logits)
 
 
-def test_saving_twice_leaves_one_whole_adapter(saved):
+def test_saving_twice_leaves_one_complete_adapter(saved):
     model, folder = saved
     record = read_record(folder)
     save_adapter(model, folder, base=record.base, audio_encoder=record.audio_encoder)
@@ -68,7 +68,7 @@ def test_one_changed_weight_is_another_base(saved):
         load_adapter(folder, base, tiny_audio_encoder())
 
 
-def test_damage_is_refused(saved):
+def test_damaged_files_are_refused(saved):
     _, folder = saved
     file = folder / "projector.safetensors"
     data = bytearray(file.read_bytes())

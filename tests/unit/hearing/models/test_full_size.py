@@ -1,4 +1,4 @@
-"""The plan's size, against the published checkpoints' counts."""
+"""The plan's size, compared with the parameter counts of the published checkpoints."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def total(module):
     return sum(p.numel() for p in module.parameters())
 
 
-def test_backbones_are_of_their_published_size(full):
+def test_backbones_have_their_published_size(full):
     assert total(full.base) == pytest.approx(3.745e9, rel=1e-3)
     assert total(full.base.vision_model) == pytest.approx(986e6, rel=1e-3)
     assert total(full.base.qformer) == pytest.approx(105e6, rel=2e-3)
@@ -23,7 +23,7 @@ def test_backbones_are_of_their_published_size(full):
     assert total(full.audio_encoder_model.audio_model) == pytest.approx(27.5e6, rel=2e-3)
 
 
-def test_the_trainable_part_is_projector_and_lora_by_formula(full):
+def test_trainable_parameters_are_projector_and_lora_by_formula(full):
     width, layers, rank = 2560, 32, 8
     lora = layers * 2 * rank * (width + width)
     projector = 2 * 512 + (512 * 640 + 640) + (640 * 8 * width + 8 * width)

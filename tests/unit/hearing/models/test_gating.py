@@ -1,4 +1,4 @@
-"""Uncertainty gates: what they measure, whom they consult, and what SafeModel does for them."""
+"""Uncertainty gates: scores, decisions, files, and their use in SafeModel."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def by_hand(logits):
     }
 
 
-def ask(gate, logits):
+def decide(gate, logits):
     rows, nothing = len(logits), torch.zeros(len(logits), 1)
     has_audio = torch.zeros(rows, dtype=torch.bool)
     return gate.decide(GateRequest(rows, has_audio, lambda: BaseOutputs(logits, nothing)))
@@ -55,7 +55,7 @@ def ask(gate, logits):
 class TestPolicies:
     @settings(deadline=None, max_examples=60)
     @given(LOGITS)
-    def test_scores_are_those_of_scipy(self, logits):
+    def test_scores_agree_with_scipy(self, logits):
         for kind, expected in by_hand(logits).items():
             found = POLICIES[kind].score(torch.from_numpy(logits))
             assert found.dtype == torch.float64
@@ -63,7 +63,7 @@ class TestPolicies:
 
     @settings(deadline=None, max_examples=60)
     @given(LOGITS, st.floats(0, 1))
-    def test_the_uncertain_side_consults(self, logits, threshold):
+    def test_uncertain_rows_consult(self, logits, threshold):
         scores = by_hand(logits)
         tensor = torch.from_numpy(logits)
         for kind, uncertain in (
@@ -71,34 +71,34 @@ class TestPolicies:
             ("max_probability", scores["max_probability"] < threshold),
             ("margin", scores["margin"] < threshold),
         ):
-            near = np.abs(scores[kind] - threshold) < 1e-9  # rounding may fall either way
-            found = ask(POLICIES[kind](threshold), tensor).numpy()
+            near = np.abs(scores[kind] - threshold) < 1e-9  # rounding may go either way
+            found = decide(POLICIES[kind](threshold), tensor).numpy()
             assert (found == uncertain)[~near].all()
 
     @settings(deadline=None, max_examples=30)
     @given(LOGITS)
-    def test_thresholds_at_the_ends_are_always_on_and_always_off(self, logits):
+    def test_extreme_thresholds_are_always_on_and_always_off(self, logits):
         tensor = torch.from_numpy(logits)
         for on in (EntropyGate(-1.0), MaxProbabilityGate(1.1), MarginGate(1.1)):
-            assert bool(ask(on, tensor).all())
+            assert bool(decide(on, tensor).all())
         most = math.log(logits.shape[1]) + 1e-9
         for off in (EntropyGate(most), MaxProbabilityGate(0.0), MarginGate(0.0)):
-            assert not bool(ask(off, tensor).any())
+            assert not bool(decide(off, tensor).any())
 
     @pytest.mark.parametrize("kind", POLICIES)
     @pytest.mark.parametrize("fault", [math.nan, math.inf])
-    def test_no_distribution_is_an_error_and_no_decision(self, kind, fault):
+    def test_logits_without_a_distribution_are_an_error(self, kind, fault):
         logits = torch.zeros(3, 4)
         logits[1, 2] = fault
         with pytest.raises(ModelError, match=r"examples \[1\]"):
-            ask(POLICIES[kind](0.5), logits)
+            decide(POLICIES[kind](0.5), logits)
 
-    def test_a_forbidden_word_is_no_fault(self):
+    def test_logit_of_minus_infinity_is_allowed(self):
         logits = torch.tensor([[0.0, -math.inf, 0.0]])
         assert float(EntropyGate.score(logits)) == pytest.approx(math.log(2))
 
     @pytest.mark.parametrize("threshold", [math.nan, math.inf])
-    def test_a_threshold_is_a_number(self, threshold):
+    def test_non_finite_threshold_is_refused(self, threshold):
         with pytest.raises(ModelError, match="finite"):
             EntropyGate(threshold)
 
@@ -114,13 +114,13 @@ class TestFile:
     )
 
     @pytest.mark.parametrize("kind", POLICIES)
-    def test_comes_back_as_it_was(self, tmp_path, kind):
+    def test_saved_gate_is_loaded_unchanged(self, tmp_path, kind):
         path = save_gate(tmp_path / "gate.json", POLICIES[kind](0.1 + 0.2), self.on)
         assert load_gate(path) == POLICIES[kind](0.1 + 0.2)
         assert read_gate(path).chosen_on == self.on
         assert load_gate(path, base="0" * 64) == POLICIES[kind](0.1 + 0.2)
 
-    def test_refuses_another_base(self, tmp_path):
+    def test_another_base_is_refused(self, tmp_path):
         path = save_gate(tmp_path / "gate.json", EntropyGate(0.5), self.on)
         with pytest.raises(ModelError, match="this base has 1111"):
             load_gate(path, base="1" * 64)
@@ -136,20 +136,20 @@ class TestFile:
             ({"chosen_on": {}}, "chosen_on.run"),
         ],
     )
-    def test_refuses_what_it_does_not_know(self, tmp_path, change, key):
+    def test_invalid_or_unknown_fields_are_refused(self, tmp_path, change, key):
         path = save_gate(tmp_path / "gate.json", EntropyGate(0.5), self.on)
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
         with pytest.raises(ModelError, match=key):
             load_gate(path)
 
-    def test_names_a_file_that_is_missing_or_cut_off(self, tmp_path):
+    def test_missing_or_truncated_file_is_named(self, tmp_path):
         with pytest.raises(ModelError, match="there is no gate"):
             load_gate(tmp_path / "gate.json")
         (tmp_path / "gate.json").write_text('{"kind": "ent')
         with pytest.raises(ModelError, match="not a gate"):
             load_gate(tmp_path / "gate.json")
 
-    def test_the_digest_is_of_run_and_ids(self):
+    def test_digest_covers_run_and_ids_and_ignores_order(self):
         assert items_digest("r", ["a", "b"]) == items_digest("r", ["b", "a"])
         assert items_digest("r", ["a", "b"]) != items_digest("s", ["a", "b"])
         assert items_digest("r", ["a"]) != items_digest("r", ["a", "b"])
@@ -162,13 +162,13 @@ def scores_of(base, batch):
 
 @pytest.fixture(scope="module")
 def half(batch):
-    """A threshold between the third and the fourth of the six rows."""
+    """A threshold between the third and the fourth of the six examples."""
     ordered = scores_of(tiny_vlm(), batch).sort().values
     return EntropyGate(float(ordered[2:4].mean()))
 
 
 class TestInSafeModel:
-    def test_off_rows_are_the_base_on_exactly_those_rows(self, build_safe, batch, half):
+    def test_off_rows_equal_the_base_on_exactly_those_rows(self, build_safe, batch, half):
         safe, plain_base = build_safe(), tiny_vlm()
         expected = [bool(s <= half.threshold) for s in scores_of(plain_base, batch)]
         off = [row for row, skipped in enumerate(expected) if skipped]
@@ -183,14 +183,14 @@ class TestInSafeModel:
         assert mine.consultation.off == off
         assert torch.equal(mine.sequences[off, : plain.shape[1]], plain)
 
-    def test_on_rows_answer_as_if_told_so(self, build_safe, batch, half):
+    def test_on_rows_answer_as_with_a_fixed_gate(self, build_safe, batch, half):
         safe = build_safe()
         options = {"audio": batch.audio, "max_new_tokens": 4}
         by_gate = safe.generate(**batch.inputs, gate=half, **options)
         told = safe.generate(**batch.inputs, gate=by_gate.consultation.mask(), **options)
         assert torch.equal(by_gate.sequences, told.sequences)
 
-    def test_pictures_of_rows_that_consult_are_seen_once(self, build_safe, batch):
+    def test_pictures_of_consulting_rows_are_encoded_once(self, build_safe, batch):
         safe = build_safe()
         seen = {}
         for name, gate in (("told", True), ("gated", EntropyGate(-1.0)), ("off", EntropyGate(9.0))):
@@ -203,7 +203,7 @@ class TestInSafeModel:
         for part in ("vision_model: Blip2VisionModel", "qformer: Blip2QFormerModel"):
             assert (seen["told"][part], seen["gated"][part], seen["off"][part]) == (1, 1, 2)
 
-    def test_nothing_is_heard_before_the_decision_or_without_it(self, build_safe, batch):
+    def test_no_audio_is_encoded_before_or_without_consulting(self, build_safe, batch):
         safe = build_safe()
         with torch.no_grad():
             calls = trace(
@@ -213,7 +213,7 @@ class TestInSafeModel:
             ).calls
         assert not [name for name in calls if name.startswith("+")]
 
-    def test_the_reused_image_tokens_are_those_of_the_base(self, build_safe, batch):
+    def test_reused_image_tokens_are_those_of_the_base(self, build_safe, batch):
         for options in ({}, {"dtype": torch.bfloat16, "wide_qformer": True}):
             safe = build_safe(**options)
             with torch.no_grad():
@@ -228,8 +228,8 @@ class TestInSafeModel:
                           batch.inputs["attention_mask"], None, None)  # fmt: skip
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    def test_looks_at_the_logits_that_generate_answers_from(self, build_safe, batch, dtype):
-        """Bit for bit, with `logits_to_keep=1` as `generate` has it."""
+    def test_run_base_logits_are_those_that_generate_answers_from(self, build_safe, batch, dtype):
+        """Bit for bit, with `logits_to_keep=1` as in `generate`."""
         safe, plain_base = build_safe(dtype=dtype), tiny_vlm(dtype=dtype)
         mine = run_base(safe.base, self.as_batch(batch)).logits
         done = plain_base.generate(
@@ -239,7 +239,7 @@ class TestInSafeModel:
         whole = plain_base(**batch.inputs).logits[:, -1]
         torch.testing.assert_close(mine, whole, rtol=1e-4, atol=1e-4)
 
-    def test_is_asked_for_once_however_often_a_policy_looks(self, build_safe, batch):
+    def test_base_runs_once_for_several_requests_of_a_policy(self, build_safe, batch):
         safe, counted = build_safe(), []
         safe.base.vision_model.register_forward_hook(lambda *_: counted.append(1))
 
@@ -252,7 +252,7 @@ class TestInSafeModel:
         safe(**batch.inputs, gate=Twice(), audio=batch.audio)
         assert len(counted) == 1
 
-    def test_scoring_decides_on_the_prompt_as_generate_does(self, build_safe, batch, half):
+    def test_score_decides_on_the_prompt_as_generate_does(self, build_safe, batch, half):
         safe = build_safe()
         ids = torch.tensor([[10, 11, 2], [12, 2, 1], [13, 2, 1], [14, 2, 1], [2, 1, 1], [9, 8, 2]])
         options = {"answer_ids": ids, "answer_mask": (ids != 1).long(), "audio": batch.audio}
@@ -264,7 +264,7 @@ class TestInSafeModel:
             expected = safe.score(**batch.inputs, gate=mask, **options)
         torch.testing.assert_close(mine, expected)
 
-    def test_works_with_an_encoder_decoder(self, build_safe, batch):
+    def test_encoder_decoder_is_supported(self, build_safe, batch):
         safe = build_safe(t5=True)
         for threshold, rows in ((-1.0, 6), (99.0, 0)):
             mine = safe.generate(
@@ -272,14 +272,14 @@ class TestInSafeModel:
             )
             assert len(mine.consultation.on) == rows
 
-    def test_a_base_that_answers_with_nan_is_an_error(self, build_safe, batch):
+    def test_base_with_nan_logits_is_an_error(self, build_safe, batch):
         safe = build_safe()
         with torch.no_grad():
             safe.base.language_projection.bias.fill_(math.nan)
         with pytest.raises(ModelError, match="NaN or infinity"):
             safe(**batch.inputs, gate=EntropyGate(0.5), audio=batch.audio)
 
-    def test_prompts_padded_on_the_right_are_refused(self, build_safe, batch):
+    def test_right_padded_prompts_are_refused(self, build_safe, batch):
         wrong = batch.inputs["attention_mask"].clone()
         wrong[1, -1] = 0
         inputs = {**batch.inputs, "attention_mask": wrong}

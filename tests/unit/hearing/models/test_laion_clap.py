@@ -1,4 +1,4 @@
-"""LAION checkpoints: every key renamed or refused, and the same numbers come out."""
+"""LAION checkpoints: every key is renamed or refused, and outputs are unchanged."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def tiny_config(fused: bool = False) -> ClapConfig:
 
 
 def as_laion(model: ClapModel) -> dict[str, torch.Tensor]:
-    """The model's weights under LAION's names, with what LAION's file holds besides."""
+    """The model's weights under LAION's names, with additional entries of LAION's files."""
     weights: dict[str, torch.Tensor] = {}
     state = model.state_dict()
     for key, value in state.items():
@@ -86,14 +86,14 @@ def as_laion(model: ClapModel) -> dict[str, torch.Tensor]:
 
 
 def save(path: Path, weights: dict[str, torch.Tensor]) -> Path:
-    """As LAION's trainer does: data-parallel names, an epoch and a numpy number beside."""
+    """Save as LAION's trainer does: data-parallel names, an epoch and a numpy number."""
     named = {f"module.{k}": v for k, v in weights.items()}
     torch.save({"epoch": 3, "best": np.float64(0.5), "state_dict": named}, path)
     return path
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_weights_come_back_under_their_own_names(fused):
+def test_renamed_weights_have_their_original_names(fused):
     torch.manual_seed(0)
     model = ClapModel(tiny_config(fused))
     weights = as_laion(model)
@@ -104,7 +104,7 @@ def test_weights_come_back_under_their_own_names(fused):
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_the_shape_is_read_off_the_weights(fused):
+def test_config_is_inferred_from_the_weights(fused):
     config = tiny_config(fused)
     found = infer_config(as_laion(ClapModel(config)))
     for part in ("audio_config", "text_config"):
@@ -112,7 +112,7 @@ def test_the_shape_is_read_off_the_weights(fused):
     assert found.projection_dim == config.projection_dim
 
 
-def test_a_converted_checkpoint_hears_as_its_source_does(tmp_path):
+def test_converted_checkpoint_gives_the_embeddings_of_its_source(tmp_path):
     torch.manual_seed(1)
     model = ClapModel(tiny_config()).eval()
     folder = convert_checkpoint(save(tmp_path / "clap.pt", as_laion(model)), tmp_path / "cache")
@@ -128,7 +128,7 @@ def test_a_converted_checkpoint_hears_as_its_source_does(tmp_path):
     assert again == folder
 
 
-def test_a_key_without_partner_is_refused():
+def test_unmatched_key_or_shape_is_refused():
     model = ClapModel(tiny_config())
     weights = as_laion(model)
     with pytest.raises(ModelError, match=r"audio_encoder\.surprise is unknown"):
@@ -153,7 +153,7 @@ def test_other_networks_and_damaged_files_are_refused(tmp_path):
 
 
 class Bomb:
-    """Unpickled without care, this would write a file."""
+    """Writes a file if unpickled without restrictions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -162,7 +162,7 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-def test_a_file_that_holds_code_is_not_executed(tmp_path):
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
     torch.save({"state_dict": {}, "bomb": Bomb(tmp_path / "boom")}, tmp_path / "bomb.pt")
     with pytest.raises(ModelError, match="weights only"):
         read_checkpoint(tmp_path / "bomb.pt")
@@ -170,7 +170,7 @@ def test_a_file_that_holds_code_is_not_executed(tmp_path):
 
 
 def laions_network():
-    """LAION's module of the network; its package loads tokenizers from a hub when imported."""
+    """LAION's network module; importing its package would load tokenizers from a hub."""
     import importlib
     import importlib.util
     import sys
@@ -181,19 +181,19 @@ def laions_network():
         pytest.skip("needs the extra `laion`")
     package = ModuleType("laion_network")
     package.__path__ = [str(Path(found.submodule_search_locations[0]) / "clap_module")]
-    stand_ins = {"laion_network": package}
+    replacements = {"laion_network": package}
     for name in ("torchvision", "torchvision.ops", "torchvision.ops.misc", "h5py"):
         # Imported there for other networks and for reading data sets.
         if importlib.util.find_spec(name.partition(".")[0]) is None:
-            stand_ins[name] = ModuleType(name)
-            stand_ins[name].FrozenBatchNorm2d = object  # type: ignore[attr-defined]
+            replacements[name] = ModuleType(name)
+            replacements[name].FrozenBatchNorm2d = object  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
-        for name, module in stand_ins.items():
+        for name, module in replacements.items():
             patch.setitem(sys.modules, name, module)
         return importlib.import_module("laion_network.htsat")
 
 
-def test_laions_own_network_gives_the_same_embedding():
+def test_converted_network_agrees_with_laions_implementation():
     module = laions_network()
     from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""LoRA goes where it is told, and says what exists when told wrongly."""
+"""LoRA: targets, initial weights, and weights shared with the base."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ from safe.hearing.models.lora import adapt, share_weights
 from tests.tiny_models import tiny_vlm
 
 
-def test_missing_targets_are_named_with_those_that_exist():
+def test_missing_targets_are_named_with_the_existing_ones():
     with pytest.raises(ModelError, match=r"no linear layer nope, query; it has .*k_proj.*q_proj"):
         adapt(tiny_vlm().language_model, LoraConfig(targets=["nope", "query", "q_proj"]), seed=0)
     with pytest.raises(ModelError, match="q and v for T5"):
         adapt(tiny_vlm(t5=True).language_model, LoraConfig(), seed=0)
 
 
-def test_a_fresh_adapter_changes_nothing_and_counts_as_published():
+def test_new_adapter_changes_nothing_and_has_the_expected_size():
     model = tiny_vlm().language_model
     ids = torch.arange(4, 12).unsqueeze(0)
     plain = model(input_ids=ids).logits
@@ -29,8 +29,7 @@ def test_a_fresh_adapter_changes_nothing_and_counts_as_published():
     assert trainable == layers * 2 * 3 * (width + width)
 
 
-def test_the_twin_equals_peft_on_an_ordinary_copy():
-    """Sharing weights gives the numbers that PEFT gives on a model of its own."""
+def test_shared_weights_give_the_logits_of_peft_on_a_copy():
     ids = torch.arange(4, 12).unsqueeze(0)
     mine = adapt(tiny_vlm().language_model, LoraConfig(rank=2), seed=0)
     theirs = get_peft_model(
@@ -45,7 +44,7 @@ def test_the_twin_equals_peft_on_an_ordinary_copy():
     assert torch.equal(mine(input_ids=ids).logits, theirs(input_ids=ids).logits)
 
 
-def test_seed_decides_the_fresh_weights_and_leaves_the_global_generator_alone():
+def test_seed_determines_initial_weights_without_changing_the_global_generator():
     torch.manual_seed(4)
     expected = torch.rand(3)
     torch.manual_seed(4)
@@ -57,7 +56,7 @@ def test_seed_decides_the_fresh_weights_and_leaves_the_global_generator_alone():
     assert not torch.equal(weights[0][name], weights[2][name])
 
 
-def test_tied_weights_stay_tied_in_the_twin():
+def test_tied_weights_stay_tied_in_the_shared_copy():
     model = tiny_vlm().language_model
     twin = share_weights(model)
     assert twin.lm_head.weight is model.model.decoder.embed_tokens.weight

@@ -1,4 +1,4 @@
-"""A learned gate: what it looks at, what it decides, and its file."""
+"""A learned gate: features, decisions and file."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def width(safe):
 
 
 class FeatureRecorder:
-    """Keeps what a gate is shown, and lets nobody consult."""
+    """Records the features of a request and always skips."""
 
     def __init__(self, *, without: tuple[str, ...] = ()):
         self.without = without
@@ -65,7 +65,7 @@ class FeatureRecorder:
         return torch.zeros(request.rows, dtype=torch.bool)
 
 
-def test_the_look_is_of_the_base_alone(safe, batch):
+def test_base_outputs_and_question_are_those_of_the_plain_base(safe, batch):
     recorder = FeatureRecorder()
     with torch.no_grad():
         safe(**batch.inputs, gate=recorder, audio=batch.audio)
@@ -79,11 +79,11 @@ def test_the_look_is_of_the_base_alone(safe, batch):
         zip(batch.inputs["input_ids"], batch.inputs["attention_mask"], strict=True)
     ):
         words = [i for i, m in zip(ids.tolist(), mask.tolist(), strict=True) if m and i != token]
-        wanted = table(torch.tensor(words)).mean(dim=0)
-        torch.testing.assert_close(recorder.question[row], wanted, rtol=1e-5, atol=1e-6)
+        expected = table(torch.tensor(words)).mean(dim=0)
+        torch.testing.assert_close(recorder.question[row], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_features_have_names(safe, batch, width):
+def test_features_match_their_names(safe, batch, width):
     recorder = FeatureRecorder()
     with torch.no_grad():
         safe(**batch.inputs, gate=recorder, audio=batch.audio)
@@ -92,19 +92,19 @@ def test_features_have_names(safe, batch, width):
     assert found.dtype == torch.float64
     for kind, policy in POLICIES.items():
         torch.testing.assert_close(found[:, names.index(kind)], policy.score(recorder.look.logits))
-    glanced = audio_summary(batch.audio, RATE)
-    np.testing.assert_allclose(found[:, names.index(NAMES[0]) :].numpy(), glanced)
+    summary = audio_summary(batch.audio, RATE)
+    np.testing.assert_allclose(found[:, names.index(NAMES[0]) :].numpy(), summary)
     at = names.index("image 0")
     torch.testing.assert_close(found[:, at : at + width], recorder.look.image.double().mean(dim=1))
     torch.testing.assert_close(found[:, :width], recorder.question.double())
-    for view in VIEWS:  # each has all that the one before has
+    for view in VIEWS:  # each view extends the previous one
         assert feature_names(width, view) == names[: recorder.features[view].shape[1]]
         torch.testing.assert_close(
             recorder.features[view], found[:, : recorder.features[view].shape[1]]
         )
 
 
-def test_it_decides_by_the_largest_preference(safe, batch, width):
+def test_gate_takes_the_action_of_highest_preference(safe, batch, width):
     gate, recorder = make_gate(width), FeatureRecorder()
     with torch.no_grad():
         done = safe(**batch.inputs, gate=gate, audio=batch.audio)
@@ -114,24 +114,24 @@ def test_it_decides_by_the_largest_preference(safe, batch, width):
     assert done.consultation.counts() == [gate.record.actions[i] for i in best]
 
 
-def test_of_equals_it_listens_least(width):
+def test_ties_take_the_fewest_audio_tokens(width):
     gate = make_gate(width)
     same = LearnedGate(gate.record, gate.mean, gate.scale, gate.weight * 0, gate.bias)
     assert same.preferences(torch.ones(4, len(gate.mean))).argmax(dim=1).tolist() == [0] * 4
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e30])
-def test_a_glance_is_what_it_says(scale):
+def test_audio_summary_agrees_with_numpy(scale):
     wave = (np.linspace(0.1, 1, 1001) * scale * np.where(np.arange(1001) % 2, 1, -1)).astype("f4")
     wide = wave.astype(np.float64)
     halves = [10 * np.log10(np.mean(half**2)) for half in (wide[:501], wide[501:])]
-    wanted = (
+    expected = (
         10 * np.log10(np.mean(wide**2)),
         20 * np.log10(np.abs(wide).max()),
         1000 / (1001 / 1000) / 1000,
         halves[1] - halves[0],
     )
-    np.testing.assert_allclose(audio_summary([wave], 1000), [wanted], rtol=1e-9)
+    np.testing.assert_allclose(audio_summary([wave], 1000), [expected], rtol=1e-9)
 
 
 def test_features_of_another_width_are_refused(width):
@@ -139,7 +139,7 @@ def test_features_of_another_width_are_refused(width):
         make_gate(width).preferences(torch.ones(1, 3))
 
 
-def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
+def test_glance_view_without_a_waveform_is_refused(safe, batch, width):
     sounds = safe.audio_encoder.embed(batch.audio)
     for audio in (None, sounds):
         with pytest.raises(ModelError, match="needs waveforms"):
@@ -147,7 +147,7 @@ def test_without_a_waveform_there_is_nothing_to_glance_at(safe, batch, width):
 
 
 @pytest.mark.parametrize("view", [QUESTION, LOOK])
-def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view):
+def test_other_views_need_no_waveform(safe, batch, width, view):
     gate, recorder = make_gate(width, view=view), FeatureRecorder(without=(GLANCE,))
     assert gate.view == view
     sounds = safe.audio_encoder.embed(batch.audio)
@@ -158,32 +158,30 @@ def test_a_gate_that_does_not_glance_needs_no_waveform(safe, batch, width, view)
     assert done.consultation.counts() == [gate.record.actions[i] for i in best]
 
 
-def test_a_gate_that_reads_the_question_runs_no_base_of_its_own(safe, batch, width, monkeypatch):
-    looked = []
-    monkeypatch.setattr(
-        safe_model, "run_base", lambda *a, **k: looked.append(1) or run_base(*a, **k)
-    )
+def test_question_view_does_not_run_the_base(safe, batch, width, monkeypatch):
+    runs = []
+    monkeypatch.setattr(safe_model, "run_base", lambda *a, **k: runs.append(1) or run_base(*a, **k))
     with torch.no_grad():
         for view in VIEWS:
             safe(**batch.inputs, gate=make_gate(width, view=view), audio=batch.audio)
-            assert len(looked) == VIEWS.index(view)
+            assert len(runs) == VIEWS.index(view)
 
 
-def test_preferences_are_those_of_normalised_features(width):
+def test_preferences_use_normalised_features(width):
     names = feature_names(width, QUESTION)
     gate = make_gate(width, view=QUESTION)
     rng = torch.Generator().manual_seed(3)
     mean, features = (torch.randn(r, len(names), generator=rng).double() for r in (1, 5))
     scale, bias = torch.rand(len(names), generator=rng).double() + 0.1, torch.arange(3).double()
     whole = LearnedGate(gate.record, mean[0], scale, gate.weight, bias)
-    wanted = torch.nn.functional.linear((features - mean) / scale, gate.weight, bias)
-    torch.testing.assert_close(whole.preferences(features), wanted)
+    expected = torch.nn.functional.linear((features - mean) / scale, gate.weight, bias)
+    torch.testing.assert_close(whole.preferences(features), expected)
 
 
 # the file --------------------------------------------------------------------------------------
 
 
-def test_it_comes_back_as_it_was(tmp_path, width):
+def test_saved_policy_is_loaded_unchanged(tmp_path, width):
     gate = make_gate(width)
     path = save_policy(tmp_path / "policy.safetensors", gate)
     found = load_policy(path, base=BASE, adapter=ADAPTER)
@@ -194,7 +192,7 @@ def test_it_comes_back_as_it_was(tmp_path, width):
 
 
 @pytest.mark.parametrize("what", ["base", "adapter"])
-def test_it_refuses_another_base_or_adapter(tmp_path, width, what):
+def test_another_base_or_adapter_is_refused(tmp_path, width, what):
     path = save_policy(tmp_path / "policy.safetensors", make_gate(width))
     with pytest.raises(ModelError, match=f"trained with the {what}"):
         load_policy(path, **{what: "d" * 64})
@@ -208,7 +206,7 @@ def test_it_refuses_another_base_or_adapter(tmp_path, width, what):
         {"bias": torch.full((3,), float("nan"), dtype=torch.float64)},
     ],
 )
-def test_weights_that_do_not_fit_are_refused(tmp_path, width, change):
+def test_weights_of_wrong_shape_or_value_are_refused(tmp_path, width, change):
     gate = make_gate(width)
     values = {n: getattr(gate, n) for n in ("mean", "scale", "weight", "bias")} | change
     path = save_policy(tmp_path / "p.safetensors", LearnedGate(gate.record, **values))
@@ -218,8 +216,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, width, change):
 
 def test_features_of_no_view_are_refused(tmp_path, width):
     gate = make_gate(width)
-    turned = gate.record.model_copy(update={"features": gate.record.features[::-1]})
-    other = LearnedGate(turned, gate.mean, gate.scale, gate.weight, gate.bias)
+    reordered = gate.record.model_copy(update={"features": gate.record.features[::-1]})
+    other = LearnedGate(reordered, gate.mean, gate.scale, gate.weight, gate.bias)
     path = save_policy(tmp_path / "p.safetensors", other)
     with pytest.raises(ModelError, match="belong to no view"):
         load_policy(path)
@@ -228,21 +226,21 @@ def test_features_of_no_view_are_refused(tmp_path, width):
 
 
 @pytest.mark.parametrize("actions", [(1, 2, 3), (0, 3, 1)])
-def test_the_first_action_skips_and_the_others_rise(tmp_path, width, actions):
+def test_actions_must_start_with_skip_and_ascend(tmp_path, width, actions):
     path = save_policy(tmp_path / "p.safetensors", make_gate(width, actions=actions))
     with pytest.raises(ModelError, match="ascending actions from 0"):
         load_policy(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x00" * 64, b"\xff" * 16])
-def test_a_damaged_file_is_named(tmp_path, content):
+def test_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "p.safetensors"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"p\.safetensors"):
         load_policy(path)
 
 
-def test_a_missing_file_and_one_without_a_record_are_named(tmp_path):
+def test_missing_file_and_file_without_a_record_are_named(tmp_path):
     from safetensors.torch import save_file
 
     with pytest.raises(ModelError, match="there is no policy"):
@@ -252,10 +250,10 @@ def test_a_missing_file_and_one_without_a_record_are_named(tmp_path):
         load_policy(tmp_path / "other.safetensors")
 
 
-# the glance ------------------------------------------------------------------------------------
+# audio summary ---------------------------------------------------------------------------------
 
 
-def test_a_tone_is_as_loud_as_it_is():
+def test_audio_summary_of_a_tone():
     time = np.arange(RATE) / RATE
     tone = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
     [[loud, peak, crossings, change]] = audio_summary([tone], RATE)
@@ -265,7 +263,7 @@ def test_a_tone_is_as_loud_as_it_is():
     assert change == pytest.approx(0, abs=0.1)
 
 
-def test_a_sound_that_fades_and_silence():
+def test_audio_summary_of_a_fading_sound_and_of_silence():
     tone = tiny_tone(300).astype(np.float32)
     faded = tone.copy()
     faded[len(tone) // 2 :] *= 0.1
@@ -275,7 +273,7 @@ def test_a_sound_that_fades_and_silence():
 
 @settings(deadline=None)
 @given(st.floats(0.01, 1), st.integers(0, 5))
-def test_louder_by_a_factor_is_more_by_its_decibels(factor, seed):
+def test_scaled_sound_has_the_level_changed_by_the_factor(factor, seed):
     wave = np.random.default_rng(seed).uniform(-1, 1, 500)
     one, other = audio_summary([wave, wave * factor], RATE)
     assert other[0] - one[0] == pytest.approx(20 * np.log10(factor), abs=1e-6)
@@ -283,6 +281,6 @@ def test_louder_by_a_factor_is_more_by_its_decibels(factor, seed):
 
 
 @pytest.mark.parametrize("wave", [None, np.zeros(0), np.zeros((2, 9)), np.array([0.0, np.nan])])
-def test_no_sound_is_refused(wave):
+def test_missing_or_invalid_sound_is_refused(wave):
     with pytest.raises(ModelError, match="example 1 of the batch"):
         audio_summary([np.ones(9), wave], RATE)

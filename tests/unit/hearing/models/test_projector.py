@@ -1,4 +1,4 @@
-"""Projectors: shapes, calibrated norm, and the faults a config can make."""
+"""Projectors: shapes, calibrated norm, and invalid configs."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def fresh(kind, audio_tokens=4, width=24, hidden=16):
     scale=st.floats(0.01, 30),
     padded=st.booleans(),
 )
-def test_a_fresh_projector_starts_at_the_norm_of_the_embeddings(kind, tokens, scale, padded):
+def test_new_projector_starts_at_the_norm_of_the_embeddings(kind, tokens, scale, padded):
     torch.manual_seed(0)
     table = torch.nn.Embedding(50, 24, padding_idx=1 if padded else None)
     table.weight.data.mul_(scale)
@@ -30,35 +30,35 @@ def test_a_fresh_projector_starts_at_the_norm_of_the_embeddings(kind, tokens, sc
     target = calibrate_projector(projector, table, seed=0)
     kept = [i for i in range(50) if not (padded and i == 1)]
     assert target == pytest.approx(float(table.weight[kept].detach().norm(dim=-1).mean()), rel=1e-5)
-    heard = torch.randn(64, 12) if kind == "mlp" else torch.randn(64, 16, 20)
-    tokens_out = projector(heard)
+    features = torch.randn(64, 12) if kind == "mlp" else torch.randn(64, 16, 20)
+    tokens_out = projector(features)
     assert tokens_out.shape == (64, tokens, 24)
     assert float(tokens_out.detach().norm(dim=-1).mean()) == pytest.approx(target, rel=0.2)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "resampler"])
-def test_the_scale_is_saved_but_not_trained(kind):
+def test_output_scale_is_saved_but_not_trained(kind):
     projector = fresh(kind)
     assert "output_scale" in projector.state_dict()
     assert "output_scale" not in dict(projector.named_parameters())
 
 
-def test_the_resampler_reads_order_free_sequences():
-    """Attention without positions: the same features in another order give the same tokens."""
+def test_resampler_ignores_the_order_of_the_sequence():
+    """Attention without positions: reordered features give the same tokens."""
     projector, features = fresh("resampler"), torch.randn(2, 9, 20)
     torch.testing.assert_close(projector(features), projector(features.flip(1)))
 
 
-def test_parameter_count_of_the_mlp_is_its_formula():
+def test_parameter_count_of_the_mlp_agrees_with_its_formula():
     count = sum(p.numel() for p in fresh("mlp", 8, 24, 16).parameters())
     assert count == 2 * 12 + (12 * 16 + 16) + (16 * 8 * 24 + 8 * 24)
 
 
-def test_a_hidden_width_that_heads_do_not_divide_is_refused():
+def test_hidden_width_not_divisible_by_the_heads_is_refused():
     with pytest.raises(ModelError, match="multiple of 4"):
         fresh("resampler", hidden=18)
 
 
-def test_norm_of_an_embedding_table():
+def test_embedding_norm_ignores_zero_rows():
     table = torch.nn.Embedding.from_pretrained(torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 1.0]]))
     assert embedding_norm(table) == 3.0  # an all-zero row is no token

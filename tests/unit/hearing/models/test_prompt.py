@@ -1,4 +1,4 @@
-"""The prompt is one string, whatever the white space of its source."""
+"""Prompts and answers: normalised white space, and the round trip of answers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from safe.hearing.models.prompt import answer_text, build_prompt, clean_answer
 
 
-def test_prompt_is_blip2s_documented_form():
+def test_prompt_has_the_documented_form_of_blip2():
     assert build_prompt("How many cats are there?") == "Question: How many cats are there? Answer:"
 
 
@@ -16,7 +16,7 @@ def test_white_space_does_not_change_the_prompt(words, gap):
 
 
 @given(st.lists(st.text(alphabet="abcdef", min_size=1), min_size=1))
-def test_an_answer_survives_the_way_out_and_back(words):
+def test_answer_survives_formatting_and_cleaning(words):
     answer = " ".join(words)
     assert clean_answer(answer_text(answer)) == answer
 

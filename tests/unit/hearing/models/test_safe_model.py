@@ -1,4 +1,4 @@
-"""OFF is the base bit for bit; ON hears; the two share a batch."""
+"""OFF equals the base bit for bit, ON uses audio, and a batch can contain both."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ PRECISIONS = {
     "bfloat16, Q-Former float32": {"dtype": torch.bfloat16, "wide_qformer": True},
 }
 MIXES = {
-    "alone": [False] * 6,
+    "all off": [False] * 6,
     "mixed": [True, False, True, False, False, True],
     "one off": [True, True, True, True, False, True],
 }
@@ -34,7 +34,7 @@ def safe(precision, build_safe):
 
 @pytest.fixture(scope="module")
 def plain_base(precision):
-    """The same base, opened on its own: SAFE must not be compared with itself."""
+    """The same base loaded separately, so that SAFE is not compared with itself."""
     return tiny_vlm(**precision)
 
 
@@ -45,7 +45,7 @@ def rows_of(inputs, rows):
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("use_cache", [True, False])
 class TestOffIsTheBase:
-    def test_forward(self, safe, plain_base, batch, mix, use_cache):
+    def test_forward_equals_the_base(self, safe, plain_base, batch, mix, use_cache):
         gate = MIXES[mix]
         off = [r for r, on in enumerate(gate) if not on]
         with torch.no_grad():
@@ -55,7 +55,7 @@ class TestOffIsTheBase:
         assert torch.equal(mine.logits[off], plain.logits)
 
     @pytest.mark.parametrize("sampling", [{}, {"do_sample": True, "temperature": 1.5}])
-    def test_generate(self, safe, plain_base, batch, mix, use_cache, sampling):
+    def test_generate_equals_the_base(self, safe, plain_base, batch, mix, use_cache, sampling):
         gate = MIXES[mix]
         off = [r for r, on in enumerate(gate) if not on]
         options = {"max_new_tokens": 6, "use_cache": use_cache, **sampling}
@@ -68,7 +68,7 @@ class TestOffIsTheBase:
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_off_rows_of_an_encoder_decoder_are_the_base(build_safe, batch, mix):
+def test_off_rows_of_an_encoder_decoder_equal_the_base(build_safe, batch, mix):
     safe, gate = build_safe(t5=True), MIXES[mix]
     off = [r for r, on in enumerate(gate) if not on]
     labels = torch.randint(4, 30, (6, 3), generator=torch.Generator().manual_seed(0))
@@ -80,8 +80,8 @@ def test_off_rows_of_an_encoder_decoder_are_the_base(build_safe, batch, mix):
     assert torch.equal(mine[off, : plain.shape[1]], plain)
 
 
-def test_off_does_the_work_of_a_plain_call_and_no_more(build_safe, batch):
-    """Against a base that never was inside SAFE."""
+def test_off_does_exactly_the_work_of_a_plain_call(build_safe, batch):
+    """Compared with a base that was never wrapped by SAFE."""
     safe, plain_base = build_safe(), tiny_vlm()
     for mine, plain in (
         (
@@ -103,7 +103,7 @@ def test_off_does_the_work_of_a_plain_call_and_no_more(build_safe, batch):
         assert installed_hooks(safe.base) == installed_hooks(plain_base) == 0
 
 
-def test_the_probe_sees_audio_and_adapters(build_safe, batch):
+def test_trace_contains_audio_and_adapter_calls_when_on(build_safe, batch):
     safe = build_safe()
     with torch.no_grad():
         on, off = (
@@ -121,18 +121,18 @@ def test_the_probe_sees_audio_and_adapters(build_safe, batch):
     assert any(".lora_A.default" in name for name in extra)
 
 
-def test_all_off_hands_over_the_callers_own_tensors(build_safe, batch, monkeypatch):
-    safe, got = build_safe(), {}
+def test_all_off_passes_the_callers_tensors_unchanged(build_safe, batch, monkeypatch):
+    safe, sent = build_safe(), {}
     real = type(safe.base).forward
     monkeypatch.setattr(
-        type(safe.base), "forward", lambda self, **given: got.update(given) or real(self, **given)
+        type(safe.base), "forward", lambda self, **given: sent.update(given) or real(self, **given)
     )
     safe(**batch.inputs, gate=False, audio=batch.audio, use_cache=False)
-    assert got.keys() == {*batch.inputs, "use_cache"}
-    assert all(got[name] is value for name, value in batch.inputs.items())
+    assert sent.keys() == {*batch.inputs, "use_cache"}
+    assert all(sent[name] is value for name, value in batch.inputs.items())
 
 
-def test_the_twin_holds_the_very_weights_of_the_base(build_safe):
+def test_adapted_model_shares_all_weights_of_the_base(build_safe):
     safe = build_safe()
     mine = dict(safe.base.language_model.named_parameters())
     shared = {id(p) for p in safe.adapted.parameters()}
@@ -141,7 +141,7 @@ def test_the_twin_holds_the_very_weights_of_the_base(build_safe):
     assert not any("lora" in n for n, _ in safe.base.named_modules())
 
 
-def test_on_rows_hear(safe, batch):
+def test_on_rows_depend_on_their_audio(safe, batch):
     with torch.no_grad():
         one = safe(**batch.inputs, gate=AlwaysOn(), audio=batch.audio).logits
         other = safe(**batch.inputs, gate=True, audio=batch.audio[::-1]).logits
@@ -151,7 +151,7 @@ def test_on_rows_hear(safe, batch):
     assert bool(differs.all())
 
 
-def test_on_rows_do_not_depend_on_their_company(build_safe, batch):
+def test_on_rows_do_not_depend_on_other_rows(build_safe, batch):
     safe = build_safe()
     with torch.no_grad():
         mixed = safe(**batch.inputs, gate=MIXES["mixed"], audio=batch.audio).logits
@@ -161,18 +161,18 @@ def test_on_rows_do_not_depend_on_their_company(build_safe, batch):
 
 
 def test_on_row_is_the_language_model_on_image_audio_text(build_safe, batch):
-    """One row by hand: [image][audio][text] through the LoRA twin."""
+    """One row computed by hand: [image][audio][text] through the model with LoRA."""
     safe, row = build_safe(), 2
     with torch.no_grad():
         mine = safe(**rows_of(batch.inputs, [row]), gate=True, audio=[batch.audio[row]]).logits[0]
         ids, mask = batch.inputs["input_ids"][row], batch.inputs["attention_mask"][row]
         table = safe.base.get_input_embeddings()
         image = safe.base.get_image_features(batch.inputs["pixel_values"][[row]]).pooler_output[0]
-        heard = safe.projector(safe.audio_encoder.embed([batch.audio[row]]))[0]
-        embeds = torch.cat([image, heard, table(ids[4:])]).unsqueeze(0)
+        audio = safe.projector(safe.audio_encoder.embed([batch.audio[row]]))[0]
+        embeds = torch.cat([image, audio, table(ids[4:])]).unsqueeze(0)
         wide = torch.cat([mask[:4], mask.new_ones(3), mask[4:]]).unsqueeze(0)
-        byhand = safe.language_model(inputs_embeds=embeds, attention_mask=wide).logits[0]
-    torch.testing.assert_close(mine, torch.cat([byhand[:4], byhand[7:]]))
+        expected = safe.language_model(inputs_embeds=embeds, attention_mask=wide).logits[0]
+    torch.testing.assert_close(mine, torch.cat([expected[:4], expected[7:]]))
 
 
 def test_image_tokens_are_those_of_the_base(safe, batch):
@@ -182,7 +182,7 @@ def test_image_tokens_are_those_of_the_base(safe, batch):
     assert torch.equal(mine, theirs)
 
 
-def test_cached_features_give_the_same_answer_as_media(safe, batch):
+def test_cached_features_give_the_same_logits_as_media(safe, batch):
     features = safe.audio_encoder.embed(batch.audio)
     image = image_tokens(safe.base, batch.inputs["pixel_values"])
     text = {n: batch.inputs[n] for n in ("input_ids", "attention_mask")}
@@ -192,15 +192,14 @@ def test_cached_features_give_the_same_answer_as_media(safe, batch):
     assert torch.equal(live, cached)
 
 
-def test_generate_on_rows_continue_the_prompt(safe, batch):
+def test_generated_on_rows_continue_the_prompt(safe, batch):
     mine = safe.generate(**batch.inputs, gate=True, audio=batch.audio, max_new_tokens=4).sequences
     length = batch.inputs["input_ids"].shape[1]
     assert torch.equal(mine[:, :length], batch.inputs["input_ids"])
     assert mine.shape[1] <= length + 4
 
 
-def test_generate_is_greedy_over_forward(build_safe, batch):
-    """The first generated token of ON rows is the most likely one by forward."""
+def test_first_generated_token_is_the_argmax_of_forward(build_safe, batch):
     safe = build_safe()
     length = batch.inputs["input_ids"].shape[1]
     with torch.no_grad():
@@ -215,11 +214,11 @@ class TestBadAudio:
     def faulty(self, batch):
         return [self.silent, self.broken, None, batch.audio[3][:0], batch.audio[4], batch.audio[5]]
 
-    def test_is_refused_by_row_and_reason(self, build_safe, batch):
+    def test_bad_audio_is_refused_by_row_and_reason(self, build_safe, batch):
         with pytest.raises(ModelError, match=r"0 \(silent\).*1 \(samples.*2 \(no audio\).*3 \(not"):
             build_safe()(**batch.inputs, gate=True, audio=self.faulty(batch))
 
-    def test_or_turned_off_and_counted(self, build_safe, batch):
+    def test_bad_audio_can_turn_rows_off_and_is_counted(self, build_safe, batch):
         safe = build_safe(on_bad_audio="off")
         with torch.no_grad():
             mine = safe(**batch.inputs, gate=True, audio=self.faulty(batch))
@@ -230,7 +229,7 @@ class TestBadAudio:
         assert safe.turned_off["silent"] == 1
         assert safe.turned_off.total() == 4
 
-    def test_is_no_matter_to_a_row_that_is_off(self, build_safe, batch):
+    def test_bad_audio_of_off_rows_is_ignored(self, build_safe, batch):
         gate = [False, False, False, False, True, True]
         mine = build_safe()(**batch.inputs, gate=gate, audio=self.faulty(batch))
         assert mine.consultation.turned_off == {}
@@ -244,7 +243,7 @@ class TestBadAudio:
         assert safe(**batch.inputs, gate=WhereAudio(), audio=features).consultation.off == [1]
 
 
-def test_faults_of_the_caller_are_named(build_safe, batch):
+def test_invalid_arguments_are_named(build_safe, batch):
     safe = build_safe()
     with pytest.raises(ModelError, match="2 sounds for 6 examples"):
         safe(**batch.inputs, gate=True, audio=[tiny_tone(440)] * 2)
@@ -266,7 +265,7 @@ def test_faults_of_the_caller_are_named(build_safe, batch):
         )
 
 
-def test_keeping_the_last_logits_alone_gives_those(build_safe, batch):
+def test_logits_to_keep_returns_the_last_logits(build_safe, batch):
     safe = build_safe()
     with torch.no_grad():
         whole = safe(**batch.inputs, gate=MIXES["mixed"], audio=batch.audio).logits
@@ -280,7 +279,7 @@ class TestScore:
         return ids, (ids != 1).long()
 
     @pytest.mark.parametrize("gate", [False, MIXES["mixed"], True])
-    def test_is_the_sum_of_stepwise_forwards(self, build_safe, batch, gate):
+    def test_score_agrees_with_stepwise_forward(self, build_safe, batch, gate):
         safe = build_safe()
         ids, mask = self.answers()
         with torch.no_grad():
@@ -292,7 +291,7 @@ class TestScore:
             step = safe(**batch.inputs, gate=gate, audio=batch.audio).logits[:, -1].log_softmax(-1)
         torch.testing.assert_close(scores[:, 0], step.gather(1, ids[:, :1])[:, 0])
 
-    def test_of_the_off_rows_is_that_of_the_base(self, build_safe, batch):
+    def test_score_of_off_rows_equals_the_base(self, build_safe, batch):
         safe = build_safe()
         ids, mask = self.answers()
         options = {"answer_ids": ids, "answer_mask": mask, "audio": batch.audio}
@@ -307,7 +306,7 @@ class TestScore:
         expected = long.log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
         assert torch.equal(off, expected.masked_fill(mask == 0, 0))
 
-    def test_refuses_prompts_padded_on_the_right(self, build_safe, batch):
+    def test_score_refuses_right_padded_prompts(self, build_safe, batch):
         ids, mask = self.answers()
         wrong = batch.inputs["attention_mask"].clone()
         wrong[1, -1] = 0
@@ -317,7 +316,7 @@ class TestScore:
                 **inputs, answer_ids=ids, answer_mask=mask, gate=True, audio=batch.audio
             )
 
-    def test_works_with_an_encoder_decoder(self, build_safe, batch):
+    def test_score_supports_an_encoder_decoder(self, build_safe, batch):
         safe = build_safe(t5=True)
         ids, mask = self.answers()
         for gate in (False, True, MIXES["mixed"]):
@@ -328,7 +327,7 @@ class TestScore:
 
 
 @pytest.mark.parametrize("projector", ["mlp", "resampler"])
-def test_a_training_step_moves_the_adapter_alone(build_safe, batch, projector):
+def test_training_step_changes_only_the_adapter(build_safe, batch, projector):
     safe = build_safe(projector=projector, trained=False)
     before = weight_digest(safe.base), weight_digest(safe.audio_encoder_model)
     plain = safe.base(**batch.inputs).logits
@@ -337,7 +336,7 @@ def test_a_training_step_moves_the_adapter_alone(build_safe, batch, projector):
     assert not safe.base.training
     assert not any(m.training for m in safe.audio_encoder_model.modules())
     optimizer = torch.optim.AdamW(safe.trainable().values(), lr=0.1)
-    for _ in range(2):  # LoRA's A moves only once B has left zero
+    for _ in range(2):  # LoRA's A changes only after B is nonzero
         out = safe(
             **batch.inputs, gate=MIXES["mixed"], audio=batch.audio, labels=batch.inputs["input_ids"]
         )

@@ -1,4 +1,4 @@
-"""Rows of one batch that hear different numbers of audio tokens."""
+"""Rows of one batch with different numbers of audio tokens."""
 
 import pytest
 import torch
@@ -18,15 +18,15 @@ def safe(build_safe):
     return build_safe()
 
 
-def test_all_tokens_are_what_true_hears(safe, batch):
+def test_all_tokens_equal_gate_true(safe, batch):
     with torch.no_grad():
-        told = safe(**batch.inputs, gate=Tokens((3,) * 6), audio=batch.audio).logits
+        counted = safe(**batch.inputs, gate=Tokens((3,) * 6), audio=batch.audio).logits
         every = safe(**batch.inputs, gate=True, audio=batch.audio).logits
-    assert torch.equal(told, every)
+    assert torch.equal(counted, every)
 
 
-def test_a_row_hears_as_many_as_it_is_told(safe, batch):
-    """In a mixed batch as alone."""
+def test_each_row_uses_its_number_of_tokens(safe, batch):
+    """The result is the same in a mixed batch and alone."""
     with torch.no_grad():
         mixed = safe(**batch.inputs, gate=Tokens(COUNTS), audio=batch.audio)
         for row, count in enumerate(COUNTS):
@@ -39,7 +39,7 @@ def test_a_row_hears_as_many_as_it_is_told(safe, batch):
 
 
 def test_fewer_tokens_are_the_first_ones(safe, batch):
-    """By hand: the language model on image, the first two audio tokens, and text."""
+    """Computed by hand: image, the first two audio tokens, and text through the language model."""
     row = 2
     with torch.no_grad():
         own = {**rows_of(batch.inputs, [row]), "audio": [batch.audio[row]]}
@@ -47,14 +47,14 @@ def test_fewer_tokens_are_the_first_ones(safe, batch):
         ids, mask = batch.inputs["input_ids"][row], batch.inputs["attention_mask"][row]
         table = safe.base.get_input_embeddings()
         image = safe.base.get_image_features(batch.inputs["pixel_values"][[row]]).pooler_output[0]
-        heard = safe.projector(safe.audio_encoder.embed([batch.audio[row]]))[0, :2]
-        embeds = torch.cat([image, heard, table(ids[4:])]).unsqueeze(0)
+        audio = safe.projector(safe.audio_encoder.embed([batch.audio[row]]))[0, :2]
+        embeds = torch.cat([image, audio, table(ids[4:])]).unsqueeze(0)
         wide = torch.cat([mask[:4], mask.new_ones(2), mask[4:]]).unsqueeze(0)
-        byhand = safe.language_model(inputs_embeds=embeds, attention_mask=wide).logits[0]
-    torch.testing.assert_close(mine, torch.cat([byhand[:4], byhand[6:]]))
+        expected = safe.language_model(inputs_embeds=embeds, attention_mask=wide).logits[0]
+    torch.testing.assert_close(mine, torch.cat([expected[:4], expected[6:]]))
 
 
-def test_rows_that_hear_none_are_the_base(safe, batch):
+def test_rows_with_zero_tokens_equal_the_base(safe, batch):
     off = [row for row, count in enumerate(COUNTS) if not count]
     options = {"max_new_tokens": 5, "do_sample": False}
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_rows_that_hear_none_are_the_base(safe, batch):
     assert torch.equal(mine.sequences[off, : plain.shape[1]], plain)
 
 
-def test_scoring_hears_as_many_as_forward(safe, batch):
+def test_score_uses_the_same_number_of_tokens_as_forward(safe, batch):
     answers = torch.full((6, 2), 7)
     given = {"answer_ids": answers, "answer_mask": torch.ones_like(answers)}
     with torch.no_grad():
@@ -77,17 +77,17 @@ def test_scoring_hears_as_many_as_forward(safe, batch):
 
 
 @pytest.mark.parametrize("counts", [(4,) * 6, (-1, 0, 0, 0, 0, 0)])
-def test_more_than_there_are_or_fewer_than_none_are_refused(safe, batch, counts):
+def test_number_of_tokens_out_of_range_is_refused(safe, batch, counts):
     with pytest.raises(ModelError, match="not 0 to 3"):
         safe(**batch.inputs, gate=Tokens(counts), audio=batch.audio)
 
 
-def test_one_number_a_row(safe, batch):
+def test_wrong_number_of_counts_is_refused(safe, batch):
     with pytest.raises(ModelError, match="numbers of tokens for 6 examples"):
         safe(**batch.inputs, gate=Tokens((1,)), audio=batch.audio)
 
 
-def test_a_decision_is_bool_or_whole_numbers():
+def test_decision_must_be_bool_or_integer():
     assert tokens_heard(torch.tensor([True, False]), 8) == [8, 0]
     assert tokens_heard(torch.tensor([4, 0]), 8) == [4, 0]
     with pytest.raises(ModelError, match="bool or int64"):

@@ -1,4 +1,4 @@
-"""base.json: where the frozen models lie, what they are, and what was measured; or a refusal."""
+"""base.json: paths, digests and evaluation of the frozen models, or a refusal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(config):
     return json.loads((config.folder / "base.json").read_text())
 
 
-def test_given_folders_are_recorded_with_their_digests(config):
+def test_configured_folders_are_recorded_with_their_digests(config):
     prepare_base(config)
     record = read(config)
     assert record["kind"] == "given"
@@ -45,7 +45,7 @@ def test_given_folders_are_recorded_with_their_digests(config):
     assert record["held_out_reason"]
 
 
-def test_a_name_that_nothing_has_is_refused_with_a_hint(config, monkeypatch):
+def test_unknown_model_name_is_refused_with_a_hint(config, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     wrong = with_base(config, vlm="nobody/no-such-model")
     with pytest.raises(ModelError, match=r"\[base\.vlm\]") as caught:
@@ -55,7 +55,7 @@ def test_a_name_that_nothing_has_is_refused_with_a_hint(config, monkeypatch):
         resolve_vlm(with_base(config, vlm="../no such folder"))
 
 
-def test_a_laion_checkpoint_serves_as_audio_encoder(config, tmp_path):
+def test_laion_checkpoint_is_converted_to_an_audio_encoder(config, tmp_path):
     from transformers import ClapModel
 
     path = save(tmp_path / "clap.pt", as_laion(ClapModel(tiny_config())))
@@ -64,7 +64,7 @@ def test_a_laion_checkpoint_serves_as_audio_encoder(config, tmp_path):
 
 
 def released(config, monkeypatch, held_out):
-    """A run of a miniature (the tiny folders) that is measured as `held_out`."""
+    """A run with a miniature (the tiny folders) whose evaluation is `held_out`."""
     from safe.hearing.miniature.base import released as released_module
 
     folder = config.folder.parents[1] / "models"
@@ -74,7 +74,7 @@ def released(config, monkeypatch, held_out):
     return with_base(config, miniature="world", vlm=None, audio_encoder=None)
 
 
-def test_a_released_base_records_what_it_is_and_can_do(config, monkeypatch):
+def test_released_base_is_recorded_with_recipe_and_evaluation(config, monkeypatch):
     prepare_base(released(config, monkeypatch, GOOD))
     record = read(config)
     assert record["kind"] == "released"
@@ -83,18 +83,18 @@ def test_a_released_base_records_what_it_is_and_can_do(config, monkeypatch):
     assert record["held_out"] == GOOD
 
 
-def test_a_base_that_does_not_see_is_refused_and_its_numbers_kept(config, monkeypatch):
-    blind = GOOD | {"vl": {"colour": {"accuracy": 0.5, "n": 200, "ci": [0.43, 0.57]}}}
+def test_base_below_the_floors_is_refused_and_its_evaluation_kept(config, monkeypatch):
+    weak = GOOD | {"vl": {"colour": {"accuracy": 0.5, "n": 200, "ci": [0.43, 0.57]}}}
     with pytest.raises(ModelError, match=r"colour: 0\.500 of 200, under 0\.97"):
-        prepare_base(released(config, monkeypatch, blind))
+        prepare_base(released(config, monkeypatch, weak))
     assert not (config.folder / "base.json").exists()
     refused = json.loads((config.folder / "base_refused.json").read_text())
-    assert refused["held_out"] == blind
+    assert refused["held_out"] == weak
     prepare_base(released(config, monkeypatch, GOOD))
     assert not (config.folder / "base_refused.json").exists()
 
 
-def test_without_a_manifest_a_miniature_cannot_be_measured(config):
+def test_missing_manifest_is_named_when_evaluating_a_miniature(config):
     (config.folder / "data" / "manifest.parquet").unlink()
     with pytest.raises(ModelError, match="prepare-data"):
         module._held_out_samples(config)

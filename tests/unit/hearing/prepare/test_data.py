@@ -1,4 +1,4 @@
-"""prepare-data: counts, digests, media described once, problems listed and never hidden."""
+"""prepare-data: counts, digests, media descriptions, and listed problems."""
 
 import json
 import shlex
@@ -51,7 +51,7 @@ def test_everything_is_counted_and_described(config):
     assert all(row["width"] == 32 for row in rows if row["kind"] == "image")
 
 
-def test_media_that_are_missing_or_broken_are_listed_with_the_reason(config):
+def test_missing_or_broken_media_are_listed_with_the_reason(config):
     audio = config.datasets[0].root / "audio"
     (audio / "clip1_0.wav").unlink()
     (audio / "clip2_0.wav").write_bytes(b"")
@@ -63,11 +63,11 @@ def test_media_that_are_missing_or_broken_are_listed_with_the_reason(config):
     assert reasons["the file is missing"] == ["clip1_0.wav"]
     assert reasons["the file is empty (0 bytes)"] == ["clip2_0.wav"]
     assert len(reasons) == 3
-    assert data["rows"] == 18  # no sample turns into one without sound
+    assert data["rows"] == 18  # the samples are kept
     assert sum(not row["ok"] for row in rows) == 3
 
 
-def test_a_second_time_decodes_only_what_has_changed(config, monkeypatch):
+def test_second_run_decodes_only_changed_media(config, monkeypatch):
     prepare_data(config)
     first, _ = read(config)
     decoded = []
@@ -83,7 +83,7 @@ def test_a_second_time_decodes_only_what_has_changed(config, monkeypatch):
     assert read(config)[0]["digest"] != first["digest"]
 
 
-def test_a_scan_that_was_stopped_goes_on_where_it_was(config, monkeypatch):
+def test_interrupted_scan_resumes(config, monkeypatch):
     monkeypatch.setattr(media, "PART", 4)
     real, count = media.describe, 0
 
@@ -97,7 +97,7 @@ def test_a_scan_that_was_stopped_goes_on_where_it_was(config, monkeypatch):
     monkeypatch.setattr(media, "describe", stops)
     with pytest.raises(KeyboardInterrupt):
         prepare_data(config)
-    # A part cut off in the middle is decoded again.
+    # A truncated part is decoded again.
     parts = sorted((config.folder / "data" / "media.parquet.parts").glob("*.parquet"))
     assert len(parts) == 2
     parts[1].write_bytes(parts[1].read_bytes()[:100])
@@ -110,7 +110,7 @@ def test_a_scan_that_was_stopped_goes_on_where_it_was(config, monkeypatch):
     assert not (config.folder / "data" / "media.parquet.parts").exists()
 
 
-def test_annotations_alone_are_not_decoded(config, tmp_path):
+def test_datasets_without_media_are_not_decoded(config, tmp_path):
     alone = config.datasets[0].model_copy(update={"media": False})
     config = config.model_copy(update={"datasets": [alone, config.datasets[1]]})
     prepare_data(config)
@@ -129,7 +129,7 @@ def test_several_processes_give_the_same_table(config, monkeypatch):
     assert two == one
 
 
-def test_the_world_of_another_run_in_the_same_folder_is_refused(tmp_path):
+def test_world_of_another_run_in_the_same_folder_is_refused(tmp_path):
     root = tmp_path / "my world"
     captions = dataset("audiocaps", root / "audiocaps", splits={"val": "val"})
     ours = WorldConfig(root=root, **SIZE, faults=["leak", "silent"])
@@ -143,7 +143,7 @@ def test_the_world_of_another_run_in_the_same_folder_is_refused(tmp_path):
     def written() -> dict[str, int]:
         return {p.name: p.stat().st_mtime_ns for p in (config.folder / "data").iterdir()}
 
-    made = written()
+    before = written()
     ensure_world(other.world)
     check_world(other)
     with pytest.raises(DataError, match="not the world that the run was made from") as refused:
@@ -152,4 +152,4 @@ def test_the_world_of_another_run_in_the_same_folder_is_refused(tmp_path):
     done = CliRunner().invoke(app, shlex.split(command)[1:])
     assert done.exit_code == 0, done.output
     check_world(config)
-    assert written() == made
+    assert written() == before

@@ -1,4 +1,4 @@
-"""Rows come out as the processor would make them, with answers on the right."""
+"""Collation: prompts as from the processor, answers padded on the right."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def rows(encoder):
     return [encoder.row(s, s) for s in samples]
 
 
-def test_prompts_are_the_processors(encoder):
+def test_prompts_agree_with_the_processor(encoder):
     made = tiny_processor()(
         images=[Image.new("RGB", (16, 16))] * 3,
         text=[build_prompt(q) for q in QUESTIONS],
@@ -50,7 +50,7 @@ def test_prompts_are_the_processors(encoder):
     assert torch.equal(mine["attention_mask"], made["attention_mask"])
 
 
-def test_answers_end_with_the_end_token_and_come_back(encoder):
+def test_answers_end_with_the_end_token_and_can_be_decoded(encoder):
     made = encoder.answers(rows(encoder))
     assert made["answer_ids"].shape == (3, 3)
     assert made["answer_mask"].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 0]]
@@ -61,7 +61,7 @@ def test_answers_end_with_the_end_token_and_come_back(encoder):
     assert encoder.decode(sequences, prompts.shape[1]) == ["red", "yes no", "four"]
 
 
-def test_a_row_that_does_not_fit_is_named(encoder):
+def test_row_that_does_not_fit_is_named(encoder):
     long = encoder.row(sample("red " * 60, "yes", "too-long"), sample("a", "yes"))
     with pytest.raises(ModelError, match=r"too-long needs \d+ positions, .* has 64"):
         encoder.check_fits([*rows(encoder), long], audio_tokens=4)

@@ -1,4 +1,4 @@
-"""The stage-transition state machine, over scripted and over arbitrary traces."""
+"""The stage-transition state machine, on scripted and on arbitrary traces."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_normal_progress():
     assert run(make(), [0.5, 0.61, 0.61, 0.62]) == ["continue", "advance", "continue", "finish"]
 
 
-def test_a_value_on_the_threshold_passes():
+def test_value_on_the_threshold_passes():
     assert run(make((1,)), [0.6], drop=0.01) == ["finish"]
 
 
@@ -41,7 +41,7 @@ def test_extension_then_pass():
     assert run(make((1,)), [0.5, 0.55, 0.6]) == ["extend", "extend", "finish"]
 
 
-def test_extensions_end_in_a_stop_that_says_what_was_missed():
+def test_exhausted_extensions_stop_with_the_missed_thresholds():
     machine = Curriculum(make((1,), extensions=1))
     machine.observe(EpochMetrics(0.5, 0.02, 10))
     last = machine.observe(EpochMetrics(0.55, 0.02, 10))
@@ -52,13 +52,13 @@ def test_extensions_end_in_a_stop_that_says_what_was_missed():
         machine.observe(EpochMetrics(0.9, 0.0, 10))
 
 
-def test_early_progress_needs_epochs_running():
+def test_early_progress_needs_consecutive_epochs():
     config = make((5, 1))
     assert run(config, [0.67, 0.67])[-1] == "advance_early"
     assert run(config, [0.67, 0.65, 0.67, 0.67])[1:] == ["continue", "continue", "advance_early"]
 
 
-def test_early_progress_needs_the_samples_too():
+def test_early_progress_needs_the_minimum_samples_too():
     assert run(make((5, 1), min_samples=250), [0.9] * 4)[:3] == ["continue"] * 3
     assert run(make((5, 1), min_samples=250), [0.9] * 4)[3] == "advance_early"
 
@@ -68,7 +68,7 @@ def test_too_few_samples_extend():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_metric_that_is_not_finite_is_refused(value):
+def test_non_finite_metric_is_refused(value):
     with pytest.raises(SafeError, match="not finite"):
         Curriculum(make()).observe(EpochMetrics(value, 0.0, 1))
 
@@ -81,7 +81,7 @@ metrics = st.builds(EpochMetrics, st.floats(0, 1), st.floats(-0.1, 0.1), st.inte
     st.lists(st.integers(1, 4), min_size=1, max_size=4),
     st.integers(0, 3), st.integers(1, 3), st.integers(0, 400),
 )  # fmt: skip
-def test_any_trace_keeps_the_rules_and_survives_a_checkpoint(trace, epochs, extensions, early, n):
+def test_any_trace_follows_the_rules_and_survives_a_checkpoint(trace, epochs, extensions, early, n):
     config = make(tuple(epochs), extensions, early, n)
     machine, copy = Curriculum(config), Curriculum(config)
     per_stage: dict[str, list[str]] = {}

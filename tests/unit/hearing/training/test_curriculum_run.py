@@ -1,4 +1,4 @@
-"""Training under a curriculum: what follows the stage, the log, and runs that are killed."""
+"""Training under a curriculum: settings per stage, the log, and killed runs."""
 
 import dataclasses
 import json
@@ -63,18 +63,18 @@ def config(tmp_path_factory):
 
 
 def open_run(config, log, curriculum=None, answers=None, skip_rate=0.5):
-    """The run; `answers` are what held-out rows say in turn, by default what they say."""
+    """Open the run; `answers` replace the results on held-out examples, in order."""
     stage = open_stage(config)
-    for n, row in enumerate(stage.rows):  # a third of each kind
+    for n, row in enumerate(stage.rows):  # a third of each difficulty
         difficulty = ("easy", "medium", "hard")[n % 3]
         rows = (
             stage.data.audio_examples
             if n < len(stage.data.audio_examples)
             else stage.data.vl_examples
         )
-        place = n if n < len(stage.data.audio_examples) else n - len(stage.data.audio_examples)
+        index = n if n < len(stage.data.audio_examples) else n - len(stage.data.audio_examples)
         sample = dataclasses.replace(row.sample, difficulty=difficulty)
-        rows[place] = dataclasses.replace(row, sample=sample)
+        rows[index] = dataclasses.replace(row, sample=sample)
     clips = stage.data.clips
     rate = stage.feeder.features.opened.audio_encoder.sampling_rate
     noisy = noisy_sounds(clips, config.cache, snr_db=(0.0, 5.0), rate=rate, seed=0)
@@ -114,7 +114,7 @@ def whole(config, tmp_path_factory):
     return run, content(trainer), log
 
 
-def test_the_log_holds_every_step_and_every_stage_as_declared(config, whole):
+def test_log_contains_every_step_with_the_settings_of_its_stage(config, whole):
     run, _, log = whole
     lines = lines_of(log)
     lengths = [len(run.drawing.make(n)) for n in range(3)]
@@ -131,7 +131,7 @@ def test_the_log_holds_every_step_and_every_stage_as_declared(config, whole):
     assert weighed == pytest.approx(0, abs=1e-5)
 
 
-def test_a_stage_hears_what_it_says(config, tmp_path):
+def test_noise_and_background_fractions_follow_the_stage(config, tmp_path):
     run = open_run(config, tmp_path / "log.jsonl")
     first, background = len(run.data.audio_examples), {s.id for s in run.data.background}
     whole = list(range(len(run.rows)))
@@ -176,7 +176,7 @@ for last in map(int, sys.argv[3:]):
 
 
 def killed_and_resumed(config, folder, steps):
-    """Die at each of the steps in turn, then go on to the end: (run, digests, log)."""
+    """Get killed at each step in turn, then run to the end; return (run, digests, log)."""
     folder.mkdir(parents=True)
     write_json(folder / "config.json", config.model_dump(mode="json"))
     arguments = [str(folder / "config.json"), str(folder), *map(str, steps)]
@@ -202,7 +202,7 @@ def test_five_kills_at_random_moments_change_nothing(config, whole, tmp_path):
     assert log.read_bytes() == whole[2].read_bytes()
 
 
-def test_an_extension_moves_the_ratio_to_what_was_missed(config, tmp_path):
+def test_extension_shifts_the_ratio_towards_the_missed_threshold(config, tmp_path):
     curriculum = config.curriculum.model_copy(
         update={
             "stages": [
@@ -229,7 +229,7 @@ def test_an_extension_moves_the_ratio_to_what_was_missed(config, tmp_path):
     epochs=st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_batch_is_what_the_stage_says(ratio, size, kinds, epochs):
+def test_every_batch_follows_the_stage(ratio, size, kinds, epochs):
     samples = [
         Sample(
             id=str(n),
@@ -267,7 +267,7 @@ def test_every_batch_is_what_the_stage_says(ratio, size, kinds, epochs):
         ({"min_skip_rate": 0.6}, 0.5, "skips 0.5000 of the held-out questions"),
     ],
 )
-def test_what_cannot_be_reached_is_refused_before_training(
+def test_unreachable_thresholds_are_refused_before_training(
     config, tmp_path, changes, skip_rate, words
 ):
     stages = [config.curriculum.stages[0].model_copy(update=changes)]
@@ -277,14 +277,14 @@ def test_what_cannot_be_reached_is_refused_before_training(
     assert not (tmp_path / "log.jsonl").exists()
 
 
-def test_a_log_that_is_gone_is_not_made_up(config, tmp_path):
+def test_missing_log_is_refused(config, tmp_path):
     run = open_run(config, tmp_path / "log.jsonl")
     run.log.size = 100
     with pytest.raises(TrainingError, match="ends at byte 0"), run.log:
         pass
 
 
-def test_a_checkpoint_of_another_curriculum_is_not_used(config, whole, tmp_path):
+def test_checkpoint_of_another_curriculum_is_not_used(config, whole, tmp_path):
     _, _, log = killed_and_resumed(config, tmp_path / "killed", [7])
     other = config.curriculum.model_copy(update={"early_factor": 1.5})
     changed = open_run(config, log, other)
@@ -292,10 +292,10 @@ def test_a_checkpoint_of_another_curriculum_is_not_used(config, whole, tmp_path)
     with pytest.warns(UserWarning, match=r"c\.pt: has other data, settings or models"):
         trainer = changed.run(config, checkpoint=tmp_path / "killed" / "c.pt", name="changed")
     assert trainer.resumed_at is None
-    assert log.read_bytes() == whole[2].read_bytes()  # begun anew; nobody moved on early
+    assert log.read_bytes() == whole[2].read_bytes()  # restarted without early progress
 
 
-def test_a_random_state_that_is_not_kept_shows(config, whole, tmp_path, monkeypatch):
+def test_lost_random_state_changes_the_result(config, whole, tmp_path, monkeypatch):
     """The sabotage of 08.resume_identical: LoRA's dropout draws other masks after a resume."""
     monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
     _, digests, log = killed_and_resumed(config, tmp_path / "killed", [7])
@@ -304,7 +304,7 @@ def test_a_random_state_that_is_not_kept_shows(config, whole, tmp_path, monkeypa
     assert json.loads(log.read_bytes().splitlines()[-1])["action"] == "finish"
 
 
-def test_epochs_end_as_the_state_machine_says():
+def test_restored_state_machine_equals_the_original():
     curriculum = CurriculumConfig.model_validate({"stages": STAGES})
     machine = Curriculum(curriculum)
     assert machine.observe(EpochMetrics(1.0, 0.0, 10, 0.0)).action == "advance"

@@ -1,4 +1,4 @@
-"""Frozen features are encoded once, shared, checked, and never made up."""
+"""Frozen features: encoded once, shared, validated, and never made up."""
 
 import dataclasses
 import json
@@ -42,7 +42,7 @@ def audio_examples(samples):
 
 
 @pytest.mark.parametrize("kind", ["embedding", "sequence"])
-def test_they_are_what_the_models_say(opened, samples, audio_examples, tmp_path, kind):
+def test_features_agree_with_the_models(opened, samples, audio_examples, tmp_path, kind):
     features = Features(opened, tmp_path, kind)
     features.ensure(samples, audio_examples)
     assert features.faults == {}
@@ -57,7 +57,7 @@ def test_they_are_what_the_models_say(opened, samples, audio_examples, tmp_path,
     )
 
 
-def test_they_are_encoded_once_for_all(opened, samples, audio_examples, tmp_path):
+def test_features_are_encoded_once_and_shared(opened, samples, audio_examples, tmp_path):
     first = Features(opened, tmp_path)
     first.ensure(samples[:4], audio_examples[:2])
     assert first.computed == {"image": 4, "audio": 2}
@@ -70,7 +70,7 @@ def test_they_are_encoded_once_for_all(opened, samples, audio_examples, tmp_path
     assert third.computed == {"image": 0, "audio": 0}
 
 
-def test_another_base_or_preprocessing_is_another_store(opened, tmp_path, monkeypatch):
+def test_another_base_or_preprocessing_uses_another_store(opened, tmp_path, monkeypatch):
     one = Features(opened, tmp_path)
     other_base = dataclasses.replace(
         opened, vlm_ref=opened.vlm_ref.model_copy(update={"digest": "other"})
@@ -81,7 +81,7 @@ def test_another_base_or_preprocessing_is_another_store(opened, tmp_path, monkey
     assert Features(opened, tmp_path).images.folder != one.images.folder
 
 
-def test_a_damaged_entry_is_computed_again(opened, samples, tmp_path):
+def test_damaged_entry_is_computed_again(opened, samples, tmp_path):
     features = Features(opened, tmp_path)
     features.ensure(samples, [])
     expected = features.image(samples)
@@ -94,12 +94,12 @@ def test_a_damaged_entry_is_computed_again(opened, samples, tmp_path):
         again.ensure(samples, [])
     assert again.computed["image"] == 1
     found = again.image(samples)
-    torch.testing.assert_close(found, expected)  # a kernel may round a batch of one otherwise,
+    torch.testing.assert_close(found, expected)  # a kernel may round a batch of one differently,
     others = [i for i, s in enumerate(samples) if s.image != samples[2].image]
-    assert torch.equal(found[others], expected[others])  # but only that was computed
+    assert torch.equal(found[others], expected[others])  # but only that entry was computed
 
 
-def test_pictures_are_processed_once_as_long_as_there_is_room(
+def test_pictures_are_processed_once_while_the_cache_has_room(
     opened, samples, tmp_path, monkeypatch
 ):
     opens = []
@@ -107,21 +107,21 @@ def test_pictures_are_processed_once_as_long_as_there_is_room(
         features_module, "picture", lambda sample: opens.append(sample.id) or picture(sample)
     )
     made = opened.processor.image_processor([picture(s) for s in samples], return_tensors="pt")
-    wanted = made["pixel_values"]
+    expected = made["pixel_values"]
     features = Features(opened, tmp_path)
-    assert torch.equal(features.pixels(samples), wanted)
+    assert torch.equal(features.pixels(samples), expected)
     distinct = len(opens)
-    assert torch.equal(features.pixels(samples[::-1]), wanted.flip(0))
+    assert torch.equal(features.pixels(samples[::-1]), expected.flip(0))
     assert len(opens) == distinct
-    monkeypatch.setattr(features_module, "PIXEL_BYTES", 2 * wanted[0].nbytes)
+    monkeypatch.setattr(features_module, "PIXEL_BYTES", 2 * expected[0].nbytes)
     for _ in range(2):
-        for sample, one in zip(samples, wanted, strict=True):
+        for sample, one in zip(samples, expected, strict=True):
             assert torch.equal(features.pixels([sample])[0], one)
     assert len(features._pixels) == 2
-    assert len(opens) > distinct  # what had to go is made again, and is the same
+    assert len(opens) > distinct  # evicted entries are computed again with equal values
 
 
-def test_what_cannot_be_heard_or_seen_is_named(opened, audio_examples, tmp_path):
+def test_unusable_sounds_and_pictures_are_named(opened, audio_examples, tmp_path):
     silent, header, cut = tmp_path / "silent.wav", tmp_path / "header.wav", tmp_path / "cut.png"
     soundfile.write(silent, np.zeros(RATE, np.float32), RATE)
     soundfile.write(header, np.zeros(0, np.float32), RATE)
@@ -141,7 +141,7 @@ def test_what_cannot_be_heard_or_seen_is_named(opened, audio_examples, tmp_path)
     assert features.usable([*faulty, audio_examples[1]]) == [audio_examples[1]]
 
 
-def test_a_sample_without_a_picture_is_shown_grey(opened, audio_examples, tmp_path):
+def test_sample_without_a_picture_gets_a_grey_one(opened, audio_examples, tmp_path):
     bare = dataclasses.replace(audio_examples[0], id="bare", image=None)
     features = Features(opened, tmp_path)
     features.ensure([bare], [])
@@ -150,11 +150,11 @@ def test_a_sample_without_a_picture_is_shown_grey(opened, audio_examples, tmp_pa
 
 
 class TestOpenBase:
-    def test_digests_are_of_the_weights(self, run, opened):
+    def test_digests_are_those_of_the_weights(self, run, opened):
         record = json.loads((run.folder / "base.json").read_text())
         assert opened.digests == record["digests"]
 
-    def test_other_weights_than_prepared_are_refused(self, run, tmp_path):
+    def test_weights_other_than_prepared_are_refused(self, run, tmp_path):
         other = parse_run_config({**run.model_dump(mode="json"), "results": str(tmp_path)}, "test")
         record = json.loads((run.folder / "base.json").read_text())
         record["digests"]["vlm"] = "0" * 64
@@ -164,7 +164,7 @@ class TestOpenBase:
             open_base(other)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"vlm": 3, "audio_encoder": "x"}'])
-    def test_a_broken_record_is_named(self, run, tmp_path, content):
+    def test_broken_record_is_named(self, run, tmp_path, content):
         other = parse_run_config({**run.model_dump(mode="json"), "results": str(tmp_path)}, "test")
         with pytest.raises(ModelError, match="prepare-base"):
             open_base(other)

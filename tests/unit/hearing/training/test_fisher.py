@@ -1,4 +1,4 @@
-"""The penalty against its closed form."""
+"""The Fisher penalty: comparison with its closed form."""
 
 import pytest
 import torch
@@ -13,18 +13,18 @@ def weights():
     return [torch.nn.Parameter(torch.randn(2, 3)), torch.nn.Parameter(torch.randn(4))]
 
 
-def moved(weights, by):
+def move(weights, by):
     with torch.no_grad():
         for weight in weights:
             weight.add_(by)
 
 
-def test_it_is_half_the_weighted_square_of_the_way_gone(weights):
+def test_penalty_is_half_the_weighted_squared_distance(weights):
     gradients = torch.randn(5, 10)
     penalty = FisherPenalty(weights)
     penalty.anchor(gradients)
     assert float(penalty()) == 0
-    moved(weights, 0.3)
+    move(weights, 0.3)
     information = gradients.pow(2).mean(0)
     information = information / information.mean()
     assert float(penalty()) == pytest.approx(float((information * 0.09).sum() / 2 / 10), rel=1e-5)
@@ -32,7 +32,7 @@ def test_it_is_half_the_weighted_square_of_the_way_gone(weights):
     assert torch.allclose(found, information * 0.3 / 10, atol=1e-6)
 
 
-def test_what_no_picture_depends_on_moves_freely(weights):
+def test_weights_without_gradient_are_not_penalised(weights):
     gradients = torch.zeros(3, 10)
     gradients[:, 0] = 1.0
     penalty = FisherPenalty(weights)
@@ -42,21 +42,21 @@ def test_what_no_picture_depends_on_moves_freely(weights):
     assert float(penalty()) == 0
 
 
-def test_the_scale_of_the_gradients_does_not_matter(weights):
+def test_scale_of_the_gradients_does_not_matter(weights):
     gradients, found = torch.randn(5, 10), []
     for scale in (1.0, 100.0):
         penalty = FisherPenalty(weights)
         penalty.anchor(scale * gradients)
-        moved(weights, 0.1)
+        move(weights, 0.1)
         found.append(float(penalty()))
-        moved(weights, -0.1)
+        move(weights, -0.1)
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
-def test_an_anchor_goes_through_a_checkpoint(weights):
+def test_anchor_survives_a_checkpoint(weights):
     penalty, other = FisherPenalty(weights), FisherPenalty(weights)
     penalty.anchor(torch.randn(5, 10))
-    moved(weights, 0.2)
+    move(weights, 0.2)
     other.resume(penalty.state())
     assert torch.equal(other(), penalty())
 

@@ -1,4 +1,4 @@
-"""Which rows are taken of all there are."""
+"""Selection of training examples from all candidates."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from safe.hearing.training.held_out import pick
 
 
 class Usable:
-    """Stands for `Features`: the media of every sample but `broken` can be used."""
+    """Replacement for `Features`: the media of all samples except `broken` are usable."""
 
     def __init__(self, broken=()):
         self.broken, self.encoded = set(broken), []
@@ -42,13 +42,13 @@ def picked(candidates, wanted=100, features=None, *, audible=True):
     return pick(candidates, wanted, features or Usable(), rng, audible=audible)
 
 
-def test_a_question_about_a_recording_is_taken_once():
-    asked = [about("r1", number=n) for n in range(3)] + [about("r1", question="How many?")]
-    assert {s.question for s in picked(asked)} == {"What is the sum?", "How many?"}
-    assert len(picked(asked)) == 2
+def test_question_about_a_recording_is_taken_once():
+    candidates = [about("r1", number=n) for n in range(3)] + [about("r1", question="How many?")]
+    assert {s.question for s in picked(candidates)} == {"What is the sum?", "How many?"}
+    assert len(picked(candidates)) == 2
 
 
-def test_a_recording_beside_another_picture_is_another_question():
+def test_recording_with_another_picture_is_another_question():
     pairs = [about(f"r{n % 2}", f"i{n}") for n in range(6)]
     assert sorted(s.id for s in picked(pairs)) == sorted(s.id for s in pairs)
     again = [dataclasses.replace(pair, id=f"{pair.id} again") for pair in pairs]
@@ -56,7 +56,7 @@ def test_a_recording_beside_another_picture_is_another_question():
 
 
 @pytest.mark.parametrize("audible", [True, False])
-def test_what_cannot_be_used_is_replaced(audible):
+def test_unusable_samples_are_replaced(audible):
     features = Usable(broken={f"r{n}" for n in range(10)})
     found = picked([about(f"r{n}") for n in range(20)], 8, features, audible=audible)
     assert len(found) == 8

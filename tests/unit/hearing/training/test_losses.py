@@ -1,4 +1,4 @@
-"""Losses against closed forms, and parts of a step against the whole."""
+"""Losses: comparison with closed forms, and of partial batches with the whole."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tests.tiny_models import tiny_audio_encoder, tiny_vlm
 
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 9))
-def test_divergence_is_scipys_relative_entropy(seed, tokens, words):
+def test_divergence_agrees_with_scipys_relative_entropy(seed, tokens, words):
     rng = np.random.default_rng(seed)
     teacher, student = rng.normal(0, 3, (2, tokens, words))
     p, q = np.exp(log_softmax(teacher, -1)), np.exp(log_softmax(student, -1))
@@ -26,7 +26,7 @@ def test_divergence_is_scipys_relative_entropy(seed, tokens, words):
     assert float(found) == pytest.approx(rel_entr(p, q).sum() / tokens, abs=1e-5)
 
 
-def test_no_divergence_from_oneself():
+def test_divergence_of_equal_logits_is_zero():
     logits = torch.randn(5, 11)
     assert float(distillation_divergence(logits, logits, 5)) == pytest.approx(0, abs=1e-6)
 
@@ -38,7 +38,7 @@ def model():
 
 
 def batch(model, rows, totals):
-    """Rows 0-2 hear what they are asked about, rows 3-5 are to be kept."""
+    """Rows 0-2 are audio examples, rows 3-5 are VL examples with a teacher."""
     generator = torch.Generator().manual_seed(1)
     sounds = torch.randn(6, 24, generator=generator)
     image = torch.randn(6, 4, 32, generator=generator)
@@ -49,7 +49,7 @@ def batch(model, rows, totals):
     mask = torch.ones(6, 2, dtype=torch.long)
     mask[1, 1] = mask[4, 1] = 0
     prompt = torch.tensor([[token] * 4 + [0, 3, 4, 5]]).expand(6, -1)
-    kept = [r for r in rows if r >= 3]
+    vl = [r for r in rows if r >= 3]
     inputs = {
         "input_ids": prompt[rows],
         "attention_mask": torch.ones(len(rows), 8, dtype=torch.long),
@@ -64,12 +64,12 @@ def batch(model, rows, totals):
         [str(r) for r in rows],
         tokens=totals[0],
         audio_examples=torch.tensor([r < 3 for r in rows]),
-        teacher=torch.cat([teacher[r][mask[r].bool()] for r in kept]) if kept else None,
+        teacher=torch.cat([teacher[r][mask[r].bool()] for r in vl]) if vl else None,
         teacher_tokens=totals[1],
     )
 
 
-def test_parts_of_a_step_add_up_to_it(model):
+def test_losses_of_partial_batches_add_up_to_the_whole(model):
     objective = StageAObjective(0.7)
     with torch.no_grad():
         whole = objective(model, batch(model, [0, 1, 2, 3, 4, 5], (5, 5)))
@@ -81,8 +81,8 @@ def test_parts_of_a_step_add_up_to_it(model):
     )
 
 
-def test_kept_rows_have_no_part_in_the_cross_entropy(model):
-    """Only what the base says of them counts, not their labels."""
+def test_vl_rows_do_not_contribute_to_the_cross_entropy(model):
+    """Only the teacher's logits of VL rows are used, not their labels."""
     objective = StageAObjective(0.0)
     with torch.no_grad():
         alone = objective(model, batch(model, [0, 1, 2], (5, 5)))

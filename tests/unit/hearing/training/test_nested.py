@@ -1,4 +1,4 @@
-"""An adapter that is heard short or long: every step has one length, and only its tokens count."""
+"""Nested training: every step has one number of audio tokens, and only these tokens learn."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def open_nested(config, *lengths, **changes):
     )
 
 
-def test_lengths_are_drawn_alike_and_evenly_from_seed_and_step(config):
+def test_lengths_are_reproducible_and_evenly_drawn(config):
     stage, again = open_nested(config, 1, 3), open_nested(config, 1, 3)
     drawn = [stage.length(step) for step in range(400)]
     assert drawn == [again.length(step) for step in range(400)]
@@ -24,7 +24,7 @@ def test_lengths_are_drawn_alike_and_evenly_from_seed_and_step(config):
     assert 140 < Counter(drawn)[1] < 260
 
 
-def test_all_rows_of_a_step_hear_its_length(config):
+def test_all_rows_of_a_step_have_its_length(config):
     stage = open_nested(config, 1, 3)
     whole = stage.batches().next()
     for step in range(6):
@@ -32,7 +32,7 @@ def test_all_rows_of_a_step_hear_its_length(config):
         assert gate == Tokens((stage.length(step),) * len(whole))
 
 
-def test_tokens_that_are_not_heard_learn_nothing(config):
+def test_unused_tokens_learn_nothing(config):
     stage = open_nested(config, 1, distillation=0.0, weight_decay=0.0)
     before = stage.model.projector.down.bias.detach().clone()
     stage.train(config, checkpoint=None, folder=None, name="nested")
@@ -41,5 +41,5 @@ def test_tokens_that_are_not_heard_learn_nothing(config):
     assert moved[1:].tolist() == [0.0, 0.0]
 
 
-def test_other_lengths_are_another_training(config):
+def test_other_lengths_have_another_fingerprint(config):
     assert open_nested(config, 1, 3).fingerprint() != open_nested(config, 1).fingerprint()

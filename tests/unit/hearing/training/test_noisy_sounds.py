@@ -1,4 +1,4 @@
-"""Sounds in noise: at the ratio asked for, the same for the same seed, none for what is broken."""
+"""Noisy copies of sounds: requested SNR, reproducible, none for undecodable sounds."""
 
 import dataclasses
 
@@ -22,20 +22,20 @@ def make(clips, folder, snr_db=(6.0, 6.0), seed=0):
     return noisy_sounds(clips, folder, snr_db=snr_db, rate=RATE, seed=seed)
 
 
-def test_the_noise_is_as_loud_as_asked_for(clips, tmp_path):
+def test_noise_has_the_requested_snr(clips, tmp_path):
     for source, copies in make(clips, tmp_path).items():
         clip = next(c for c in clips if c.source == source)
         clean = load_audio(clip.audio, RATE)
         for copy in copies:
-            heard = load_audio(copy.audio, RATE)
-            scale = float(heard @ clean / (clean @ clean))  # it may have been made quieter whole
-            noise = heard / scale - clean
+            noisy = load_audio(copy.audio, RATE)
+            scale = float(noisy @ clean / (clean @ clean))  # may have been scaled down
+            noise = noisy / scale - clean
             found = 10 * np.log10(np.mean(clean**2) / np.mean(noise**2))
             assert found == pytest.approx(6.0, abs=0.3)
             assert (copy.source, copy.answer) == (clip.source, clip.answer)
 
 
-def test_copies_differ_and_come_again_alike(clips, tmp_path):
+def test_copies_differ_and_are_reproducible(clips, tmp_path):
     one, again, other = make(clips, tmp_path), make(clips, tmp_path), make(clips, tmp_path, seed=1)
     source = clips[0].source
     assert len(one[source]) == COPIES
@@ -45,7 +45,7 @@ def test_copies_differ_and_come_again_alike(clips, tmp_path):
     assert set(paths).isdisjoint(copy.audio.path for copy in other[source])
 
 
-def test_a_clip_that_cannot_be_decoded_is_left_out(clips, tmp_path):
+def test_undecodable_clip_is_left_out(clips, tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     faulty = dataclasses.replace(clips[0], source="broken", audio=MediaRef(broken))

@@ -1,4 +1,4 @@
-"""What a later part of a process needs is not what an earlier one needed."""
+"""Peak memory can be reset between parts of a process."""
 
 import torch
 
@@ -8,7 +8,7 @@ CPU = torch.device("cpu")
 LARGE = 2**28  # bytes
 
 
-def test_a_peak_is_seen_and_forgotten():
+def test_peak_is_measured_and_reset():
     reset_peak_memory(CPU)
     before = peak_memory(CPU)
     large = torch.ones(LARGE, dtype=torch.uint8)

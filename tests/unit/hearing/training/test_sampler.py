@@ -1,4 +1,4 @@
-"""Batches: every row once an epoch, of like length, the same from the same seed, resumable."""
+"""Batches: every row once per epoch, similar lengths, reproducible, resumable."""
 
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ seeds = st.integers(0, 2**31)
 
 
 @given(lengths, sizes, seeds)
-def test_every_row_once_an_epoch(lengths, size, seed):
+def test_every_row_occurs_once_per_epoch(lengths, size, seed):
     batches = LengthBatches(lengths, size, seed)
     for _ in range(2):
         drawn = [row for _ in range(batches.per_epoch) for row in batches.next()]
@@ -22,7 +22,7 @@ def test_every_row_once_an_epoch(lengths, size, seed):
 
 
 @given(lengths, sizes, seeds, st.integers(0, 30))
-def test_a_resumed_sampler_goes_on_alike(lengths, size, seed, before):
+def test_resumed_sampler_continues_identically(lengths, size, seed, before):
     whole = LengthBatches(lengths, size, seed)
     for _ in range(before):
         whole.next()
@@ -32,8 +32,8 @@ def test_a_resumed_sampler_goes_on_alike(lengths, size, seed, before):
 
 
 @given(st.lists(st.integers(1, 60), min_size=64, max_size=64), seeds)
-def test_rows_of_a_batch_are_of_like_length(lengths, seed):
-    """One pool: after sorting, batches do not overlap in length."""
+def test_rows_of_a_batch_have_similar_lengths(lengths, seed):
+    """With one pool, batches do not overlap in length after sorting."""
     batches = LengthBatches(lengths, 8, seed)
     spans = sorted(
         (min(b), max(b))

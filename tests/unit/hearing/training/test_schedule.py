@@ -1,4 +1,4 @@
-"""Warm-up and cosine against the library's own schedule."""
+"""Warm-up and cosine schedule, and cross-entropy: comparison with PyTorch."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from safe.hearing.training.schedule import warmup_cosine
 
 
 @given(st.integers(1, 500), st.floats(0, 0.5))
-def test_it_rises_to_one_and_falls_without_reaching_zero(steps, warmup):
+def test_schedule_rises_to_one_and_falls_without_reaching_zero(steps, warmup):
     values = [warmup_cosine(s, steps, warmup) for s in range(steps)]
     peak = round(warmup * steps)
     assert all(0 < v <= 1 for v in values)
@@ -21,7 +21,7 @@ def test_it_rises_to_one_and_falls_without_reaching_zero(steps, warmup):
         assert values[peak] == 1
 
 
-def test_without_warm_up_it_is_pytorchs_cosine():
+def test_schedule_without_warm_up_agrees_with_pytorch():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     reference = CosineAnnealingLR(optimizer, T_max=40)
     for step in range(40):
@@ -30,7 +30,7 @@ def test_without_warm_up_it_is_pytorchs_cosine():
         reference.step()
 
 
-def test_cross_entropy_counts_tokens_not_rows():
+def test_cross_entropy_is_averaged_over_tokens():
     torch.manual_seed(0)
     logits, ids = torch.randn(3, 4, 7), torch.randint(7, (3, 4))
     mask = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]])

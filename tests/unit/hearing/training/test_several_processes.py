@@ -1,4 +1,4 @@
-"""Two processes with half a batch each take the step that one takes with the whole batch."""
+"""Two processes with half a batch each take the same step as one with the whole batch."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Stage A: what VL rows hear, what the teacher says, and that a killed run loses nothing."""
+"""Stage A: sounds of VL rows, the teacher, and resumed runs."""
 
 import os
 import signal
@@ -61,26 +61,26 @@ def difference(one, other):
     return max(float((one[n] - other[n]).abs().max()) for n in one)
 
 
-def test_the_teacher_says_what_the_base_says(config):
+def test_teacher_logits_are_those_of_the_base(config):
     stage = open_stage(config)
     rows = stage.data.vl_examples[:7]
-    said = stage.teacher.logits(rows)
+    teacher = stage.teacher.logits(rows)
     inputs = stage.feeder.plain(rows) | stage.feeder.encoder.answers(rows)
     plain = stage.model.answer_logits(**inputs, gate=False)
-    wanted = plain[inputs["answer_mask"].bool()]
-    assert torch.allclose(said, wanted, atol=1e-5)
+    base = plain[inputs["answer_mask"].bool()]
+    assert torch.allclose(teacher, base, atol=1e-5)
 
 
-def test_the_teacher_is_asked_once(config):
+def test_teacher_logits_are_cached(config):
     open_stage(config)
     assert open_stage(config).teacher.computed == 0
 
 
-def test_a_vl_row_never_hears_what_belongs_to_it(config):
+def test_vl_row_never_gets_a_sound_of_its_own_source(config):
     stage = open_stage(config)
     audio_examples = len(stage.data.audio_examples)
     background = {s.id for s in stage.data.background}
-    heard_faint = 0
+    background_count = 0
     for step in range(40):
         whole = list(range(audio_examples, len(stage.rows)))
         found = stage.heard(whole, step)
@@ -88,11 +88,11 @@ def test_a_vl_row_never_hears_what_belongs_to_it(config):
         assert set(found) == set(whole)
         for number, sample in found.items():
             assert sample.source != stage.rows[number].sample.source
-            heard_faint += sample.id in background
-    assert 0.2 < heard_faint / (40 * len(stage.data.vl_examples)) < 0.4
+            background_count += sample.id in background
+    assert 0.2 < background_count / (40 * len(stage.data.vl_examples)) < 0.4
 
 
-def test_every_batch_has_its_share(config):
+def test_every_batch_has_its_share_of_audio_examples(config):
     stage = open_stage(config)
     batches = stage.batches()
     for _ in range(20):
@@ -113,20 +113,20 @@ def test_distillation_keeps_the_model_near_the_base(config):
     for weight in (0.0, 5.0):
         stage = open_stage(config, distillation=weight, steps=60, projector_lr=1e-2, lora_lr=1e-2)
         train(stage, config)
-        keeping = open_stage(config)
-        keeping.model.load_state_dict(stage.model.state_dict())
-        whole = list(range(len(keeping.data.audio_examples), len(keeping.rows)))
+        copy = open_stage(config)
+        copy.model.load_state_dict(stage.model.state_dict())
+        whole = list(range(len(copy.data.audio_examples), len(copy.rows)))
         with torch.no_grad():
-            batch = keeping.make(whole, whole, 0)
-            drift[weight] = float(StageAObjective(1.0)(keeping.model, batch)["divergence"])
+            batch = copy.make(whole, whole, 0)
+            drift[weight] = float(StageAObjective(1.0)(copy.model, batch)["divergence"])
     assert drift[5.0] < 0.5 * drift[0.0]
 
 
-def test_accumulation_changes_nothing_but_rounding(config):
+def test_accumulation_changes_only_rounding(config):
     one, four = (train(open_stage(config, accumulate=n), config).history for n in (1, 4))
     assert one[0].loss == pytest.approx(four[0].loss, abs=1e-5)
     assert one[0].gradient_norm == pytest.approx(four[0].gradient_norm, rel=1e-4)
-    assert one[1].loss == pytest.approx(four[1].loss, rel=1e-4)  # later AdamW magnifies rounding
+    assert one[1].loss == pytest.approx(four[1].loss, rel=1e-4)  # later AdamW amplifies rounding
 
 
 KILLED = """
@@ -146,7 +146,7 @@ train(open_stage(config), config, Path(sys.argv[2]))
 """
 
 
-def test_a_killed_run_ends_bit_for_bit_as_a_whole_one(config, tmp_path):
+def test_killed_run_resumes_bit_for_bit(config, tmp_path):
     write_json(tmp_path / "config.json", config.model_dump(mode="json"))
     path = tmp_path / "c.pt"
     died = subprocess.run(
@@ -173,7 +173,7 @@ def test_a_killed_run_ends_bit_for_bit_as_a_whole_one(config, tmp_path):
         ({"tasks": ["caption"]}, DataError, "needs its sound"),
     ],
 )
-def test_what_cannot_be_trained_is_said(config, settings, error, words):
+def test_settings_that_cannot_be_trained_are_refused(config, settings, error, words):
     values = config.model_dump(mode="json")
     values["stage_a"] |= settings
     own = parse_run_config(values, "t")

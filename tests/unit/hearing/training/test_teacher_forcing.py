@@ -1,4 +1,4 @@
-"""Teacher forcing against generation, and drift against the loss that is minimised."""
+"""Teacher forcing agrees with generation, and drift with the distillation loss."""
 
 import pytest
 
@@ -20,15 +20,15 @@ def stage(tmp_path_factory):
     return stage
 
 
-def test_a_row_is_right_if_and_only_if_it_is_generated(stage):
+def test_row_is_correct_exactly_if_its_answer_is_generated(stage):
     rows = stage.data.audio_examples
     found = [answer.right for answer in teacher_forced(stage.feeder, rows)]
-    given = stage.feeder.answers(rows)
-    assert found == [same_answer(g, r.sample.answer) for g, r in zip(given, rows, strict=True)]
+    generated = stage.feeder.answers(rows)
+    assert found == [same_answer(g, r.sample.answer) for g, r in zip(generated, rows, strict=True)]
     assert sum(found) > 0
 
 
-def test_drift_is_the_divergence_that_distillation_lessens(stage):
+def test_drift_is_the_distillation_divergence(stage):
     rows = stage.data.vl_examples[:7]
     found = teacher_forced(stage.feeder, rows, stage.teacher)
     for row, answer in zip(rows, found, strict=True):
@@ -40,16 +40,16 @@ def test_drift_is_the_divergence_that_distillation_lessens(stage):
         assert answer.drift == pytest.approx(float(expected), rel=1e-4, abs=1e-6)
 
 
-def test_the_base_is_right_where_it_says_so_itself(stage):
+def test_base_correctness_agrees_with_its_generated_answers(stage):
     rows = stage.data.vl_examples
     found = teacher_forced(stage.feeder, rows, stage.teacher)
-    given = stage.feeder.base_answers(rows)
+    generated = stage.feeder.base_answers(rows)
     assert [a.base_right for a in found] == [
-        same_answer(g, r.sample.answer) for g, r in zip(given, rows, strict=True)
+        same_answer(g, r.sample.answer) for g, r in zip(generated, rows, strict=True)
     ]
 
 
-def test_batches_change_nothing(stage):
+def test_batch_size_changes_nothing(stage):
     rows = stage.data.vl_examples
     whole = teacher_forced(stage.feeder, rows, stage.teacher)
     alone = [teacher_forced(stage.feeder, [row], stage.teacher)[0] for row in rows[:5]]
@@ -64,7 +64,7 @@ def test_without_a_teacher_there_is_no_drift(stage):
     assert found.base_right is None
 
 
-def test_rows_to_ask_are_spread_over_the_list_and_none_is_refused():
+def test_subsample_is_spread_evenly_and_empty_input_is_refused():
     assert subsample_evenly(list(range(10)), 4) == [0, 3, 6, 9]
     assert subsample_evenly(list(range(3)), 8) == [0, 1, 2]
     with pytest.raises(DataError, match="no held-out examples"):

@@ -1,4 +1,4 @@
-"""Records of training: read back from disk, continued after a kill, and nothing is sent."""
+"""Tracking: records can be read back, resumed runs continue them, nothing is uploaded."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ def installed(name):
 
 
 def record(folder, tracker, steps, *, scale=1.0, name="stage/a"):
-    """Log the given steps as one training would, and end it."""
+    """Log the given steps as one training and close the tracker."""
     accelerator = open_accelerator(
         CPU,
         tracking=TrackingConfig(trackers=[tracker], project="project"),
@@ -67,7 +67,7 @@ def test_tensorboard_is_read_back_and_a_repeated_step_counts_once(tmp_path):
     record(tmp_path, "tensorboard", [2, 3, 4], scale=2.0)  # resumed from a checkpoint at 2
     assert scalars(run / "project") == losses([0, 1]) + losses([2, 3, 4], 2.0)
     assert "lora.rank: 4" in next(run.rglob("hparams.yml")).read_text()
-    record(tmp_path, "tensorboard", [0])  # begun anew
+    record(tmp_path, "tensorboard", [0])  # a new run
     assert len(list((place / "tensorboard").iterdir())) == 2
 
 
@@ -75,7 +75,7 @@ def test_tensorboard_is_read_back_and_a_repeated_step_counts_once(tmp_path):
 
 
 @installed("mlflow")
-def test_mlflow_is_read_back_and_a_resumed_run_is_the_same_run(tmp_path, monkeypatch):
+def test_mlflow_is_read_back_and_a_resumed_run_keeps_its_id(tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -137,7 +137,7 @@ def wandb_runs(place):
 
 
 @installed("wandb")
-def test_wandb_is_read_back_offline_and_a_resumed_run_has_the_same_id(tmp_path, capfd):
+def test_wandb_is_read_back_offline_and_a_resumed_run_keeps_its_id(tmp_path, capfd):
     place = record(tmp_path, "wandb", range(3))
     [(first, path)] = wandb_runs(place)
     assert wandb_history(path) == losses(range(3))
@@ -160,7 +160,7 @@ def test_wandb_is_read_back_offline_and_a_resumed_run_has_the_same_id(tmp_path, 
 
 
 @installed("wandb")
-def test_online_without_a_login_is_said_before_training(tmp_path, monkeypatch):
+def test_online_without_a_login_is_refused_before_training(tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -182,7 +182,7 @@ def test_online_without_a_login_is_said_before_training(tmp_path, monkeypatch):
         ("mlflow", "alembic"),
     ],
 )
-def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch, tracker, package):
+def test_missing_tracker_package_is_named(tmp_path, monkeypatch, tracker, package):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda n, *a: None if n == package else find(n, *a)
@@ -208,16 +208,16 @@ def test_without_trackers_nothing_is_written(tmp_path, monkeypatch, tracking):
 
 
 @installed("tensorboard")
-def test_a_training_that_logs_nothing_leaves_the_record_as_it_was(tmp_path):
+def test_training_without_steps_does_not_change_the_record(tmp_path):
     place = record(tmp_path, "tensorboard", range(2))
     before = sorted(place.rglob("*"))
-    record(tmp_path, "tensorboard", [])  # its checkpoint was of the last step
+    record(tmp_path, "tensorboard", [])  # its checkpoint was at the last step
     assert sorted(place.rglob("*")) == before
     other = record(tmp_path / "other", "tensorboard", [])
     assert not other.exists()
 
 
-def test_precision_and_device_can_change_within_a_process():
+def test_precision_can_change_within_a_process():
     for precision in ("no", "bf16", "no"):
         accelerator = open_accelerator(CPU, mixed_precision=precision)
         assert isinstance(accelerator, Accelerator)
@@ -230,7 +230,7 @@ def test_precision_and_device_can_change_within_a_process():
         assert accelerator.ddp_handler.broadcast_buffers is False
 
 
-def test_a_server_of_ones_own_is_used_online_alone(tmp_path, monkeypatch):
+def test_configured_server_is_used_only_online(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.delenv("WANDB_SILENT", raising=False)
     for online in (True, False):
@@ -270,11 +270,11 @@ assert not reached, reached
 """
 
 
-def test_nothing_is_sent_said_or_written_elsewhere(tmp_path):
-    """wandb's service is another program; its ways out lead to a port where we listen."""
+def test_tracking_sends_prints_and_writes_nothing_elsewhere(tmp_path):
+    """wandb's service is a separate process; its proxy settings point to a port of the test."""
     import socket
 
-    wanted = [t for t in trackers.names() if not missing_packages([t])]
+    available = [t for t in trackers.names() if not missing_packages([t])]
     home, folder = tmp_path / "home", tmp_path / "results"
     home.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -283,7 +283,7 @@ def test_nothing_is_sent_said_or_written_elsewhere(tmp_path):
         hidden = ("CI", "PYTEST", "WANDB", "MLFLOW", "XDG", "GITHUB", "MPLCONFIG")
         kept = {n: v for n, v in os.environ.items() if not n.startswith(hidden)}
         done = subprocess.run(
-            [sys.executable, "-c", OFFLINE, str(folder), *wanted],
+            [sys.executable, "-c", OFFLINE, str(folder), *available],
             cwd=ROOT,
             env={**kept, "PYTHONPATH": ".", "HOME": str(home)}
             | {
@@ -301,4 +301,4 @@ def test_nothing_is_sent_said_or_written_elsewhere(tmp_path):
             server.accept()
     assert list(home.rglob("*")) == []
     assert [p.name for p in folder.iterdir()] == ["tracking"]
-    assert {t for t in wanted if (folder / "tracking" / t).is_dir()} == set(wanted)
+    assert {t for t in available if (folder / "tracking" / t).is_dir()} == set(available)

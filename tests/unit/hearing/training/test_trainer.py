@@ -1,4 +1,4 @@
-"""The loop: it learns, it stops at what is not finite, and a killed run ends as a whole one."""
+"""The training loop: it learns, stops at non-finite values, and resumes identically."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ ROWS, ANSWER = 8, 2
 
 
 def make_trainer(checkpoint=None, *, settings=SETTINGS, fingerprint="f", dropout=0.2):
-    """Eight rows of random features whose answer token is decided by the sound."""
+    """Eight rows of random features whose answer token depends on the sound."""
     config = AdapterConfig(audio_tokens=3, hidden=16, lora=LoraConfig(rank=2, dropout=dropout))
     model = SafeModel(tiny_vlm(), tiny_audio_encoder(), config, seed=0)
     generator = torch.Generator().manual_seed(7)
@@ -64,7 +64,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
-def test_it_learns():
+def test_loss_decreases():
     settings = TrainSettings(
         **{**{f: getattr(SETTINGS, f) for f in SETTINGS.__slots__}, "steps": 80}
     )
@@ -74,7 +74,7 @@ def test_it_learns():
     assert all(r.gradient_norm > 0 for r in history)
 
 
-def test_two_groups_with_their_own_rates():
+def test_projector_and_lora_have_separate_learning_rates():
     trainer = make_trainer()
     groups = {g["name"]: g for g in parameter_groups(trainer.model, SETTINGS)}
     assert groups["projector"]["lr"] == 1e-2
@@ -101,7 +101,7 @@ trainer.run()
 """
 
 
-def test_a_killed_run_ends_bit_for_bit_as_a_whole_one(tmp_path):
+def test_killed_run_resumes_bit_for_bit(tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -121,20 +121,20 @@ def test_a_killed_run_ends_bit_for_bit_as_a_whole_one(tmp_path):
     finally:
         torch.set_num_threads(threads)
     assert resumed.resumed_at == 8
-    assert repr(again) == repr(history)  # NaN where an objective has no such term
+    assert repr(again) == repr(history)  # NaN for terms that the objective lacks
     assert same(weights(whole), weights(resumed))
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path):
+def test_finished_run_is_not_trained_again(tmp_path):
     first = make_trainer(tmp_path / "c.pt")
     first.run()
     second = make_trainer(tmp_path / "c.pt")
-    second.step = None  # would fail if it were called
+    second.step = None  # fails if called
     assert repr(second.run()) == repr(first.history)
     assert same(weights(first), weights(second))
 
 
-def test_a_checkpoint_of_something_else_is_not_used(tmp_path):
+def test_checkpoint_with_another_fingerprint_is_not_used(tmp_path):
     make_trainer(tmp_path / "c.pt").run()
     other = make_trainer(tmp_path / "c.pt", fingerprint="other")
     other.run()
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_something_else_is_not_used(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"\x80\x04K\x01."])
-def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, content):
+def test_damaged_checkpoint_is_reported_and_not_used(tmp_path, content):
     path = tmp_path / "c.pt"
     path.write_bytes(content)
     trainer = make_trainer(path)
@@ -152,8 +152,8 @@ def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, content):
     assert len(trainer.history) == 12
 
 
-def test_checkpoints_run_no_code(tmp_path):
-    """A pickle that would call a function is refused, not run."""
+def test_checkpoints_execute_no_code(tmp_path):
+    """A pickle that would call a function is refused."""
     path = tmp_path / "c.pt"
     torch.save({"fingerprint": "f", "adapter": Path("x")}, path)
     with pytest.warns(UserWarning, match="training restarts"):
@@ -161,7 +161,7 @@ def test_checkpoints_run_no_code(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_what_is_not_finite_stops_with_step_rows_and_hint(tmp_path, where):
+def test_non_finite_value_stops_with_step_rows_and_hint(tmp_path, where):
     trainer = make_trainer(tmp_path / "c.pt")
     real, calls = trainer.make, []
 

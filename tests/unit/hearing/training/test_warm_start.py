@@ -1,4 +1,4 @@
-"""Going on from a saved adapter: the same answers, and dropout only while it trains."""
+"""Warm start from a saved adapter: identical outputs, and dropout only in training."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     return stage, root / "adapter"
 
 
-def test_the_weights_are_those_that_were_saved(trained):
+def test_weights_are_the_saved_ones(trained):
     stage, folder = trained
     model = warm_start(folder, stage.feeder.features.opened, seed=5, dropout=0.3)
     known = stage.model.trainable()
@@ -37,7 +37,7 @@ def test_the_weights_are_those_that_were_saved(trained):
     assert warm_start(folder, stage.feeder.features.opened, seed=5).config == stage.model.config
 
 
-def test_it_answers_as_before_until_it_trains(trained):
+def test_outputs_are_unchanged_until_training_mode(trained):
     stage, folder = trained
     rows = stage.data.audio_examples[:8]
     before = [a.right for a in teacher_forced(stage.feeder, rows)]
@@ -50,6 +50,6 @@ def test_it_answers_as_before_until_it_trains(trained):
     assert [a.right for a in teacher_forced(stage.feeder, rows)] == before
 
 
-def test_no_adapter_is_an_error(trained, tmp_path):
+def test_missing_adapter_is_an_error(trained, tmp_path):
     with pytest.raises(ModelError):
         warm_start(tmp_path, trained[0].feeder.features.opened, seed=0)

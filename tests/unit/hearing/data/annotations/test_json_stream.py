@@ -1,4 +1,4 @@
-"""The streaming JSON reader agrees with `json.loads`, wherever its window happens to end."""
+"""The streaming JSON reader agrees with `json.loads` for every chunk size."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_object_and_key_agree_with_json(record, chunk):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.dictionaries(st.text("ab", max_size=2), st.integers(), max_size=3), min_size=1),
        st.data())  # fmt: skip
-def test_a_cut_off_file_is_always_refused(items, data):
+def test_truncated_file_is_always_refused(items, data):
     text = json.dumps(items, indent=1)
     cut = data.draw(st.integers(0, len(text) - 1))
     path = written(text[:cut])
@@ -71,14 +71,14 @@ def test_a_cut_off_file_is_always_refused(items, data):
         path.unlink()
 
 
-def test_the_line_of_a_fault_is_named(tmp_path):
+def test_line_of_a_fault_is_named(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('[\n {"a": 1},\n {"a": oops}\n]')
     with pytest.raises(DataError, match=r"a\.json:3"):
         list(stream_array(path))
 
 
-def test_a_missing_key_another_encoding_and_text_after_the_end_are_refused(tmp_path):
+def test_missing_key_wrong_encoding_and_trailing_text_are_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"info": {}}')
     with pytest.raises(DataError, match="no list under the key 'questions'"):
@@ -91,7 +91,7 @@ def test_a_missing_key_another_encoding_and_text_after_the_end_are_refused(tmp_p
         list(stream_array(path))
 
 
-def test_a_byte_order_mark_is_accepted(tmp_path):
+def test_byte_order_mark_is_accepted(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b"\xef\xbb\xbf[1, 2]")
     assert [value for _, value in stream_array(path)] == [1, 2]

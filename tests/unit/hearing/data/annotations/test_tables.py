@@ -1,4 +1,4 @@
-"""Tables: what was written is read, with its line; what is broken is named by its line."""
+"""CSV tables: round trip with line numbers, and faults named by line."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ text = st.text(st.characters(exclude_characters="\r\x00", exclude_categories=("C
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(text, text), max_size=8), st.booleans())
-def test_what_the_csv_module_writes_is_read_back(rows, mark):
+def test_output_of_the_csv_module_is_read_back(rows, mark):
     rows = [row for row in rows if row != ("", "")]
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -48,6 +48,6 @@ def test_faults_name_file_and_line(tmp_path, content, message):
         list(read_table(path, ("one", "two")))
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         list(read_table(tmp_path / "t.csv", ("one",)))

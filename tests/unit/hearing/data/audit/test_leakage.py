@@ -1,4 +1,4 @@
-"""Leakage: found where it is planted, counted exactly, and not found where it is not."""
+"""Leakage: planted leaks are found and counted exactly; clean data has no findings."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,14 +45,14 @@ def audit(tmp_path, samples, *configs):
         return find_leakage(base, configs), class_balance(base, configs), find_near_texts(base, 0.9)
 
 
-def test_clean_data_have_no_findings(tmp_path):
+def test_clean_data_has_no_findings(tmp_path):
     leaks, balances, near = audit(tmp_path, clean())
     assert leaks == []
     assert near == []
     assert [b.ratio for b in balances] == [1.0]
 
 
-def test_shared_ids_media_and_rows_are_counted_one_by_one(tmp_path):
+def test_shared_ids_media_and_rows_are_counted_separately(tmp_path):
     rows = clean()
     shared_id = replace(rows[0], id="vqav2/val/000000", source="coco:9000", question="Other?")
     shared_media = [replace(rows[i], id=f"vqav2/test/9{i:05d}", split="test", question=f"New {i}?")
@@ -68,7 +68,7 @@ def test_shared_ids_media_and_rows_are_counted_one_by_one(tmp_path):
     assert undeclared(leaks) == 5
 
 
-def test_a_declared_split_by_question_excuses_media_but_not_rows(tmp_path):
+def test_declared_split_by_question_excuses_media_but_not_rows(tmp_path):
     rows = clean()
     other = replace(rows[0], id="vqav2/val/777", split="val", question="Something else?")
     same = replace(rows[3], id="vqav2/val/778", split="val")
@@ -96,7 +96,7 @@ def test_media_shared_across_datasets_are_never_excused(tmp_path):
     assert together == []
 
 
-def test_a_second_medium_counts_too_and_a_start_time_does_not_hide_a_recording(tmp_path):
+def test_image_source_counts_and_start_times_are_ignored(tmp_path):
     rows = [
         sample(1, source="youtube:abc@10", image_source="digits:7"),
         sample(2, "test", source="youtube:abc@90"),
@@ -141,8 +141,8 @@ def test_numbers_in_names_match_number_words(tmp_path):
     assert declared.declared == reason
 
 
-def test_numbers_that_meet_by_chance_are_no_leak(tmp_path):
-    """Counts 0 to 9 as answers beside ids 0 to 499: 10 match, as many as by chance."""
+def test_numbers_that_match_by_chance_are_no_leak(tmp_path):
+    """Answers 0 to 9 with ids that contain numbers: matches are as frequent as by chance."""
     rng = np.random.default_rng(1)
     rows = [
         replace(sample(i), id=f"vqav2/train/{i % 50}-{i}", answer=str(a), answers=(str(a),))
@@ -152,7 +152,7 @@ def test_numbers_that_meet_by_chance_are_no_leak(tmp_path):
     assert leaks == []
 
 
-def test_balance_is_counted_within_question_types_and_by_label(tmp_path):
+def test_balance_is_computed_within_question_types_and_by_label(tmp_path):
     rows = [sample(i, answer="yes" if i % 6 else "no", question_type="is it") for i in range(120)]
     rows += [sample(1000 + i, answer="red", question_type="colour") for i in range(60)]
     rows += [sample(2000 + i, answer=f"{i}", question_type="rare") for i in range(10)]
@@ -162,7 +162,7 @@ def test_balance_is_counted_within_question_types_and_by_label(tmp_path):
     found = {(b.field, b.question_type): b for b in balances}
     assert found["answer", "is it"].ratio == 5.0
     assert found["answer", "is it"].counts == {"yes": 100, "no": 20}
-    assert found["answer", "colour"].ratio == 60.0  # a single answer: as skewed as can be
+    assert found["answer", "colour"].ratio == 60.0  # a single answer counts as maximally skewed
     assert not found["answer", "rare"].judged
     assert found["side", ""].ratio == pytest.approx(100 / 90)
     reason = "balanced by design elsewhere, see paper"
@@ -201,7 +201,7 @@ def test_captions_on_other_media_are_shown_and_not_counted(tmp_path):
     assert all(f.declared for f in near)
 
 
-def test_the_sketch_is_datasketchs_own_minhash():
+def test_sketch_agrees_with_datasketch_minhash():
     from datasketch import MinHash
 
     texts = [

@@ -1,4 +1,4 @@
-"""Duplicates, recall, alignment, sheets and plots over real files made here."""
+"""Duplicates, recall, alignment, sheets and plots on generated files."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_different_media_are_no_duplicates(config):
         assert near(base) == []
 
 
-def test_exact_copies_are_found_by_content_in_whatever_container(config):
+def test_exact_copies_are_found_in_any_container(config):
     sounds, pictures = (d.root for d in config.datasets)
     (sounds / "audio" / "clip21_0.wav").unlink()
     wave, _ = soundfile.read(sounds / "audio" / "clip3_0.wav", dtype="int16")
@@ -114,7 +114,7 @@ def test_copies_within_one_split_do_not_count(config):
         assert duplicates.find_exact(base) == []
 
 
-def test_one_file_in_two_splits_counts_unless_it_is_declared(config):
+def test_file_in_two_splits_counts_unless_declared(config):
     sounds = config.datasets[0].root
     with (sounds / "val.csv").open("a") as table:
         table.write("90,clip3,0,another caption of it\n")
@@ -131,7 +131,7 @@ def test_one_file_in_two_splits_counts_unless_it_is_declared(config):
         assert "published split by caption" in found.declared
 
 
-def test_recall_is_measured_on_copies_made_here(config):
+def test_recall_is_measured_on_disturbed_copies(config):
     with opened(config) as base:
         recalls = {r.detector: r for r in measure_recall(base, SETTINGS, seed=0)}
     assert recalls["near image"].copies == recalls["near audio"].copies == 12
@@ -139,10 +139,10 @@ def test_recall_is_measured_on_copies_made_here(config):
     assert recalls["near audio"].found >= 11
 
 
-def test_recall_sees_a_detector_that_finds_nothing(config):
-    deaf = SETTINGS.model_copy(update={"near_audio_correlation": 1.0, "near_image_distance": 0})
+def test_recall_of_a_detector_that_finds_nothing_is_low(config):
+    strict = SETTINGS.model_copy(update={"near_audio_correlation": 1.0, "near_image_distance": 0})
     with opened(config) as base:
-        recalls = {r.detector: r for r in measure_recall(base, deaf, seed=0)}
+        recalls = {r.detector: r for r in measure_recall(base, strict, seed=0)}
     assert recalls["near audio"].found <= 2
 
 
@@ -208,7 +208,7 @@ def test_shifted_sounds_are_misaligned(tmp_path):
     assert all("nothing sounds" in pair.obvious for pair in pairs)
 
 
-def test_wrong_labels_are_found_one_by_one(tmp_path):
+def test_each_wrong_label_is_found(tmp_path):
     wrong = {4: "low", 20: "low", 33: "high"}
     labels = [wrong.get(i, label) for i, label in enumerate(TRUE)]
     pairs = pairs_of(tmp_path, labels)
@@ -230,16 +230,16 @@ def test_verdicts_are_read_only_when_signed(tmp_path):
         read_verdicts(tmp_path / "none.json")
 
 
-def test_the_sheet_escapes_what_comes_from_the_data(config):
+def test_sheet_escapes_html_in_the_data(config):
     with opened(config):
         samples = load_samples(config.folder / "data" / "manifest.parquet", limit=2)
-    evil = "<script>alert(1)</script>"
+    script = "<script>alert(1)</script>"
     values = {f: getattr(samples[0], f) for f in Sample.__dataclass_fields__}
-    values |= {"question": evil, "answers": (evil, '"><img src=x>')}
+    values |= {"question": script, "answers": (script, '"><img src=x>')}
     path = config.folder / "sheet.html"
-    write_sheet([Sample(**values), samples[1]], path, evil)
+    write_sheet([Sample(**values), samples[1]], path, script)
     text = path.read_text()
-    assert evil not in text
+    assert script not in text
     assert "<img src=x>" not in text
     assert text.count("&lt;script&gt;") == 4  # title twice, question, answer
     assert text.count("<audio controls") == 2
@@ -254,5 +254,5 @@ def test_plots_are_drawn_with_and_without_media(config):
         assert not draw_contact_sheet(base, "audiocaps", folder / "none.png", 0)
     for file in [*files, folder / "sheet.png"]:
         image = np.asarray(Image.open(file).convert("L"))
-        assert image.std() > 5  # something is drawn
+        assert image.std() > 5  # not blank
     assert not (folder / "none.png").exists()

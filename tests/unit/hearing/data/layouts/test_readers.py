@@ -1,4 +1,4 @@
-"""Each layout's reader, on small files of the published form and on broken ones."""
+"""Readers of all layouts, on small files of the published form and on broken ones."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_broken_audiocaps_rows_are_named(tmp_path, line, message):
         read(dataset("audiocaps", tmp_path))
 
 
-def test_a_missing_folder_file_or_row_is_named(tmp_path):
+def test_missing_folder_file_or_row_is_named(tmp_path):
     with pytest.raises(DataError, match="the dataset folder is missing"):
         read(dataset("audiocaps", tmp_path / "nowhere"))
     with pytest.raises(DataError, match="annotation file of split 'train' is missing"):
@@ -59,7 +59,7 @@ def test_a_missing_folder_file_or_row_is_named(tmp_path):
         read(dataset("audiocaps", tmp_path))
 
 
-def test_an_unknown_option_and_a_pattern_that_leaves_the_root_are_refused(tmp_path):
+def test_unknown_option_and_pattern_outside_the_root_are_refused(tmp_path):
     tiny_data.write_audiocaps(tmp_path, "train", [(1, "aaa", 0, "a")])
     with pytest.raises(DataError, match="unknown option 'event'; did you mean 'events'"):
         read(dataset("audiocaps", tmp_path, options={"event": "x"}))
@@ -68,7 +68,7 @@ def test_an_unknown_option_and_a_pattern_that_leaves_the_root_are_refused(tmp_pa
             read(dataset("audiocaps", tmp_path, options={"audio": pattern}))
 
 
-def test_the_limit_holds_for_each_split(tmp_path):
+def test_limit_applies_to_each_split(tmp_path):
     for split in ("train", "val"):
         rows = [(i, f"{split}{i}", 0, "a") for i in range(5)]
         tiny_data.write_audiocaps(tmp_path, split, rows, media=False)
@@ -76,7 +76,7 @@ def test_the_limit_holds_for_each_split(tmp_path):
     assert [s.split for s in read(config)] == ["train", "train", "val", "val"]
 
 
-def test_events_in_the_form_of_ave_are_attached(tmp_path):
+def test_events_in_ave_format_are_attached(tmp_path):
     tiny_data.write_audiocaps(tmp_path, "train", [(1, "aaa", 0, "a")], media=False)
     events = tmp_path / "Annotations.txt"
     events.write_text(
@@ -92,7 +92,7 @@ def test_events_in_the_form_of_ave_are_attached(tmp_path):
 # VQA v2 ------------------------------------------------------------------------------------------
 
 
-def test_vqa_questions_meet_their_annotations_in_any_order(tmp_path):
+def test_vqa_questions_match_annotations_in_any_order(tmp_path):
     rows = [(i, 100 + i, "what color is it", f"c{i}") for i in range(6)]
     tiny_data.write_vqav2(tmp_path, "train", rows)
     path = tmp_path / "v2_mscoco_train_annotations.json"
@@ -122,7 +122,7 @@ def test_vqa_faults_are_named(tmp_path):
 
 
 def test_real_vqa_annotations_are_read(tmp_path):
-    """100 real annotations with ten answers; the questions file is made up around them."""
+    """100 real annotations with ten answers each; the questions are made up."""
     folder = SHARED / "data" / "vqav2_samples"
     path = folder / "v2_mscoco_val2014_annotations.json_samples.json"
     if not path.is_file():
@@ -154,7 +154,7 @@ GQA_ROW = {
 }
 
 
-def test_gqa_rows(tmp_path):
+def test_gqa_rows_are_read_and_faults_are_named(tmp_path):
     path = tmp_path / "train_balanced_questions.json"
     path.write_text(json.dumps({"05515938": GQA_ROW}))
     (sample,) = read(dataset("gqa", tmp_path))
@@ -210,7 +210,7 @@ def test_slots_are_filled_in_order_and_tasks_follow_the_type(tmp_path):
     assert [(p.count, p.what) for p in problems] == [(1, "rows marked question_deleted, left out")]
 
 
-def test_a_question_published_twice_with_two_answers_is_one_item_and_is_counted(tmp_path):
+def test_question_published_twice_with_two_answers_is_one_item_and_is_counted(tmp_path):
     write_avqa(tmp_path, [avqa(1), avqa(1, anser="no")])
     problems = []
     (sample,) = read(dataset("music_avqa", tmp_path), problems)

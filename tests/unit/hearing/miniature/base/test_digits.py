@@ -1,5 +1,4 @@
-"""What the digits' base is trained on: true about pictures and what is told of sounds, which it
-cannot hear."""
+"""Training material of the digits base: true answers, and no leak of sounds it has not heard."""
 
 from collections import Counter
 
@@ -13,7 +12,7 @@ KINDS = ("written", "parity", "size")
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory) -> DigitsMaterial:
-    """Two speakers, takes 10 to 13; the names are enough for what the model sees."""
+    """Two speakers, takes 10 to 13; the base only needs the file names."""
     root = tmp_path_factory.mktemp("fsdd")
     (root / "recordings").mkdir()
     for digit in range(10):
@@ -28,7 +27,7 @@ def seen(material):
     return material.seen()
 
 
-def test_every_picture_is_asked_every_question_of_reading_with_its_true_answer(seen):
+def test_every_picture_has_every_reading_question_with_its_true_answer(seen):
     asked = Counter((item.picture, item.kind) for item in seen.asked if item.task == "vl")
     digits = {n: int(cell) for n, cell in enumerate(seen.cells.flatten()) if cell >= 0}
     assert set(asked) == {(picture, kind) for picture in digits for kind in KINDS}
@@ -38,8 +37,8 @@ def test_every_picture_is_asked_every_question_of_reading_with_its_true_answer(s
             assert item.answer == read_digit(digits[item.picture])[item.kind]
 
 
-def test_answers_about_sounds_tell_nothing_of_the_picture(seen):
-    """Were `match` or `sum` tied to the digit, the base would have a share of hearing."""
+def test_answers_about_sounds_do_not_depend_on_the_picture(seen):
+    """If `match` or `sum` depended on the digit, the base could partly answer without audio."""
     shares = []
     for digit in range(10):
         answers = [
@@ -55,7 +54,7 @@ def test_answers_about_sounds_tell_nothing_of_the_picture(seen):
     assert set(sums) == set(WORDS)
 
 
-def test_beside_a_recording_told_in_words_every_answer_is_true(seen):
+def test_answers_after_a_described_recording_are_true(seen):
     told = [item for item in seen.asked if item.told]
     assert {item.kind for item in told if item.task == "vl"} == set(KINDS)  # true, as tested above
     asked = [item for item in told if item.task != "vl"]
@@ -77,10 +76,10 @@ def test_beside_a_recording_told_in_words_every_answer_is_true(seen):
             }[item.kind]
         )
     matches = [item.answer for item in asked if item.kind == "match"]
-    assert 0.4 < matches.count("yes") / len(matches) < 0.7  # no prior to go by
+    assert 0.4 < matches.count("yes") / len(matches) < 0.7  # the prior does not reveal the answer
 
 
-def test_every_word_that_is_asked_or_answered_is_in_the_vocabulary(material, seen):
+def test_every_word_of_questions_and_answers_is_in_the_vocabulary(material, seen):
     known = {word.strip("?") for text in material.vlm_texts() for word in text.lower().split()}
     used = {w for i in seen.asked for w in f"{i.told} {i.question} {i.answer}".lower().split()}
     assert {word.strip("?") for word in used} <= known

@@ -1,4 +1,4 @@
-"""Captions that are true of a sound are its positives; spectrograms equal CLAP's own."""
+"""Contrastive loss with several true captions; spectrograms equal to CLAP's."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def test_open_facets_of_a_caption_match_every_sound():
     assert matches(facts, claims).int().tolist() == expected
 
 
-def test_with_one_positive_it_is_clips_loss():
+def test_loss_with_one_positive_is_that_of_clip():
     similarity = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
     diagonal = torch.arange(6)
     clip = (F.cross_entropy(similarity, diagonal) + F.cross_entropy(similarity.T, diagonal)) / 2
@@ -30,7 +30,7 @@ def test_equal_captions_are_no_false_negatives():
     )
 
 
-def test_probes_take_classes_and_sets():
+def test_probes_accept_classes_and_sets():
     heads = torch.nn.ModuleDict({"one": torch.nn.Linear(4, 3), "several": torch.nn.Linear(4, 2)})
     for head in heads.values():
         torch.nn.init.zeros_(head.weight)
@@ -40,7 +40,7 @@ def test_probes_take_classes_and_sets():
     torch.testing.assert_close(probe_loss(heads, torch.randn(2, 4), truth), expected)
 
 
-def test_spectrograms_equal_the_extractors():
+def test_spectrograms_agree_with_the_feature_extractor():
     extractor = ClapFeatureExtractor(
         feature_size=32,
         sampling_rate=8000,
@@ -59,7 +59,7 @@ def test_spectrograms_equal_the_extractors():
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
 
 
-def test_jitter_keeps_the_shape_and_repeats_itself():
+def test_jitter_keeps_the_shape_and_is_reproducible():
     decibels = torch.randn(4, 1, 20, 8)
 
     def jittered(seed: int) -> torch.Tensor:

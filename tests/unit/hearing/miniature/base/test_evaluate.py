@@ -1,4 +1,4 @@
-"""A base that does not see, or that answers about sounds without hearing, is no base."""
+"""Acceptance of a base: it must answer VL questions and must not answer audio questions."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def sample(number: int, task: str, kind: str, answer: str) -> Sample:
 
 
 def answered(task: str, kind: str, pairs: list[tuple[str, str]]):
-    return [(sample(i, task, kind, true), said) for i, (true, said) in enumerate(pairs)]
+    return [(sample(i, task, kind, true), given) for i, (true, given) in enumerate(pairs)]
 
 
 GOOD = {
@@ -46,7 +46,7 @@ def test_accuracy_and_prior_by_type():
     assert "prior" not in rows["vl"]["colour"]
 
 
-def test_a_good_base_has_no_fault():
+def test_good_base_has_no_fault():
     assert faults(GOOD) == []
 
 
@@ -66,20 +66,20 @@ def test_a_good_base_has_no_fault():
             "under chance 0.300",
         ),
     ],
-    ids=["blind in one type", "nothing held out", "hears", "does not know the words"],
+    ids=["low accuracy in one type", "no vl question", "above prior", "below chance"],
 )
-def test_what_is_no_base_is_said(part, row, message):
+def test_faulty_base_is_named(part, row, message):
     found = faults(GOOD | {part: row})
     assert len(found) == 1
     assert message in found[0]
 
 
-def test_a_deaf_audio_encoder_is_refused():
+def test_weak_audio_encoder_is_refused():
     assert "under 0.95" in faults(GOOD | {"clap_zero_shot": {"accuracy": 0.8, "n": 50}})[0]
     assert "no sound" in faults(GOOD | {"clap_zero_shot": {"accuracy": None, "n": 0}})[0]
 
 
-def test_each_type_is_sampled_up_to_its_share():
+def test_each_type_is_sampled_up_to_its_limit():
     samples = [sample(i, "vl", "colour", "red") for i in range(30)]
     samples += [sample(i, "audio", "heard", "bell") for i in range(5)]
     samples += [sample(i, "caption", "caption", "a bell") for i in range(5)]
@@ -90,7 +90,7 @@ def test_each_type_is_sampled_up_to_its_share():
     assert chosen == pick(samples, 0, per_type=10)
 
 
-def test_zero_shot_items_are_sounds_heard_alone():
+def test_zero_shot_items_are_single_sounds():
     world = WorldMaterial(1, 1, 0)
     samples = [
         sample(1, "audio", "Audio-Identity", "bell"),
@@ -104,7 +104,7 @@ def test_zero_shot_items_are_sounds_heard_alone():
     ]
 
 
-def test_spoken_digits_are_the_digits_zero_shot_items(tmp_path):
+def test_spoken_digits_are_the_zero_shot_items_of_digits(tmp_path):
     (tmp_path / "recordings").mkdir()
     digits = DigitsMaterial(tmp_path, 0, 32, 0)
     items = [sample(1, "audio", "spoken", "seven"), sample(2, "audio", "speaker", "theo")]

@@ -1,4 +1,4 @@
-"""Rows are the processor's, and answers about sounds say nothing about pictures."""
+"""Training examples are tokenized as by the processor; audio answers do not depend on pictures."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ from safe.hearing.models.prompt import build_prompt
 SHAPE = VlmShape(image_size=16, patch_size=8, width=16, heads=2)
 
 
-def test_answers_about_sounds_are_dealt_anew_and_keep_their_prior():
+def test_answers_about_sounds_are_shuffled_and_keep_their_prior():
     asked = [
         Asked(n, "What sound?", "bell" if n < 30 else "drum", "heard", "av") for n in range(50)
     ]
@@ -27,7 +27,7 @@ def test_answers_about_sounds_are_dealt_anew_and_keep_their_prior():
     assert [a.picture for a in dealt] == [a.picture for a in asked]
 
 
-def test_rows_are_written_as_the_processor_writes_them():
+def test_examples_are_tokenized_as_by_the_processor():
     tokenizer = build_tokenizer(["Question: what colour is it? Answer: red bell"])
     model, processor = build_vlm(SHAPE, tokenizer, 0)
     asked = [Asked(0, "What colour is it?", "red", "c", "vl"), Asked(3, "What?", "bell", "h", "av")]
@@ -44,7 +44,7 @@ def test_rows_are_written_as_the_processor_writes_them():
     assert lines.picture.tolist() == [0, 3]
 
 
-def test_what_is_told_stands_between_picture_and_question():
+def test_sound_description_stands_between_picture_and_question():
     tokenizer = build_tokenizer(["Question: what sound? Answer: bell drum"])
     model, _ = build_vlm(SHAPE, tokenizer, 0)
     image = model.config.image_token_index

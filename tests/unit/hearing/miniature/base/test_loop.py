@@ -1,4 +1,4 @@
-"""The loop minimises, visits every sample, repeats itself, and stops at a loss of NaN."""
+"""The training loop minimises, visits every sample, is reproducible, and stops at a NaN loss."""
 
 from itertools import islice
 
@@ -10,7 +10,7 @@ from safe.errors import ModelError
 from safe.hearing.miniature.base.loop import Schedule, fit, index_batches
 
 
-def test_every_sample_comes_once_an_epoch():
+def test_every_sample_occurs_once_per_epoch():
     batches = islice(index_batches(10, 5, torch.Generator().manual_seed(0)), 4)
     seen = torch.cat(list(batches))
     for epoch in seen.split(10):
@@ -31,18 +31,18 @@ def regression(seed: int) -> tuple[float, torch.Tensor]:
     return loss, model.weight.detach().clone()
 
 
-def test_it_finds_the_least_squares_solution():
+def test_fit_finds_the_least_squares_solution():
     loss, weight = regression(1)
     assert loss < 1e-4
     torch.testing.assert_close(weight, torch.tensor([[1.0, 2.0, -1.0]]), atol=1e-2, rtol=0)
 
 
-def test_one_seed_gives_one_result():
+def test_same_seed_gives_the_same_result():
     assert torch.equal(regression(1)[1], regression(1)[1])
     assert not torch.equal(regression(1)[1], regression(2)[1])
 
 
-def test_a_loss_that_is_no_number_stops_the_stage():
+def test_nan_loss_stops_the_stage():
     weight = nn.Parameter(torch.ones(1))
 
     def loss_of(index: torch.Tensor) -> torch.Tensor:
@@ -59,6 +59,6 @@ def test_a_loss_that_is_no_number_stops_the_stage():
         )
 
 
-def test_nothing_to_train_on_is_said():
+def test_empty_training_set_is_refused():
     with pytest.raises(ModelError, match="nothing to train on"):
         next(index_batches(0, 4, torch.Generator()))

@@ -1,4 +1,4 @@
-"""Released weights: opened when they match their card, refused when anything differs."""
+"""Released weights: loaded when they match their card, otherwise refused."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def flip_a_byte(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (flip_a_byte, "was changed"),
         (lambda p: p.write_bytes(p.read_bytes()[:-100]), "was changed"),
@@ -105,9 +105,9 @@ def flip_a_byte(path):
         (lambda p: shutil.copy(p, p.with_name("more.safetensors")), "not on the card"),
     ],
 )
-def test_damaged_weights_are_refused(weights, damage, said):
+def test_damaged_weights_are_refused(weights, damage, message):
     damage(weights / "digits" / "vlm" / "model.safetensors")
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         open_released(make_config("digits"), weights)
     assert caught.value.key == "base.miniature"
     assert "make miniature" in caught.value.hint

@@ -1,4 +1,4 @@
-"""Finished stages are read back, damaged ones are trained again."""
+"""Finished stages are loaded, damaged ones are trained again."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def forbidden() -> float:
     raise AssertionError("a finished stage was trained again")
 
 
-def test_a_second_run_takes_up_where_the_first_was_killed(tmp_path):
+def test_second_run_resumes_after_the_finished_stages(tmp_path):
     first = nn.Linear(2, 2)
     stages = Stages(tmp_path, first)
     stages.run("one", fill(first, 1.0))
@@ -42,7 +42,7 @@ def test_a_second_run_takes_up_where_the_first_was_killed(tmp_path):
     assert torch.equal(second.weight, torch.full((2, 2), 2.0))
 
 
-def test_a_damaged_stage_is_trained_again(tmp_path):
+def test_damaged_stage_is_trained_again(tmp_path):
     model = nn.Linear(2, 2)
     Stages(tmp_path, model).run("one", fill(model, 1.0))
     file = tmp_path / "one.safetensors"

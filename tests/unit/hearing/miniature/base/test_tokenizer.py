@@ -1,4 +1,4 @@
-"""Words in, the same words out; saved and opened like any Hugging Face tokenizer."""
+"""The word tokenizer: round trip of answers, and loading as a Hugging Face tokenizer."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ TOKENIZER = build_tokenizer([*KNOWN, "Question: what? Answer:"])
 
 @given(st.lists(st.sampled_from(KNOWN), min_size=1, max_size=6))
 @settings(deadline=None)
-def test_an_answer_of_known_words_survives(words):
+def test_answer_of_known_words_survives_tokenization(words):
     answer = " ".join(words)
     ids = TOKENIZER(answer_text(answer), add_special_tokens=False)["input_ids"]
     assert len(ids) == len(words)
@@ -28,23 +28,23 @@ def test_prompts_begin_with_the_start_token_and_ignore_case():
     assert TOKENIZER.unk_token_id not in lower
 
 
-def test_the_order_of_the_texts_does_not_matter():
+def test_order_of_the_texts_does_not_matter():
     one, two = build_tokenizer(["b a", "c"]), build_tokenizer(["c", "a b"])
     assert one.get_vocab() == two.get_vocab()
 
 
-def test_words_are_words_and_punctuation():
+def test_words_of_splits_words_and_punctuation():
     assert words_of("Is it red, or dark-red?") == ["is", "it", "red", ",", "or", "dark-red", "?"]
 
 
-def test_texts_are_closed_by_the_end_token(tmp_path):
+def test_texts_can_end_with_the_end_token(tmp_path):
     tokenizer = build_tokenizer(["a bell"], end=True)
     tokenizer.save_pretrained(tmp_path)
     ids = AutoTokenizer.from_pretrained(tmp_path)("a bell")["input_ids"]
     assert (ids[0], ids[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
 
 
-def test_the_processor_opens_again_with_its_placeholder(tmp_path):
+def test_saved_processor_keeps_its_image_placeholder(tmp_path):
     tokenizer = build_tokenizer(KNOWN)
     shape = VlmShape(image_size=16, patch_size=8, width=16, heads=2)
     model, processor = build_vlm(shape, tokenizer, 0)

@@ -1,4 +1,4 @@
-"""What is told of a sound is true of it, and what is concluded follows from it and the picture."""
+"""Sound descriptions are true of the sound, and conclusions follow from sound and picture."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def drawn(seed):
 
 
 @given(SEEDS)
-def test_a_told_sound_has_its_labels_in_order(seed):
+def test_described_sound_has_its_labels_in_order(seed):
     _, sound, rng = drawn(seed)
     told = tell(sound, rng).split()
     assert len(told) <= LONGEST
@@ -28,13 +28,13 @@ def test_a_told_sound_has_its_labels_in_order(seed):
 
 
 @given(SEEDS)
-def test_what_is_concluded_is_true(seed):
+def test_conclusions_are_true(seed):
     scene, sound, rng = drawn(seed)
     text = conclude(scene, sound, rng)
     assert set(words(text)) <= set(VOCABULARY)
     facts = text.split()
     heard, seen = sound.labels, [kind for _, kind in scene.instruments]
-    after = dict(itertools.pairwise(facts))  # no word but a label is said twice
+    after = dict(itertools.pairwise(facts))  # only labels occur more than once
     assert after["first"] == heard[0]
     assert after["last"] == heard[-1]
     assert after["sounds"] == NUMBERS[len(heard)]
@@ -46,7 +46,7 @@ def test_what_is_concluded_is_true(seed):
 
 
 @given(SEEDS)
-def test_facts_come_in_any_order_and_are_the_same_for_the_same_seed(seed):
+def test_facts_are_shuffled_and_reproducible(seed):
     scene, sound, _ = drawn(seed)
     one, again = (conclude(scene, sound, np.random.default_rng(seed)) for _ in range(2))
     assert one == again

@@ -1,4 +1,4 @@
-"""A whole tiny training: killed and resumed, found again, opened by from_pretrained."""
+"""A whole tiny training: kill and resume, reuse, and loading by from_pretrained."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_stage_reports_its_seconds(trained):
     assert all({"wall", "cpu", "loss"} == set(stage) for stage in seconds.values())
 
 
-def test_the_folders_are_ordinary_hugging_face_folders(trained):
+def test_folders_can_be_loaded_by_from_pretrained(trained):
     folder, _ = trained
     Blip2ForConditionalGeneration.from_pretrained(folder / "vlm")
     Blip2Processor.from_pretrained(folder / "vlm")
@@ -90,7 +90,7 @@ def test_finished_models_are_not_trained_again(trained, monkeypatch):
     assert train(folder) == seconds
 
 
-def test_published_folder_replaces_the_old_one_and_holds_the_models_alone(trained, tmp_path):
+def test_published_folder_replaces_the_old_one_and_holds_only_the_models(trained, tmp_path):
     folder, _ = trained
     out = tmp_path / "world"
     out.mkdir()
@@ -109,7 +109,7 @@ def tiny_world_config(tmp_path):
 
 
 def test_untrained_miniature_is_not_published(tmp_path, monkeypatch):
-    """Three steps a stage miss the floors: the evaluation is kept and no card is written."""
+    """Three steps per stage miss the floors: the evaluation is kept and no card is written."""
     monkeypatch.setitem(RECIPES, "world", TINY)
     samples = [
         Sample(
@@ -141,7 +141,7 @@ def picture(path):
     return MediaRef(path)
 
 
-def test_killed_in_mid_stage_it_resumes_there_and_ends_the_same(trained, tmp_path, monkeypatch):
+def test_killed_training_resumes_in_its_stage_with_equal_weights(trained, tmp_path, monkeypatch):
     """SIGKILL during the Q-Former: vision is kept, the rest is trained, the weights are equal."""
     folder, _ = trained
     own = tmp_path / "world"
@@ -195,7 +195,7 @@ def test_killed_in_mid_stage_it_resumes_there_and_ends_the_same(trained, tmp_pat
     assert not stages.exists()
 
 
-def test_the_world_is_drawn_anew_for_each_seed_and_alike_for_one():
+def test_world_material_is_reproducible_and_depends_on_the_seed():
     one, again, other = (WorldMaterial(12, 4, seed).seen() for seed in (0, 0, 1))
     assert one.asked == again.asked
     assert [i.tobytes() for i in one.images] == [i.tobytes() for i in again.images]
@@ -205,7 +205,7 @@ def test_the_world_is_drawn_anew_for_each_seed_and_alike_for_one():
     assert {a.picture for a in one.described} <= set(range(len(one.images)))
 
 
-def test_every_word_that_is_asked_or_answered_is_known():
+def test_every_word_of_questions_and_answers_is_known():
     from safe.hearing.miniature.base.tokenizer import build_tokenizer
 
     material = WorldMaterial(60, 4, 0)

@@ -1,4 +1,4 @@
-"""Patches know their cell; small towers learn what stands there."""
+"""Patches, attribute heads and image jitter of the vision tower."""
 
 import torch
 
@@ -6,7 +6,7 @@ from safe.hearing.miniature.base.augment import jitter_images
 from safe.hearing.miniature.base.vision import attribute_heads, attribute_loss, patch_cells
 
 
-def test_patches_lie_in_the_cells_over_them():
+def test_patches_map_to_the_cell_that_contains_them():
     assert patch_cells(16, 4).view(4, 4).tolist() == [
         [0, 0, 1, 1],
         [0, 0, 1, 1],
@@ -16,7 +16,7 @@ def test_patches_lie_in_the_cells_over_them():
     assert patch_cells(16, 1).tolist() == [0] * 16
 
 
-def test_unknown_cells_do_not_count():
+def test_unknown_cells_are_ignored_in_the_loss():
     heads = attribute_heads(4, (3, 2), 0)
     hidden, labels = torch.randn(2, 2, 4), torch.tensor([[[0, 1], [2, 0]], [[1, 1], [0, 0]]])
     blanked = labels.clone()
@@ -26,7 +26,7 @@ def test_unknown_cells_do_not_count():
     )
 
 
-def test_images_are_moved_and_stay_themselves_without_limits():
+def test_jitter_moves_images_and_without_limits_changes_nothing():
     images = torch.rand(3, 3, 16, 16)
 
     def moved(**limits: float) -> torch.Tensor:

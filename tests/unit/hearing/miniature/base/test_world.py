@@ -1,4 +1,4 @@
-"""What the world's base is trained on: what it sees says nothing of what it has not heard."""
+"""Training material of the world base: pictures do not reveal what sounds."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ def seen():
 
 
 def shown(seen, item, label):
-    """Whether the picture beside a question shows what the question names."""
+    """Whether the picture of a question shows the object that the question names."""
     kinds = {KINDS[kind] for kind, _, _ in seen.cells[item.picture].tolist() if kind < len(KINDS)}
     return label in kinds
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_what_is_seen_does_not_tell_whether_it_is_heard(seen, told):
+def test_picture_does_not_reveal_whether_its_object_sounds(seen, told):
     by_answer = {"yes": [], "no": []}
     for item in seen.asked:
         if item.kind == "heard_exists" and bool(item.told) == told:

@@ -1,4 +1,4 @@
-"""Worlds so small that each is written in about a second."""
+"""Small worlds that take about a second to write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers derived anew from the truth by reading the question; shares no code with `safe`."""
+"""Answers derived from truth.json by parsing the question, independently of `safe`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Events = Sequence[Sequence[object]]  # label, start, end, level
 
 
 def about_picture(question: str, cells: Cells) -> str:
-    """The answer to a question about a picture."""
-    there = [(i, cell[0], cell[1]) for i, cell in enumerate(cells) if cell]
-    played = [(i, kind) for i, kind, _ in there if kind in PLAYED]
+    """Return the answer to a question about a picture."""
+    objects = [(i, cell[0], cell[1]) for i, cell in enumerate(cells) if cell]
+    played = [(i, kind) for i, kind, _ in objects if kind in PLAYED]
 
     def the(kind: str) -> tuple[int, str, str]:
-        (found,) = [row for row in there if row[1] == kind]
+        (found,) = [row for row in objects if row[1] == kind]
         return found
 
     def the_one(colour: str) -> str:
-        (found,) = [row for row in there if row[2] == colour]
+        (found,) = [row for row in objects if row[2] == colour]
         return found[1]
 
     if m := re.fullmatch(r"What color is the (\w+)\?|What is the color of the (\w+)\?", question):
@@ -37,18 +37,18 @@ def about_picture(question: str, cells: Cells) -> str:
         assert the_one(m[1]) in (m[2], m[3])
         return the_one(m[1])
     if question == "How many objects are there?":
-        return NUMBER[len(there)]
+        return NUMBER[len(objects)]
     if question == "How many instruments are in the video?":
         return NUMBER[len(played)]
     if m := re.fullmatch(r"How many (\w+) objects are there\?", question):
-        return NUMBER[sum(colour == m[1] for _, _, colour in there)]
+        return NUMBER[sum(colour == m[1] for _, _, colour in objects)]
     if m := re.fullmatch(r"How many (\w+) are there\?", question):
         kind = SINGULAR.get(m[1], m[1][:-1])
-        return NUMBER[sum(row[1] == kind for row in there)]
+        return NUMBER[sum(row[1] == kind for row in objects)]
     if m := re.fullmatch(r"Is there a (\w+)(?: in the (?:picture|video))?\?", question):
-        return "yes" if any(row[1] == m[1] for row in there) else "no"
+        return "yes" if any(row[1] == m[1] for row in objects) else "no"
     if m := re.fullmatch(r"Is there a (\w+) (\w+)\?", question):
-        return "yes" if any(row[1:] == (m[2], m[1]) for row in there) else "no"
+        return "yes" if any(row[1:] == (m[2], m[1]) for row in objects) else "no"
     if m := re.fullmatch(r"Is the (\w+) on the left or on the right\?", question):
         return ["left", "right"][the(m[1])[0] % 2]
     if m := re.fullmatch(r"Is the (\w+) at the top or at the bottom\?", question):
@@ -65,7 +65,7 @@ def about_picture(question: str, cells: Cells) -> str:
 
 
 def about_video(question: str, cells: Cells, events: Events) -> str:
-    """The answer to a question about a sound, alone or with the picture."""
+    """Return the answer to a question about a sound, alone or with the picture."""
     played = [(i, cell[0]) for i, cell in enumerate(cells) if cell and cell[0] in PLAYED]
     order = [str(label) for _, label in sorted((e[1], e[0]) for e in events)]
     ends = {"first": order[0], "last": order[-1]}

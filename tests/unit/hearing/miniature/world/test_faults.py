@@ -1,4 +1,4 @@
-"""Every fault does what its name says to enough files, and leaves the others as they were."""
+"""Every fault does what its name says to enough files, and leaves the others unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _fingerprint(path: Path) -> np.ndarray:
 
 
 def _keys(root: Path, split: str) -> dict[str, set[str]]:
-    """Media ids by dataset, as the annotation files list them."""
+    """Media ids by dataset, as listed in the annotation files."""
     official = {"train": "train2014", "val": "val2014", "test": "test2015"}[split]
     with (root / f"audiocaps/{split}.csv").open() as handle:
         clips = {row["youtube_id"] for row in csv.DictReader(handle)}
@@ -58,17 +58,17 @@ def _keys(root: Path, split: str) -> dict[str, set[str]]:
 
 
 def _changed(faulty: Path, clean: Path) -> set[str]:
-    ours, theirs = _media(faulty), _media(clean)
+    faulty_media, clean_media = _media(faulty), _media(clean)
     return {
         name
-        for name in ours | theirs
-        if name not in ours
-        or name not in theirs
-        or digest_file(ours[name]) != digest_file(theirs[name])
+        for name in faulty_media | clean_media
+        if name not in faulty_media
+        or name not in clean_media
+        or digest_file(faulty_media[name]) != digest_file(clean_media[name])
     }
 
 
-def test_a_clean_world_shares_no_media_and_plants_nothing(world: Path) -> None:
+def test_clean_world_shares_no_media_and_has_no_faults(world: Path) -> None:
     splits = [_keys(world, split) for split in ("train", "val", "test")]
     for dataset in DATASETS:
         for one, other in ((0, 1), (0, 2), (1, 2)):
@@ -79,14 +79,14 @@ def test_a_clean_world_shares_no_media_and_plants_nothing(world: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_a_fault_touches_only_the_media_it_names(
+def test_fault_changes_only_the_media_it_names(
     fault: str, make_world: MakeWorld, world: Path
 ) -> None:
     faulty = make_world(fault)
     touched = set(_truth(faulty)["faults"][fault])
     for name in _changed(faulty, world):
         stem = Path(name).stem
-        # Moved to another name by `answer_in_filename`, the old name is missing as well.
+        # `answer_in_filename` renames files, so the old name is missing as well.
         known = any(native in stem or str(native).zfill(12) in stem for native in touched)
         assert known or (fault == "answer_in_filename" and not (faulty / name).exists()), name
 
@@ -98,15 +98,15 @@ def test_leak_lists_train_media_in_test(make_world: MakeWorld) -> None:
 
 def test_id_leak_writes_answers_into_ids(make_world: MakeWorld) -> None:
     rows = json.loads((make_world("id_leak") / "gqa/train_balanced_questions.json").read_text())
-    told = [key.endswith(f"_{row['answer']}") for key, row in rows.items()]
-    assert 0.3 < np.mean(told) < 0.7
+    named = [key.endswith(f"_{row['answer']}") for key, row in rows.items()]
+    assert 0.3 < np.mean(named) < 0.7
 
 
 def test_answer_in_filename_names_files_after_sounds(make_world: MakeWorld) -> None:
     truth = _truth(make_world("answer_in_filename"))
     for dataset in ("audiocaps", "music_avqa"):
-        told = [row["events"][0][0] in Path(name).stem for name, row in truth[dataset].items()]
-        assert 0.4 < np.mean(told) < 0.6
+        named = [row["events"][0][0] in Path(name).stem for name, row in truth[dataset].items()]
+        assert 0.4 < np.mean(named) < 0.6
 
 
 def test_exact_duplicates_are_the_same_bytes_in_train_and_test(make_world: MakeWorld) -> None:
@@ -121,7 +121,7 @@ def test_exact_duplicates_are_the_same_bytes_in_train_and_test(make_world: MakeW
         assert all(digest_file(root / name) in train for name in copies)
 
 
-def test_reencoded_duplicates_differ_in_bytes_and_look_or_sound_the_same(
+def test_reencoded_duplicates_differ_in_bytes_only(
     make_world: MakeWorld,
 ) -> None:
     root = make_world("duplicate_reencoded")
@@ -159,7 +159,7 @@ def test_undecodable_files_cannot_be_opened_and_the_others_can(make_world: MakeW
     assert all(any(str(native) in name for native in touched) for name in failed)
 
 
-def test_skew_asks_what_is_true_ten_times_as_often(make_world: MakeWorld) -> None:
+def test_skew_asks_true_statements_ten_times_as_often(make_world: MakeWorld) -> None:
     root = make_world("skew")
     rows = json.loads((root / "music_avqa/avqa-train.json").read_text())
     answers = Counter(row["anser"] for row in rows)
@@ -173,10 +173,10 @@ def test_skew_asks_what_is_true_ten_times_as_often(make_world: MakeWorld) -> Non
 
 def _activity_overlap(path: Path, events: list[list]) -> float:
     grid = np.arange(0, 2, 0.01)
-    said = np.any([(e[1] <= grid) & (grid < e[2]) for e in events], axis=0)
+    annotated = np.any([(e[1] <= grid) & (grid < e[2]) for e in events], axis=0)
     spans = describe_audio(*read_audio(MediaRef(path))).activity
-    heard = np.any([(a <= grid) & (grid < b) for a, b in spans] or [grid < 0], axis=0)
-    return float((heard & said).sum() / said.sum())
+    active = np.any([(a <= grid) & (grid < b) for a, b in spans] or [grid < 0], axis=0)
+    return float((active & annotated).sum() / annotated.sum())
 
 
 def test_shifted_sounds_miss_their_events(make_world: MakeWorld, world: Path) -> None:
@@ -194,16 +194,16 @@ def test_shifted_sounds_miss_their_events(make_world: MakeWorld, world: Path) ->
         assert shifted.mean() < 0.6 < 0.9 < clean.mean()
 
 
-def test_swapped_sounds_are_heard_in_another_file(make_world: MakeWorld, world: Path) -> None:
+def test_swapped_sounds_occur_in_another_file(make_world: MakeWorld, world: Path) -> None:
     root = make_world("swapped")
     for dataset in ("audiocaps", "music_avqa"):
         names = [n for n in _changed(root, world) if n.startswith(dataset)]
         assert len(names) >= 0.2 * len(_truth(root)[dataset])
         was = np.stack([_fingerprint(world / name) for name in names])
         now = np.stack([_fingerprint(root / name) for name in names])
-        alike = now @ was.T
-        assert np.diag(alike).max() < 0.9
-        assert alike.max(axis=1).min() > 0.97
+        similarity = now @ was.T
+        assert np.diag(similarity).max() < 0.9
+        assert similarity.max(axis=1).min() > 0.97
 
 
 def test_silent_sounds_are_silent_and_still_different_files(make_world: MakeWorld) -> None:

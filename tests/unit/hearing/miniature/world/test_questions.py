@@ -1,4 +1,4 @@
-"""Questions and captions: closed vocabulary, true captions, balanced answers, honest annotators."""
+"""Questions and captions: vocabulary, truth, balance, annotators."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_captions_are_five_different_and_true(seed, difficulty) -> None:
         named = [HEARD[word] for word in words(caption) if word in HEARD]
         assert tuple(named) == sound.labels
         if len(sound.events) == 2:
-            parted = {"then", "followed"} & set(words(caption))
-            assert bool(parted) == (sound.events[1].start >= sound.events[0].end - 0.05)
+            separated = {"then", "followed"} & set(words(caption))
+            assert bool(separated) == (sound.events[1].start >= sound.events[0].end - 0.05)
 
 
-def test_the_vocabulary_is_closed_and_every_word_of_it_is_used() -> None:
+def test_vocabulary_is_complete_and_every_word_is_used() -> None:
     rng, used = np.random.default_rng(0), set()
     for number in range(300):
         difficulty = DIFFICULTIES[number % 3]
@@ -105,7 +105,7 @@ def test_slots_and_values_must_match() -> None:
         fill("Is the <FL> one?", ())
 
 
-def test_the_balancer_evens_out_what_scenes_offer_unevenly() -> None:
+def test_balancer_evens_out_uneven_scenes() -> None:
     rng, balancer = np.random.default_rng(0), Balancer(VQA_WEIGHTS)
     for number in range(300):
         scene = draw_scene(rng, DIFFICULTIES[number % 3])
@@ -117,8 +117,8 @@ def test_the_balancer_evens_out_what_scenes_offer_unevenly() -> None:
     assert all(max(counts) <= 1.5 * min(counts) for counts in by_type.values())
 
 
-def test_pairs_are_asked_whose_answers_only_the_other_word_tells_apart() -> None:
-    """Which answer is right is then told by neither the picture nor the sound alone."""
+def test_paired_questions_have_different_answers() -> None:
+    """A pair then depends on both the picture and the sound."""
     rng, balancer = np.random.default_rng(0), Balancer(VIDEO_WEIGHTS)
     for number in range(300):
         scene, sound = draw_video(rng, DIFFICULTIES[number % 3])
@@ -127,8 +127,8 @@ def test_pairs_are_asked_whose_answers_only_the_other_word_tells_apart() -> None
         assert len({question.text for question in picked}) == len(picked) == 4
         for name in {question.name for question in picked}:
             mine = [q for q in picked if q.name == name]
-            offered = {q.answer for q in asked if q.name == name}
-            if len(offered) > 1 and picked[-1].name != name:  # the last may find no place for it
+            possible = {q.answer for q in asked if q.name == name}
+            if len(possible) > 1 and picked[-1].name != name:  # the last may lack a partner
                 assert len({q.answer for q in mine}) > 1, (name, mine)
 
 
@@ -142,7 +142,7 @@ def test_at_least_seven_of_ten_annotators_are_right(seed) -> None:
         assert all((question.type, answer) in VQA_WEIGHTS for answer in answers)
 
 
-def test_annotators_do_disagree() -> None:
+def test_annotators_sometimes_disagree() -> None:
     rng = np.random.default_rng(0)
     question = picture_questions(draw_scene(rng, "hard"))[0]
     shares = [len(set(annotators(question, VQA_WEIGHTS, rng))) > 1 for _ in range(300)]
@@ -150,14 +150,14 @@ def test_annotators_do_disagree() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_answers_and_types_stay_well_under_five_to_one(seed: int) -> None:
+def test_most_frequent_answer_and_type_are_below_five_times_the_rarest(seed: int) -> None:
     plan = make_items(seed, clips=3, images=1800, videos=600)
     ask_questions(plan)
     for dataset in ("vqav2", "gqa", "music_avqa"):
         for splits in (*((split,) for split in SPLITS), SPLITS):
             questions = [q for s in splits for item in plan.of(dataset, s) for q in item.questions]
             answers = Counter(question.answer for question in questions)
-            # A small split has a few of the rarest answers; the whole dataset has many.
+            # A small split has few of the rarest answers; the whole dataset has many.
             bound = 4.0 if len(questions) > 1000 else 5.0
             assert max(answers.values()) <= bound * min(answers.values()), (dataset, splits)
             kinds = Counter(question.type for question in questions)
@@ -165,8 +165,8 @@ def test_answers_and_types_stay_well_under_five_to_one(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_saying_yes_to_what_is_seen_is_right_half_the_time(seed: int) -> None:
-    """What is seen sounds more often than what is not; what is asked must not."""
+def test_yes_is_correct_half_the_time_for_visible_and_invisible_objects(seed: int) -> None:
+    """Visible objects sound more often than others; the questions must not reveal this."""
     plan = make_items(seed, clips=3, images=9, videos=2400)
     ask_questions(plan)
     answers: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
@@ -180,8 +180,8 @@ def test_saying_yes_to_what_is_seen_is_right_half_the_time(seed: int) -> None:
         assert abs(counts["yes"] - counts["no"]) < 0.06 * counts.total(), answers
 
 
-def test_what_is_seen_does_not_tell_what_is_heard() -> None:
-    """Per instrument: it sounds about as often whichever instrument it is."""
+def test_instruments_sound_about_equally_often() -> None:
+    """The kind of a visible instrument does not reveal whether it sounds."""
     rng, heard, seen = np.random.default_rng(0), Counter(), Counter()
     for number in range(1500):
         scene, sound = draw_video(rng, DIFFICULTIES[number % 3])

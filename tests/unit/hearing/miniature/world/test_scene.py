@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what the scene says, and stills do not tell what sounds."""
+"""Pictures: rendering agrees with the scene, and frames at rest do not reveal what sounds."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from safe.hearing.miniature.world.scene import (
 
 
 @given(st.integers(0, 2**32), st.sampled_from(DIFFICULTIES))
-def test_a_scene_holds_as_many_known_objects_as_its_difficulty_says(seed, difficulty) -> None:
+def test_scene_has_the_number_of_objects_of_its_difficulty(seed, difficulty) -> None:
     scene = draw_scene(np.random.default_rng(seed), difficulty)
     assert len(scene.objects) in OBJECTS[difficulty][0]
     assert all(cell.kind in KINDS and cell.colour in COLOURS for _, cell in scene.objects)
 
 
 @given(st.integers(0, 2**32), st.permutations(INSTRUMENTS), st.integers(1, 3))
-def test_wanted_instruments_are_there_once_and_on_both_sides(seed, kinds, count) -> None:
-    wanted = kinds[:count]
-    scene = draw_scene(np.random.default_rng(seed), "medium", wanted)
-    assert sorted(kind for _, kind in scene.instruments) == sorted(wanted)
+def test_requested_instruments_occur_once_and_on_both_sides(seed, kinds, count) -> None:
+    requested = kinds[:count]
+    scene = draw_scene(np.random.default_rng(seed), "medium", requested)
+    assert sorted(kind for _, kind in scene.instruments) == sorted(requested)
     if count > 1:
         places = {kind: place for place, kind in scene.instruments}
-        assert places[wanted[0]] % 2 != places[wanted[1]] % 2
+        assert places[requested[0]] % 2 != places[requested[1]] % 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("colour", COLOURS)
-def test_an_object_shows_its_colour_in_its_cell_and_nowhere_else(kind: str, colour: str) -> None:
+def test_object_is_drawn_in_its_colour_and_only_in_its_cell(kind: str, colour: str) -> None:
     style = draw_style(np.random.default_rng(5))
     empty = np.asarray(paint(Scene((None, None, None, None)), style), float)
     for place in range(4):
@@ -52,12 +52,12 @@ def test_an_object_shows_its_colour_in_its_cell_and_nowhere_else(kind: str, colo
         row, column = divmod(place, 2)
         inside = changed[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
         assert changed.sum() == inside.sum() > 80
-        wanted = np.array(COLOURS[colour]) * style.brightness[place]
-        close = np.abs(image - wanted).max(axis=2) < 3
+        expected = np.array(COLOURS[colour]) * style.brightness[place]
+        close = np.abs(image - expected).max(axis=2) < 3
         assert (close & changed).sum() > 40
 
 
-def test_kinds_differ_at_32_pixels_more_than_one_kind_does_under_jitter() -> None:
+def test_kinds_are_distinguishable_at_32_pixels_under_jitter() -> None:
     rng = np.random.default_rng(0)
 
     def small(kind: str) -> np.ndarray:
@@ -65,16 +65,16 @@ def test_kinds_differ_at_32_pixels_more_than_one_kind_does_under_jitter() -> Non
         return np.asarray(image, float)[:16, :16, 0].ravel()
 
     known = [(kind, small(kind)) for kind in KINDS for _ in range(60)]
-    right = []
+    correct = []
     for kind in KINDS:
         for _ in range(15):
             new = small(kind)
             nearest = min(known, key=lambda one: float(np.abs(one[1] - new).sum()))
-            right.append(nearest[0] == kind)
-    assert np.mean(right) > 0.95  # the nearest known picture alone tells eight kinds apart
+            correct.append(nearest[0] == kind)
+    assert np.mean(correct) > 0.95  # the nearest known picture distinguishes eight kinds
 
 
-def test_moved_objects_lie_as_often_anywhere_as_resting_ones() -> None:
+def test_shaken_offsets_have_the_distribution_of_resting_ones() -> None:
     from safe.hearing.miniature.world.scene import JITTER, _shaken
 
     offsets = range(-JITTER, JITTER + 1)
@@ -90,7 +90,7 @@ def test_only_moved_places_change() -> None:
     assert changed[:32, 32:].sum() == changed.sum() > 50
 
 
-def test_an_unknown_kind_is_refused() -> None:
+def test_unknown_kind_is_refused() -> None:
     scene = Scene((Cell("piano", "red"), None, None, None))
     with pytest.raises(ValueError, match="piano"):
         render(scene, np.random.default_rng(0))

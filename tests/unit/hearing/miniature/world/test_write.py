@@ -1,4 +1,4 @@
-"""The world on disk: same bytes, official layouts, true answers, whole or not at all."""
+"""The world on disk: reproducible bytes, official layouts, true answers, atomic replacement."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(
+def test_same_seed_gives_the_same_bytes_with_any_number_of_processes(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draw, "POOL_FROM", 1)
@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(
     assert digest_tree(tmp_path / "again") == digest_tree(world)
 
 
-def test_the_same_bytes_in_another_process(world: Path, tmp_path: Path) -> None:
+def test_new_process_writes_the_same_bytes(world: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from safe.hearing.miniature.world import write_world\n"
@@ -65,15 +65,15 @@ def test_vqav2_is_in_the_official_layout(world: Path) -> None:
         questions = _json(world / f"vqav2/v2_OpenEnded_mscoco_{name}_questions.json")
         annotations = _json(world / f"vqav2/v2_mscoco_{name}_annotations.json")
         assert questions["data_subtype"] == annotations["data_subtype"] == name
-        asked = {row["question_id"]: row for row in questions["questions"]}
-        assert len(asked) == len(questions["questions"]) == len(annotations["annotations"])
+        by_id = {row["question_id"]: row for row in questions["questions"]}
+        assert len(by_id) == len(questions["questions"]) == len(annotations["annotations"])
         for row in annotations["annotations"]:
-            assert asked[row["question_id"]]["image_id"] == row["image_id"]
+            assert by_id[row["question_id"]]["image_id"] == row["image_id"]
             assert [a["answer_id"] for a in row["answers"]] == list(range(1, 11))
-            given = Counter(a["answer"] for a in row["answers"])
-            assert given.most_common(1)[0][0] == row["multiple_choice_answer"]
+            counts = Counter(a["answer"] for a in row["answers"])
+            assert counts.most_common(1)[0][0] == row["multiple_choice_answer"]
             assert row["answer_type"] in ("yes/no", "number", "other")
-            text = asked[row["question_id"]]["question"]
+            text = by_id[row["question_id"]]["question"]
             assert text.lower().startswith(row["question_type"])
             assert (world / f"vqav2/{name}/COCO_{name}_{row['image_id']:012d}.jpg").is_file()
 
@@ -122,10 +122,10 @@ def test_answers_on_disk_are_true(world: Path) -> None:
     for name in OFFICIAL.values():
         annotations = _json(world / f"vqav2/v2_mscoco_{name}_annotations.json")["annotations"]
         questions = _json(world / f"vqav2/v2_OpenEnded_mscoco_{name}_questions.json")["questions"]
-        for asked, row in zip(questions, annotations, strict=True):
+        for question, row in zip(questions, annotations, strict=True):
             file = f"vqav2/{name}/COCO_{name}_{row['image_id']:012d}.jpg"
             cells = truth["vqav2"][file]["cells"]
-            assert about_picture(asked["question"], cells) == row["multiple_choice_answer"]
+            assert about_picture(question["question"], cells) == row["multiple_choice_answer"]
     for name in ("train", "val", "testdev"):
         for row in _json(world / f"gqa/{name}_balanced_questions.json").values():
             cells = truth["gqa"][f"gqa/images/{row['imageId']}.jpg"]["cells"]
@@ -139,14 +139,14 @@ def test_answers_on_disk_are_true(world: Path) -> None:
             assert about_video(text, item["cells"], item["events"]) == row["anser"], text
 
 
-def test_ids_and_file_names_hold_no_word_of_the_world(world: Path) -> None:
+def test_ids_and_file_names_contain_no_word_of_the_vocabulary(world: Path) -> None:
     ids = [path.stem for path in (world / "audiocaps/audio").iterdir()]
     ids += [path.stem for path in (world / "music_avqa/videos").iterdir()]
     words = [word for word in VOCABULARY if len(word) > 1]
     assert [i for i in ids if any(word in i.lower() for word in words)] == []
 
 
-def test_events_are_heard_when_the_annotations_say(world: Path) -> None:
+def test_activity_agrees_with_the_annotated_events(world: Path) -> None:
     grid = np.arange(0, 2, 0.01)
     for folder, file in (("audiocaps", "audiocaps"), ("music_avqa", "ave")):
         rows = (world / file / "Annotations.txt").read_text().splitlines()
@@ -159,15 +159,15 @@ def test_events_are_heard_when_the_annotations_say(world: Path) -> None:
         for path in sorted(p for p in (world / folder).rglob("*.*") if p.parent.name != folder):
             key = path.stem if folder == "music_avqa" else path.stem.rsplit("_", 1)[0]
             found = describe_audio(*read_audio(MediaRef(path))).activity
-            heard, said = (
+            active, annotated = (
                 np.any([(a <= grid) & (grid < b) for a, b in spans], axis=0)
                 for spans in (found, events[key])
             )
-            overlaps.append((heard & said).sum() / (heard | said).sum())
+            overlaps.append((active & annotated).sum() / (active | annotated).sum())
         assert np.mean(np.array(overlaps) > 0.7) > 0.9
 
 
-def test_a_sounding_instrument_moves_and_others_stand_still(world: Path) -> None:
+def test_sounding_instruments_move_and_others_do_not(world: Path) -> None:
     moved_most = []
     for file, item in _json(world / "truth.json")["music_avqa"].items():
         rest, shaken = {}, {}
@@ -191,7 +191,7 @@ def test_a_sounding_instrument_moves_and_others_stand_still(world: Path) -> None
     assert np.mean(moved_most) > 0.95
 
 
-def test_a_world_is_replaced_whole_and_only_a_world(
+def test_world_is_replaced_atomically_and_other_folders_never(
     world: Path, tmp_path: Path, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, small = tmp_path / "w", {"seed": 1, "clips": 3, "images": 9, "videos": 3}
@@ -210,7 +210,7 @@ def test_a_world_is_replaced_whole_and_only_a_world(
     assert digest_tree(root) == before
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
     monkeypatch.undo()
-    (tmp_path / ".w.999999999.new").mkdir()  # what a killed run leaves
+    (tmp_path / ".w.999999999.new").mkdir()  # left by a killed run
     write_world(root, **{**small, "seed": 2})
     assert digest_tree(root) != before
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
@@ -221,7 +221,7 @@ def test_a_world_is_replaced_whole_and_only_a_world(
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
-def test_too_few_items_and_unknown_faults_are_refused_before_anything_is_written(
+def test_too_few_items_and_unknown_faults_are_refused_before_writing(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ConfigError, match="three splits"):
