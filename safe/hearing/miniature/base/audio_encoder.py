@@ -48,7 +48,7 @@ class Hearing:
 
 
 def matches(facts: Tensor, claims: Tensor) -> Tensor:
-    """Return (B, C) bool: claim c is true of sound b. Both are (., facets); -1 matches any value."""
+    """Return (B, C) bool: claim c is true of sound b. Both are (., facets); -1 matches all."""
     return ((claims[None] == facts[:, None]) | (claims[None] < 0)).all(-1)
 
 
