@@ -2,9 +2,8 @@
 
     python benchmarks/malloc.py
 
-Each turn is a separate process, because the settings are read at process start. It builds the
-miniature with random weights, fills a cache and trains; only the steps are measured. Turns
-alternate.
+Each turn is a separate process, because malloc reads the settings at start. It builds the miniature
+with random weights, fills a cache and trains; only the steps are measured. Turns alternate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The two training chains: vision, Q-Former and language; and the audio encoder.
 
-Each can run in its own process. For such small models a second process scales far better than a
-second thread.
+Each can run in its own process, which scales far better than a second thread for small models.
 """
 
 from __future__ import annotations

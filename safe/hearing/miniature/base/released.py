@@ -28,8 +28,7 @@ class Card(BaseModel):
 
     Attributes:
         recipe_digest: digest of `recipe` and `material`; must equal that of the recipe in the code.
-        material: settings of the pretraining data that determine which of the run's data it has
-            not seen.
+        material: settings of the pretraining data that determine which data are held out.
         data_digest: digest of the pretraining data, including files.
         files: path below the folder -> SHA-256.
         evaluation: accuracy by question type, and CLAP's zero-shot accuracy, on held-out data.
