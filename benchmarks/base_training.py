@@ -1,9 +1,9 @@
-"""The base's language stage as it trains, against whole batches and against updates one by one.
+"""Speed of the base's language stages, compared with unsplit batches and an unfused optimizer.
 
     python benchmarks/base_training.py
 
-The world's rows and shapes on one thread, random pictures; CPU seconds, turns alternate. The sums
-that are minimised are the same, but for rounding.
+Uses the world's examples and architecture with random picture features, on one thread. Measures CPU
+seconds in alternating turns. All variants minimise the same loss, apart from rounding.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECIPE = RECIPES["world"]
 def stage(
     rows: list[language.Asked], pictures: int, steps: int, batch_size: int
 ) -> Callable[[], float]:
-    """A function that trains a fresh language model and says the CPU seconds of its steps."""
+    """Return a function that trains a new language model and returns its CPU seconds."""
     tokenizer = build_tokenizer(WorldMaterial(1, 1, 0).vlm_texts())
     shown = torch.randn(1, pictures, RECIPE.vlm.queries, RECIPE.vlm.width)
     schedule = Schedule(steps=steps, batch_size=batch_size, lr=1e-3)
@@ -50,14 +50,14 @@ def stage(
 
 
 def one_by_one(parameters: Any, **settings: Any) -> torch.optim.Optimizer:
-    """AdamW that updates a weight at a time."""
+    """AdamW that updates one parameter at a time."""
     return AdamW(parameters, **settings | {"fused": False})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--turns", type=int, default=8, help="of each, at least 8")
+    parser.add_argument("--turns", type=int, default=8, help="turns of each variant, at least 8")
     given = parser.parse_args()
     torch.set_num_threads(1)
     seen = WorldMaterial(600, 1, 0).seen()
@@ -66,7 +66,7 @@ def main() -> None:
         "language": (seen.asked, RECIPE.language),
     }
     others = {
-        "whole batches": patch.object(language, "JOBS", 1),
+        "whole batches": patch.object(language, "PARTS", 1),
         "weights one by one": patch.object(torch.optim, "AdamW", one_by_one),
     }
     for name, (rows, schedule) in stages.items():
@@ -80,7 +80,7 @@ def main() -> None:
                     theirs.append(train())
             interval = ratio_bootstrap(theirs, ours, seed=0)
             print(
-                f"{name:12}{1000 * min(ours) / given.steps:6.1f} ms a step; with {what} "
+                f"{name:12}{1000 * min(ours) / given.steps:6.1f} ms per step; with {what} "
                 f"{sum(theirs) / sum(ours):.3f} times (95 %: {interval.low:.3f} to "
                 f"{interval.high:.3f})"
             )

@@ -1,13 +1,13 @@
-"""How far every required criterion is from its bound, in standard deviations over several runs.
+"""Distance of every required criterion from its bound, in standard deviations over several runs.
 
     python benchmarks/distances.py results/a results/b ... [--json FILE]
 
-Each run folder holds one finished run of the same config with another world seed, run seed or
-other numerics (threads, matrix kernels). The distance is the mean margin of the deciding value
-over its standard deviation. The standard deviation of a few seeds is skewed, so for a criterion in
-`SPREADS` the pooled standard deviation over runs is compared with the bound instead; the
-probability to exceed it follows from the chi-squared distribution and may be 0.1 % at most. What is
-made of measured times (`TIMES`) spreads by factors, so its distance is that of the logarithms.
+Each folder is one finished run of the same config with another world seed, run seed or numerics
+(threads, matrix kernels). The distance is the mean margin of the deciding value divided by its
+standard deviation. For the criteria in `SPREADS`, which are standard deviations over a few seeds
+and thus have a skewed distribution, the standard deviation pooled over runs is compared with the
+bound: the probability of exceeding it follows from the chi-squared distribution and must be below
+0.1 %. Measured times (`TIMES`) vary by factors, so their distance is computed on a log scale.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 from scipy.stats import chi2, norm
 
-NEEDED = 4.0  # standard deviations
-MAY_FAIL = 0.001  # the probability, of `SPREADS`
+NEEDED = 4.0  # minimum distance in standard deviations
+MAY_FAIL = 0.001  # maximum probability, for `SPREADS`
 SPREADS = ("11.audio_sd", "11.vl_sd")
 TIMES = ("04.latency", "04.latency_acceptable", "06.audio_latency", "06.throughput")
 
@@ -36,11 +36,11 @@ class Distance:
 
     Attributes:
         bound: `op threshold`.
-        mean, sd: of the deciding value (the value, or the bound of its interval).
-        distance: standard deviations between mean and bound; infinite where nothing varies.
+        mean, sd: of the deciding value (the value, or a bound of its interval).
+        distance: standard deviations between mean and bound; infinite without variation.
         fails: probability that a run misses the bound.
-        worst: the deciding value nearest to the bound, or furthest beyond it.
-        missing: runs in which the value was not measured.
+        worst: the deciding value with the smallest margin.
+        missing: number of runs without a measured value.
     """
 
     criterion: str
@@ -60,7 +60,7 @@ class Distance:
 
 
 def read_judged(folders: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Criterion -> its judgement in every run; required criteria alone."""
+    """Return criterion -> its judgements in all runs, for required criteria only."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for folder in folders:
         for path in sorted(folder.glob("[0-9][0-9]_*/decision.json")):
@@ -71,14 +71,14 @@ def read_judged(folders: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 def deciding_value(judged: dict[str, Any]) -> float | None:
-    """The number that is compared with the bound."""
+    """Return the number that is compared with the bound."""
     if judged["decide_on"].startswith("ci_"):
         return None if judged["ci"] is None else judged["ci"][judged["decide_on"][3:]]
     return judged["value"]
 
 
 def distance_of(criterion: str, rows: Sequence[dict[str, Any]]) -> Distance:
-    """The distance of one criterion."""
+    """Compute the distance of one criterion."""
     usable = [r for r in rows if deciding_value(r) is not None and r["margin"] is not None]
     values, margins = [deciding_value(r) for r in usable], [r["margin"] for r in usable]
     spread = stdev(values) if len(values) > 1 else 0.0
@@ -112,7 +112,7 @@ def distance_of(criterion: str, rows: Sequence[dict[str, Any]]) -> Distance:
 
 
 def as_table(found: Sequence[Distance]) -> str:
-    """Markdown, the closest first."""
+    """Format as a Markdown table."""
     lines = [
         "| criterion | bound | mean | sd | distance in sd | probability to fail | worst |",
         "|---|---|---|---|---|---|---|",

@@ -1,9 +1,9 @@
-"""Draw which package imports which, as docs/imports.svg; needs Graphviz (`dot`).
+"""Draw the imports between packages as docs/imports.svg; needs Graphviz (`dot`).
 
     python benchmarks/import_graph.py
 
-A number on an edge counts the modules that import across it. The contracts in pyproject.toml forbid
-an edge that points upwards.
+The number on an edge is the number of modules that import across it. The contracts in
+pyproject.toml forbid edges that point upwards.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "imports.svg"
-# Modules without imports of their own that nearly every package uses; their edges would hide the
-# others.
+# Modules that nearly every package imports; their edges would clutter the graph.
 EVERYWHERE = {"", "console", "digest", "errors", "files", "processes", "reading"}
 
 
 def package_of(module: str) -> str:
-    """`safe.hearing.data.decode` -> `hearing.data`; `safe.gates.judge` -> `gates`."""
+    """Return the package: `safe.hearing.data.decode` -> `hearing.data`, `safe.cli` -> `cli`."""
     parts = module.split(".")[1:]
     return ".".join(parts[:2] if parts[:1] == ["hearing"] else parts[:1])
 
 
 def edges() -> Counter[tuple[str, str]]:
-    """(importing package, imported package) -> how many modules import across it."""
+    """Return (importing package, imported package) -> number of importing modules."""
     graph = grimp.build_graph("safe")
     found: Counter[tuple[str, str]] = Counter()
     for module in graph.modules:

@@ -1,11 +1,11 @@
-"""Seconds to import what each rule starts, against plain torch, transformers and peft.
+"""Import time of each rule's modules, compared with torch, transformers and peft alone.
 
     python benchmarks/imports.py [--repeats 5] [--no-bytecode]
 
-Each import runs in a fresh Python. CPU seconds are given, start of Python included, the least of
-several: another job on the machine changes them less than the time on the clock. Bytecode is kept
-in a temporary folder, as a run keeps it beside the packages; with `--no-bytecode` each process
-compiles all sources, as under PYTHONDONTWRITEBYTECODE=1 in a fresh installation.
+Each import runs in a new Python process. Reports the minimum CPU seconds over the repeats,
+including interpreter start, because background load affects CPU time less than wall-clock time.
+Bytecode is cached in a temporary folder; with `--no-bytecode` each process compiles all sources, as
+in a fresh installation with PYTHONDONTWRITEBYTECODE=1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 PLAIN = "torch, transformers, peft"
-# What is started -> the modules it imports; of rules that start alike, one.
+# Rule or command -> the modules it imports; one entry for rules with equal imports.
 STARTS = {
     "plain torch, transformers, peft": PLAIN,
     "plain torch": "torch",
@@ -50,7 +50,7 @@ CODE = "import time, sys\n{}\nprint(time.process_time(), len(sys.modules), 'torc
 
 
 def measure(modules: str, repeats: int, environment: dict[str, str]) -> tuple[float, int, bool]:
-    """(least CPU seconds, modules loaded, whether torch is among them)."""
+    """Return minimum CPU seconds, number of loaded modules, and whether torch is loaded."""
     seconds, loaded, torch = [], 0, False
     for _ in range(repeats):
         done = subprocess.run(
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-bytecode", action="store_true")
-    parser.add_argument("--only", nargs="*", choices=list(STARTS), help="some of the rows")
+    parser.add_argument("--only", nargs="*", choices=list(STARTS), help="rows to measure")
     given = parser.parse_args()
     starts = {k: v for k, v in STARTS.items() if not given.only or k in given.only} | {
         "plain torch, transformers, peft": PLAIN
@@ -80,10 +80,10 @@ def main() -> None:
         if given.no_bytecode:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"
         else:
-            for modules in starts.values():  # compiles
+            for modules in starts.values():  # fill the bytecode cache
                 measure(modules, 1, environment)
         plain = measure(PLAIN, given.repeats, environment)[0]
-        print("| what starts | CPU seconds | of plain | modules | torch |")
+        print("| rule or command | CPU seconds | ratio to plain | modules | torch |")
         print("|---|---|---|---|---|")
         for name, modules in starts.items():
             seconds, count, torch = measure(modules, given.repeats, environment)

@@ -1,9 +1,9 @@
-"""Stage A with the malloc settings that the Snakefile gives its rules, against glibc's own.
+"""Speed of Stage A with the malloc settings of the Snakefile and with glibc's defaults.
 
     python benchmarks/malloc.py
 
-Each turn is a process of its own, as the settings are read at its start: it builds the miniature
-with random weights, fills a cache and trains; only the steps count. Turns alternate.
+Each turn is a separate process, because malloc reads the settings at start. It builds the miniature
+with random weights, fills a cache and trains; only the steps are measured. Turns alternate.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ SNAKEFILE = Path(__file__).resolve().parent.parent / "Snakefile"
 
 
 def settings() -> dict[str, str]:
-    """MALLOC_* as the Snakefile sets them."""
+    """Return MALLOC_* as the Snakefile sets them."""
     found = dict(re.findall(r"(MALLOC_\w+)=(\d+)", SNAKEFILE.read_text(encoding="utf-8")))
     if not found:
-        sys.exit(f"{SNAKEFILE}: sets no MALLOC_*, there is nothing to measure")
+        sys.exit(f"{SNAKEFILE} does not set MALLOC_*; there is nothing to measure")
     return found
 
 
 def train(steps: int) -> None:
-    """The measured process: CPU seconds and page faults of `steps` steps, as JSON."""
+    """Run in the measured process: train, and print CPU seconds and page faults as JSON."""
     import torch
     from stage_a_throughput import build, make_samples
 
@@ -52,12 +52,12 @@ def train(steps: int) -> None:
         folder = Path(name)
         samples = make_samples(folder, 128, opened.audio_encoder.sampling_rate, seconds, side)
         features, encoder = Features(opened, folder), TextEncoder(opened.vlm, opened.processor)
-        needs_audio = [s for s in samples if s.audio is not None]
-        features.ensure(samples, needs_audio)
+        with_audio = [s for s in samples if s.audio is not None]
+        features.ensure(samples, with_audio)
         rows = StageARows(
-            [encoder.row(s, s) for s in needs_audio],
-            [encoder.row(s, needs_audio[0]) for s in samples if s.audio is None],
-            needs_audio,
+            [encoder.row(s, s) for s in with_audio],
+            [encoder.row(s, with_audio[0]) for s in samples if s.audio is None],
+            with_audio,
             [],
         )
         model = SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=0)
@@ -89,31 +89,31 @@ def train(steps: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--turns", type=int, default=8, help="of each, at least 8")
+    parser.add_argument("--turns", type=int, default=8, help="turns of each variant, at least 8")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         train(given.steps)
         return 0
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    modes = {"settings": plain | settings(), "plain": plain}
-    found: dict[str, list[dict[str, float]]] = {mode: [] for mode in modes}
+    variants = {"settings": plain | settings(), "plain": plain}
+    found: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
     command = [sys.executable, __file__, "--child", "--steps", str(given.steps)]
     for turn in range(given.turns):
         print(f"turn {turn + 1} of {given.turns}", file=sys.stderr, flush=True)
-        for mode in modes if turn % 2 else reversed(modes):
+        for variant in variants if turn % 2 else reversed(variants):
             done = subprocess.run(
-                command, env=modes[mode], check=True, text=True, capture_output=True
+                command, env=variants[variant], check=True, text=True, capture_output=True
             )
-            found[mode].append(json.loads(done.stdout.splitlines()[-1]))
+            found[variant].append(json.loads(done.stdout.splitlines()[-1]))
     print(" ".join(f"{name}={value}" for name, value in settings().items()))
-    for mode, turns in found.items():
+    for variant, turns in found.items():
         medians = {name: statistics.median(t[name] for t in turns) for name in turns[0]}
         print(
-            f"{mode:10}{medians['user']:8.2f} CPU s and {medians['kernel']:.2f} in the kernel, "
-            f"{medians['faults']:,.0f} page faults, {medians['peak_mb']:.0f} MB at most"
+            f"{variant:10}{medians['user']:8.2f} s user and {medians['kernel']:.2f} s kernel, "
+            f"{medians['faults']:,.0f} page faults, peak {medians['peak_mb']:.0f} MB"
         )
-    seconds = {mode: [t["user"] + t["kernel"] for t in turns] for mode, turns in found.items()}
+    seconds = {name: [t["user"] + t["kernel"] for t in turns] for name, turns in found.items()}
     interval = ratio_bootstrap(seconds["plain"], seconds["settings"], seed=0)
     ratio = sum(seconds["plain"]) / sum(seconds["settings"])
     print(f"CPU ratio {ratio:8.3f}   (95 %: {interval.low:.3f} to {interval.high:.3f})")

@@ -1,9 +1,9 @@
-"""How long a finished run would take on 1, 2, 4 and 8 cores: list scheduling of its jobs.
+"""Estimated time of a finished run on 1, 2, 4 and 8 cores, by list scheduling of its jobs.
 
     python benchmarks/packing.py results/default
 
-The seconds of every job are those that Snakemake noted below `benchmarks/` of the run. Cores that
-share memory bandwidth are not modelled, nor are judge and gate (seconds each).
+The seconds of the jobs are those that Snakemake recorded in `benchmarks/` of the run. The model
+ignores shared memory bandwidth, and the rules judge and gate (seconds each).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safe.pipeline.config import read_config
 from safe.pipeline.workflow import Run, open_run
 
 ROOT = Path(__file__).resolve().parents[1]
-# What `workflow/rules/hearing.smk` makes -> what it waits for, and what waits for it.
+# Rule of `workflow/rules/hearing.smk` -> rules it waits for, and prefix of rules that wait for it.
 PREPARED = {
     "prepare_data": ((), "measure_01"),
     "prepare_base": (("measure_01",), "measure_02"),
@@ -28,7 +28,7 @@ PREPARED = {
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the run: what it waits for, its threads (0: all cores) and its priority."""
+    """A job of the run: rules it waits for, number of threads (0: all cores), and priority."""
 
     needs: tuple[str, ...]
     threads: int
@@ -36,7 +36,7 @@ class Job:
 
 
 def jobs_of(run: Run) -> dict[str, Job]:
-    """Rule -> job, as `workflow/rules` have them."""
+    """Return rule -> job, as defined in `workflow/rules`."""
     threads = run.config.threads
     found = {name: Job(needs, threads) for name, (needs, _) in PREPARED.items()}
     for experiment in run.experiments:
@@ -57,9 +57,9 @@ def jobs_of(run: Run) -> dict[str, Job]:
 
 
 def makespan(jobs: Mapping[str, Job], seconds: Mapping[str, float], cores: int) -> float:
-    """Seconds of the whole run: a job starts as soon as it may and its cores are free.
+    """Return the seconds of the whole run. A job starts when its inputs and cores are available.
 
-    Of those that may, higher priority goes first, then the longer job.
+    Ready jobs are ordered by priority, then by length, longest first.
     """
     waiting, done = set(jobs), set()
     running: list[tuple[float, str]] = []
@@ -82,16 +82,16 @@ def makespan(jobs: Mapping[str, Job], seconds: Mapping[str, float], cores: int) 
 
 
 def read_seconds(run: Path, jobs: Mapping[str, Job]) -> dict[str, float]:
-    """Rule -> seconds of its job.
+    """Return rule -> seconds of its job.
 
     Raises:
-        SystemExit: a job of the run has left no benchmark.
+        SystemExit: the benchmark of a job is missing.
     """
     found = {}
     for rule in jobs:
         path = run / "benchmarks" / f"{rule}.tsv"
         if not path.is_file():
-            raise SystemExit(f"{run} has no benchmark of {rule}: let the run finish")
+            raise SystemExit(f"{run} has no benchmark of {rule}; finish the run first")
         header, *_, last = path.read_text().splitlines()
         found[rule] = float(last.split("\t")[header.split("\t").index("s")])
     return found

@@ -1,12 +1,11 @@
-"""Seconds of `safe score` on files of full size, and how many times a plain loop takes.
+"""Speed of `safe score` on full-size files, compared with a plain loop.
 
     python benchmarks/scoring.py
 
-VQA: 50,000 generated questions with ten humans each, through the command, with starting Python and
-reading the files; against one plain loop after the official code on the same files
-(`tests/unit/hearing/evaluation/plain_vqa.py`), which only reads and scores them. Both must find
-the same accuracy. The times alternate. Captions are measured too where
-`benchmarks/scoring_captions.py` is.
+VQA: 50,000 generated questions with ten human answers each. The time of the command includes
+interpreter start and reading the files; the plain loop, written after the official code
+(`tests/unit/hearing/evaluation/plain_vqa.py`), only reads and scores them. Both must give the same
+accuracy. Turns alternate. Captions are also measured if `benchmarks/scoring_captions.py` exists.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ SPELLINGS = ("{}", "{}", "{}", "the {}", "a {}.", "{} and {}", "{}, {}", "{}!", 
 
 
 def answer(rng: random.Random) -> str:
-    """Something people or models write, with marks, articles and numbers now and then."""
+    """Generate an answer, sometimes with punctuation, articles and numbers."""
     if rng.random() < 0.4:
         return rng.choice(("yes", "no", "1", "2"))
     spelling = rng.choice(SPELLINGS)
@@ -39,7 +38,7 @@ def answer(rng: random.Random) -> str:
 
 
 def write_vqa(folder: Path, items: int, seed: int) -> tuple[Path, Path]:
-    """Annotations and results of as many questions."""
+    """Write annotations and results of `items` questions; return their paths."""
     rng = random.Random(seed)
     rows, results = [], []
     for number in range(items):
@@ -69,7 +68,7 @@ def write_vqa(folder: Path, items: int, seed: int) -> tuple[Path, Path]:
 
 
 def by_command(annotations: Path, results: Path) -> float:
-    """Accuracy in % as `safe score vqav2` prints it."""
+    """Return the accuracy in % of `safe score vqav2`."""
     command = [sys.executable, "-m", "safe", "score", "vqav2", "--json"]
     command += ["--annotations", str(annotations), "--results", str(results)]
     found = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
@@ -77,8 +76,8 @@ def by_command(annotations: Path, results: Path) -> float:
 
 
 def by_plain_loop(annotations: Path, results: Path) -> float:
-    """The same by the plain loop."""
-    from tests.unit.audio_examples.evaluation.plain_vqa import accuracy
+    """Return the accuracy in % of the plain loop."""
+    from tests.unit.hearing.evaluation.plain_vqa import accuracy
 
     rows = json.loads(annotations.read_text(encoding="utf-8"))["annotations"]
     given = {row["question_id"]: row["answer"] for row in json.loads(results.read_text())}
@@ -90,7 +89,7 @@ def by_plain_loop(annotations: Path, results: Path) -> float:
 
 
 def measure_vqa(items: int, repeats: int, seed: int) -> None:
-    """Print the seconds of both, the median over the repeats, and their ratio."""
+    """Print the median seconds of both, and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
         files = write_vqa(Path(folder), items, seed)
         seconds: dict[str, list[float]] = {"command": [], "plain": []}

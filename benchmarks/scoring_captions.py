@@ -1,10 +1,10 @@
-"""Seconds and peak memory of `safe score captions`, and of pycocoevalcap used plainly.
+"""Time and peak memory of `safe score captions`, compared with direct use of pycocoevalcap.
 
     python benchmarks/scoring_captions.py
 
-5,000 generated items of five references each, BLEU, ROUGE-L and CIDEr-D with the official
-tokenizer, which both need Java for; METEOR and SPICE are left out. Each runs as a program of its
-own, with starting Python and reading the file, and they alternate. Both must find the same figures.
+Computes BLEU, ROUGE-L and CIDEr-D of 5,000 generated items with five references each. Both use the
+official tokenizer, which needs Java; METEOR and SPICE are omitted. Each turn is a separate process,
+including interpreter start and reading the file; turns alternate. Both must give the same figures.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ figures["rouge_l"] = float(Rouge().compute_score(references, candidates)[0])
 figures["cider_d"] = float(Cider().compute_score(references, candidates)[0])
 print(json.dumps({"figures": figures}))
 """
-# Runs its arguments, then says seconds and the peak memory of them, Java beside.
+# Runs its arguments; then prints seconds and peak memory of the process, including Java.
 WATCH = """
 import resource, subprocess, sys, time
 started = time.perf_counter()
@@ -80,13 +80,13 @@ print(seconds, peak * (1 if sys.platform == "darwin" else 1024))
 
 
 def caption(rng: random.Random) -> str:
-    """Something people say of a sound."""
+    """Generate a caption of a sound."""
     first, second = rng.sample(SOUNDS, 2)
     return f"{first} {rng.choice(PLACES)} {rng.choice(JOINS)} {second}{rng.choice(('', '.'))}"
 
 
 def write_captions(path: Path, items: int, seed: int) -> None:
-    """`caption_predicted,caption_1,...,caption_5`."""
+    """Write a CSV file with columns `caption_predicted,caption_1,...,caption_5`."""
     rng = random.Random(seed)
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
@@ -98,7 +98,7 @@ def write_captions(path: Path, items: int, seed: int) -> None:
 
 
 def watched(command: list[str]) -> tuple[dict[str, float], float, float]:
-    """Figures, seconds, and peak memory in bytes of the largest of its processes."""
+    """Run the command; return figures, seconds, and peak memory in bytes of its largest process."""
     done = subprocess.run(
         [sys.executable, "-c", WATCH, *command],
         check=True,
@@ -106,15 +106,15 @@ def watched(command: list[str]) -> tuple[dict[str, float], float, float]:
         text=True,
         cwd=ROOT,
     )
-    said, numbers = done.stdout.strip().rsplit("\n", 1)
+    output, numbers = done.stdout.strip().rsplit("\n", 1)
     seconds, peak = map(float, numbers.split())
-    return json.loads(said)["figures"], seconds, peak
+    return json.loads(output)["figures"], seconds, peak
 
 
 def measure_captions(items: int = 5_000, repeats: int = 3, seed: int = 0) -> None:
-    """Print seconds and memory of both, the median over the repeats, and their ratio."""
+    """Print the median seconds and memory of both, and the ratio of the seconds."""
     if shutil.which("java") is None:
-        sys.exit("pycocoevalcap's tokenizer needs Java: install it to compare")
+        sys.exit("pycocoevalcap's tokenizer needs Java; install it")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "captions.csv"
         write_captions(path, items, seed)
@@ -127,7 +127,7 @@ def measure_captions(items: int = 5_000, repeats: int = 3, seed: int = 0) -> Non
             theirs.append(watched(plain))
             for name, value in theirs[-1][0].items():
                 if abs(ours[-1][0][name] - value) > 1e-9:
-                    sys.exit(f"{name} is {ours[-1][0][name]}, and {value} by pycocoevalcap")
+                    sys.exit(f"{name} is {ours[-1][0][name]}, but {value} with pycocoevalcap")
     ratios = [t[1] / o[1] for o, t in zip(ours, theirs, strict=True)]
     print(f"captions, {items} items, CIDEr-D {ours[0][0]['cider_d']:.4f}, median of {repeats}:")
     for name, runs in (("safe score", ours), ("pycocoevalcap", theirs)):

@@ -1,13 +1,13 @@
-"""Stage A against the loop one would otherwise write: rows per second of each, and their ratio.
+"""Throughput of Stage A in examples per second, compared with a plain training loop.
 
     python benchmarks/stage_a_throughput.py                       # the miniature, on this CPU
     python benchmarks/stage_a_throughput.py --size blip2-opt-2.7b --device cuda
 
-The other loop is plain transformers and PEFT: in every step the vision tower, the Q-Former, CLAP's
-features and its tower run, and so does the teacher, which is the base on the same rows. Pictures
-and waveforms lie ready in memory for it. Both have the same weights, rows, order, optimizer and
-precision; first it is shown that their losses are the same. Weights are random: speed does not
-depend on them, and no hub is needed.
+The plain loop uses transformers and PEFT without caching: every step runs the vision tower, the
+Q-Former, CLAP's feature extractor and tower, and the teacher (the base on the same examples).
+Preprocessed pictures and waveforms are in memory. Both loops have the same weights, examples,
+order, optimizer and precision, and their losses are checked to be equal. The weights are random,
+because speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from safe.hearing.training.teacher import Teacher
 from safe.hearing.training.tracking import open_accelerator
 from safe.hearing.training.trainer import Trainer, TrainingBatch, TrainSettings, parameter_groups
 
-SAME = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # losses of the first steps, nats
+SAME = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # tolerance of the losses, in nats
 CHECKED, WARM = 5, 3
 QUESTIONS = (
     "What is the color of the object in the top left?",
@@ -72,35 +72,35 @@ ANSWERS = ("red", "two", "yes", "no", "guitar", "bell")
 
 
 def make_samples(folder: Path, rows: int, rate: int, seconds: float, side: int) -> list[Sample]:
-    """Half VL, half audio questions, with noise for pictures and sounds."""
+    """Generate half VL, half audio questions, with noise as pictures and sounds."""
     rng = np.random.default_rng(0)
     samples = []
     for i in range(rows):
         image, sound = folder / f"{i}.png", folder / f"{i}.wav"
         Image.fromarray(rng.integers(0, 255, (side, side, 3), np.uint8)).save(image)
-        needs_audio = i % 2 == 0
-        if needs_audio:
+        with_audio = i % 2 == 0
+        if with_audio:
             soundfile.write(sound, 0.1 * rng.standard_normal(int(rate * seconds)), rate)
         samples.append(
             Sample(
                 id=f"row-{i}",
                 dataset="generated",
                 split="train",
-                task="audio" if needs_audio else "vl",
+                task="audio" if with_audio else "vl",
                 question=QUESTIONS[int(rng.integers(len(QUESTIONS)))],
                 question_type="any",
                 answers=(),
                 answer=ANSWERS[int(rng.integers(len(ANSWERS)))],
                 source=f"generated:{i}",
                 image=MediaRef(image),
-                audio=MediaRef(sound) if needs_audio else None,
+                audio=MediaRef(sound) if with_audio else None,
             )
         )
     return samples
 
 
 def build(size: str, device: torch.device) -> tuple[OpenedBase, AdapterConfig, float, int]:
-    """(frozen models, adapter, seconds of a sound, side of a picture)."""
+    """Build frozen models and adapter config; also return sound length (s) and picture side."""
     texts = [*QUESTIONS, *ANSWERS, "question : answer ?"]
     tokenizer = build_tokenizer(texts)
     if size == "mini":
@@ -136,7 +136,7 @@ def build(size: str, device: torch.device) -> tuple[OpenedBase, AdapterConfig, f
 
 
 class PlainLoop:
-    """What one would write: everything in every step."""
+    """Training loop that computes everything in every step."""
 
     def __init__(self, stage: StageA, model: SafeModel, settings: TrainSettings) -> None:
         self.stage, self.model, self.settings = stage, model, settings
@@ -205,7 +205,7 @@ class PlainLoop:
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations per second of a large square product, the best of ten."""
+    """Return the FLOP/s of a large square matrix product, the best of ten."""
     side = 8192 if device.type == "cuda" else 1536
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -224,13 +224,13 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rows", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=5, help="in each turn")
+    parser.add_argument("--steps", type=int, default=5, help="steps per turn")
     parser.add_argument("--repeats", type=int, default=8, help="turns of each loop, at least 8")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     device = resolve_device(given.device)
     if device.type == "cpu":
-        torch.set_num_threads(1)  # as the miniature trains
+        torch.set_num_threads(1)  # as in the training of the miniature
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -245,15 +245,15 @@ def main() -> int:
         models = [SafeModel(opened.vlm, opened.audio_encoder, adapter, seed=0) for _ in range(2)]
         features = Features(opened, folder / "cache")
         encoder = TextEncoder(opened.vlm, opened.processor)
-        needs_audio = [s for s in samples if s.audio is not None]
-        sees = [s for s in samples if s.audio is None]
+        with_audio = [s for s in samples if s.audio is not None]
+        vl_samples = [s for s in samples if s.audio is None]
         say("filling the cache")
         started = time.perf_counter()
-        features.ensure(samples, needs_audio)
+        features.ensure(samples, with_audio)
         rows = StageARows(
-            [encoder.row(s, s) for s in needs_audio],
-            [encoder.row(s, needs_audio[0]) for s in sees],
-            needs_audio,
+            [encoder.row(s, s) for s in with_audio],
+            [encoder.row(s, with_audio[0]) for s in vl_samples],
+            with_audio,
             [],
         )
         turns = given.repeats * given.steps + CHECKED + WARM
@@ -277,10 +277,10 @@ def main() -> int:
         models[0].train()
         plain = PlainLoop(stage, models[1], settings)
 
-        say(f"the first {CHECKED} steps of both")
+        say(f"comparing the first {CHECKED} steps")
         gaps = [abs(ours.step(n).loss - plain.step(n)) for n in range(CHECKED)]
         if max(gaps) > SAME[dtype]:
-            say(f"they do not do the same work: losses differ by {max(gaps):.2e} nats")
+            say(f"the loops are not equivalent: losses differ by {max(gaps):.2e} nats")
             return 1
         for n in range(CHECKED, CHECKED + WARM):
             ours.step(n)
@@ -324,17 +324,17 @@ def main() -> int:
         return 0
     print(f"{found['size']} on {found['device']}, {found['precision']}, batch {given.batch_size}")
     print(f"losses of the first {CHECKED} steps differ by at most {max(gaps):.1e} nats")
-    print(f"Stage A        {found['samples_per_s']:10.1f} rows/s")
-    print(f"plain loop     {found['plain_samples_per_s']:10.1f} rows/s")
+    print(f"Stage A        {found['samples_per_s']:10.1f} examples/s")
+    print(f"plain loop     {found['plain_samples_per_s']:10.1f} examples/s")
     print(
         f"ratio          {found['ratio']:10.2f}   (95 %: {interval.low:.2f} to {interval.high:.2f})"
     )
-    print(f"cache filled in {filling:.1f} s for {given.rows} rows", end="")
-    print(f", paid after {found['paid_after_steps']:.0f} steps" if saved > 0 else "")
+    print(f"cache filled in {filling:.1f} s for {given.rows} examples", end="")
+    print(f", amortised after {found['paid_after_steps']:.0f} steps" if saved > 0 else "")
     print(f"share of the measured matmul peak ({peak / 1e12:.3g} TFLOP/s): "
           f"{found['share_of_matmul_peak']:.1%}")  # fmt: skip
     if not torch.cuda.is_available():
-        print("on a GPU: not measured, there is none here")
+        print("GPU: not measured, none available")
     return 0
 
 

@@ -1,10 +1,9 @@
-"""Seconds and peak memory of a finished run by stage, and the share that was not measuring.
+"""Time and peak memory of a finished run by stage, and the overhead of starting and importing.
 
     python benchmarks/stages.py results/default
 
-"Not measuring" is what the run spent outside its experiments and the training of the base: the
-interpreter's start, imports, the DAG, judging. The share of imports is measured here, by starting
-the commands that the rules start.
+The overhead is the time of the measuring rules outside the measurements. The time of the imports is
+measured separately, in new processes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 
 
 def seconds(*command: str) -> float:
-    """Wall-clock seconds of a command, best of three."""
+    """Return the wall-clock seconds of a command, best of three."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -51,7 +50,7 @@ def main(run: Path) -> None:
     heavy = seconds(python, "-c", "import torch, transformers, peft")
     print(f"interpreter            {start:8.2f} s")
     print(f"judge and gate imports {light:8.2f} s (no torch)")
-    print(f"torch, transformers    {heavy:8.2f} s (paid once an experiment)")
+    print(f"torch, transformers    {heavy:8.2f} s (once per experiment)")
 
 
 if __name__ == "__main__":

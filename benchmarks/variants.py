@@ -1,10 +1,10 @@
-"""Run a config several times with other seeds and other numerics, for `distances.py`.
+"""Run a config several times with different seeds and numerics, for `distances.py`.
 
     python benchmarks/variants.py FOLDER [--config config/config.yaml] [--only v3 v4] [--cores 2]
 
-Every variant is a run of its own below FOLDER (data, cache and results). A variant changes the
-world seed, the run seed, the threads of a training, or the instruction set that matrix products
-use; the last two change how sums are rounded, as another machine does.
+Every variant is a separate run below FOLDER (data, cache and results). A variant changes the world
+seed, the run seed, the number of training threads, or the instruction set of matrix products. The
+last two change the rounding of sums, as a different machine would.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ AVX2 = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }
-# Python imports this module by itself. A miniature trains on one thread; here it takes two, also in
-# the process that experiment 08 kills, which calls `run_job`.
+# Source of sitecustomize.py, which Python imports at start. It sets two training threads instead of
+# one, also in the process that experiment 08 kills, which calls `run_job`.
 TWO_THREADS = """
 import sys
 if any(a in ("measure", "run-job") or "run_job(" in a for a in sys.orig_argv):
@@ -33,19 +33,19 @@ if any(a in ("measure", "run-job") or "run_job(" in a for a in sys.orig_argv):
     def use_threads(config):
         torch.set_num_threads(2)
         return 2
-    opened.use_threads = use_threads
+    frozen_models.use_threads = use_threads
 """
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One run.
+    """Settings of one run.
 
     Attributes:
-        world: seed of the miniature world; of no meaning for other data.
-        seed: of the run.
-        avx2: matrix products without AVX-512.
-        threads: of a training.
+        world: seed of the miniature world; ignored for other data.
+        seed: seed of the run.
+        avx2: limit matrix products to AVX2.
+        threads: number of training threads.
     """
 
     name: str
@@ -68,7 +68,7 @@ VARIANTS = (
 
 
 def command(variant: Variant, config: Path, cores: int) -> list[str]:
-    """The `snakemake` call of a variant."""
+    """Return the `snakemake` command of a variant."""
     changes = [f"run={variant.name}", f"seed={variant.seed}"]
     if "world:" in config.read_text(encoding="utf-8"):
         changes.append(f"world={{root: data/{variant.name}, seed: {variant.world}}}")
@@ -82,7 +82,7 @@ def command(variant: Variant, config: Path, cores: int) -> list[str]:
 
 
 def run(variant: Variant, folder: Path, config: Path, cores: int) -> int:
-    """Run a variant to its end, GO or NO-GO; returns the exit status of `snakemake`."""
+    """Run a variant and return the exit status of `snakemake`."""
     environment = os.environ | (AVX2 if variant.avx2 else {})
     if variant.threads > 1:
         plant = folder / "threads"
@@ -90,8 +90,8 @@ def run(variant: Variant, folder: Path, config: Path, cores: int) -> int:
         (plant / "sitecustomize.py").write_text(TWO_THREADS)
         paths = [str(plant), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
-        # A thread that waits gives its core away: beside another run, spinning takes 100 times as
-        # long.
+        # Waiting threads must yield their core: with another run on the machine, spinning takes 100
+        # times as long.
         environment |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
     with (folder / f"{variant.name}.log").open("w") as log:
         done = subprocess.run(

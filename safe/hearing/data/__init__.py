@@ -1,1 +1,1 @@
-"""Public dataset layouts read into one `Sample`; miniature world; audits; mixing; cache."""
+"""Datasets: readers of public layouts, manifest, decoding, audits, sampling, feature store."""

@@ -1,7 +1,7 @@
-"""What the manifest records of a sound: level, SNR, when something sounds, and a fingerprint.
+"""Audio features for the manifest: level, SNR, activity intervals, fingerprint and timbre.
 
-All work on one log-mel spectrogram of the sound at 8 kHz (25 ms windows every 10 ms), so that the
-same recording at another rate, gain or codec gives nearly the same numbers.
+All but the level use one log-mel spectrogram of the sound at 8 kHz (25 ms windows every 10 ms), so
+that the same recording at another rate, gain or codec gives similar values.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ BANDS = 32
 LOW_HZ, HIGH_HZ = 60.0, 3800.0
 FINGERPRINT_TIME = 32  # segments of the fingerprint
 FINGERPRINT_DB = 25.0
-SILENT_DB = -70.0  # dBFS: below this nothing sounds
+SILENT_DB = -70.0  # dBFS; below this a sound is silent
 
 Float = NDArray[np.float32]
 
 
 class AudioFeatures(NamedTuple):
-    """Of one sound.
+    """Features of one sound.
 
     Attributes:
         rms_db: level in dBFS.
-        snr_db: level while something sounds over the level while nothing does; NaN when one of
-            the two never happens (an estimate: what never stops counts as noise).
-        activity: intervals in seconds during which something sounds.
-        fingerprint: unit vector of `FINGERPRINT_TIME * BANDS` float32; tells copies.
-        timbre: `3 * BANDS` float32; tells kinds of sound, see `describe_timbre`.
+        snr_db: estimated SNR in dB, from the power of active and inactive frames; NaN if all
+            frames or none are active. A sound that never stops counts as noise.
+        activity: active intervals in seconds.
+        fingerprint: unit vector of `FINGERPRINT_TIME * BANDS` float32, to detect copies.
+        timbre: `3 * BANDS` float32, to compare kinds of sound; see `describe_timbre`.
     """
 
     rms_db: float
@@ -48,21 +48,21 @@ def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 @cache
 def _filters() -> Float:
-    """(FFT // 2 + 1, BANDS) triangular filters, even on the HTK mel scale, each of unit area."""
+    """(FFT // 2 + 1, BANDS) triangular filters, evenly spaced on the HTK mel scale, unit area."""
     edges = np.linspace(_mel(LOW_HZ), _mel(HIGH_HZ), BANDS + 2)
     edges = 700.0 * (10 ** (edges / 2595.0) - 1.0)
     bins = np.fft.rfftfreq(FFT, 1 / RATE)[:, None]
     rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     filters = np.maximum(0.0, np.minimum(rise, fall))
-    # The lowest bands are narrower than a bin: give such a band its nearest bin.
+    # The lowest bands can be narrower than a bin; such a band gets its nearest bin.
     empty = filters.sum(0) == 0
     filters[np.abs(bins - edges[1:-1]).argmin(0)[empty], np.flatnonzero(empty)] = 1.0
     return (filters / filters.sum(0)).astype(np.float32)
 
 
 def log_mel(wave: Float) -> Float:
-    """(frames, BANDS) power in dB of a sound at 8 kHz; at least one frame."""
+    """Return (frames, BANDS) power in dB of a sound at 8 kHz; at least one frame."""
     if len(wave) < WINDOW:
         wave = np.pad(wave, (0, WINDOW - len(wave)))
     frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
@@ -72,7 +72,7 @@ def log_mel(wave: Float) -> Float:
 
 
 def _smooth(active: NDArray[np.bool_], gap: int, least: int) -> list[tuple[int, int]]:
-    """Runs of True, joined over gaps shorter than `gap`, dropped when shorter than `least`."""
+    """Return runs of True, joined over gaps shorter than `gap`, without runs under `least`."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], active.astype(np.int8), [0]))))
     runs: list[tuple[int, int]] = []
     for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
@@ -84,11 +84,11 @@ def _smooth(active: NDArray[np.bool_], gap: int, least: int) -> list[tuple[int, 
 
 
 def detect_activity(mel: Float, above_db: float = 9.0, range_db: float = 30.0) -> NDArray[np.bool_]:
-    """(frames,) whether something sounds.
+    """Return (frames,) bool: whether each frame is active.
 
-    A frame is active when at least four bands stand `above_db` over their own noise floor (the
-    10th percentile in time) and within `range_db` of the loudest the sound gets. A sound that
-    never stops has no floor to stand over: one that is not silent is then active throughout.
+    A frame is active if at least four bands exceed their noise floor (the 10th percentile over
+    time) by `above_db` and are within `range_db` of the peak level. A sound that never stops has
+    no noise floor: if under 5 % of frames are active, only the distance to the peak decides.
     """
     floor = np.percentile(mel, 10, axis=0)
     peak = np.percentile(mel.max(axis=1), 95)
@@ -102,11 +102,12 @@ def detect_activity(mel: Float, above_db: float = 9.0, range_db: float = 30.0) -
 
 
 def make_fingerprint(mel: Float) -> Float:
-    """A unit vector that re-encoding, resampling, gain and padding hardly change.
+    """Return a unit vector that is robust to re-encoding, resampling, gain and padding.
 
-    The stretch that holds all but 1 % of the energy at either end is cut into `FINGERPRINT_TIME`
-    equal parts, each the mean dB spectrum (clipped `FINGERPRINT_DB` under the peak, where codecs
-    keep nothing); the mean over time of each band goes, which removes gain and equalisation.
+    The sound without 1 % of the energy at either end is divided into `FINGERPRINT_TIME` equal
+    segments. Each segment gives its mean dB spectrum, clipped `FINGERPRINT_DB` below the peak,
+    where codecs discard content. Subtracting each band's mean over time removes gain and
+    equalisation.
     """
     energy = np.cumsum(np.sum(10 ** (mel.astype(np.float64) / 10), axis=1))
     first, last = np.interp(
@@ -126,10 +127,10 @@ def make_fingerprint(mel: Float) -> Float:
 
 
 def describe_timbre(mel: Float, active: NDArray[np.bool_]) -> Float:
-    """Over the active frames, by band: mean level, its spread, and the spread of its change.
+    """Return, per band over active frames: mean level, its SD, and the SD of its change.
 
-    The mean over bands is taken from the levels, so gain does not count. Scaled so that plain
-    distances between two sounds' values are comparable.
+    The mean over bands is subtracted from the levels, so gain has no effect. The three groups are
+    scaled so that Euclidean distances between sounds are meaningful.
     """
     if active.sum() < 3:
         active = np.ones(len(mel), bool)
@@ -141,7 +142,7 @@ def describe_timbre(mel: Float, active: NDArray[np.bool_]) -> Float:
 
 
 def describe_audio(wave: Float, rate: int) -> AudioFeatures:
-    """Features of a mono sound of any rate."""
+    """Compute the features of a mono sound at any sampling rate (Hz)."""
     if rate != RATE:
         import soxr
 

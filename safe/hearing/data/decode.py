@@ -1,4 +1,4 @@
-"""Sounds, images and frames from files, decoded whole or refused with a reason.
+"""Decode sounds, images and video frames completely, or raise a `MediaError` with the reason.
 
 soundfile reads wav, flac, ogg and mp3; soxr resamples; PyAV (ffmpeg) reads the tracks of videos.
 """
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CONTAINERS = frozenset((".mp4", ".m4a", ".mkv", ".webm", ".avi", ".mov"))
-MAX_PIXELS = 50_000_000  # larger pictures are refused: a few bytes can claim gigabytes
+MAX_PIXELS = 50_000_000  # limits memory: a header of a few bytes can claim gigabytes
 MAX_SECONDS = 3600.0
-# libsndfile trusts the file over the header and notes the difference.
+# libsndfile uses the file's size instead of the header's and logs the difference.
 _CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 Waveform = NDArray[np.float32]
 
@@ -53,7 +53,8 @@ def load_audio(ref: MediaRef, rate: int) -> Waveform:
         float32 of shape (n,) in [-1, 1], the mean of the channels.
 
     Raises:
-        MediaError: missing, empty, header without samples, undecodable, cut off, or not finite.
+        MediaError: the file is missing, empty, without samples, undecodable or truncated, or a
+            sample is not finite.
     """
     native, own = read_audio(ref)
     if own != rate:
@@ -64,7 +65,7 @@ def load_audio(ref: MediaRef, rate: int) -> Waveform:
 
 
 def read_audio(ref: MediaRef) -> tuple[Waveform, int]:
-    """The clip at the file's own sampling rate: ((n,) float32 mono, rate in Hz)."""
+    """Decode the clip at the file's sampling rate: ((n,) float32 mono, rate in Hz)."""
     _check_file(ref.path)
     wave, rate = (
         _container_audio(ref) if ref.path.suffix.lower() in CONTAINERS else _file_audio(ref)
@@ -72,7 +73,7 @@ def read_audio(ref: MediaRef) -> tuple[Waveform, int]:
     if wave.size == 0:
         raise _fault("there is no sound in the file (a header without samples)", ref.path)
     if not np.isfinite(wave).all():
-        raise _fault("the sound holds values that are not finite", ref.path)
+        raise _fault("the sound contains values that are not finite", ref.path)
     return wave, rate
 
 
@@ -90,15 +91,15 @@ def _file_audio(ref: MediaRef) -> tuple[Waveform, int]:
             file.seek(first)
             wanted = -1 if ref.duration is None else round(ref.duration * rate)
             data = file.read(wanted, dtype="float32", always_2d=True)
-            # An mp3 may only estimate its length; what is cut off misses more than a tenth.
+            # The length of an mp3 may be an estimate; a missing tenth counts as truncated.
             least = 0.9 if file.format == "MP3" else 1.0
             if wanted == -1 and len(data) < least * (declared - first):
                 raise _fault(
-                    f"cut off: {len(data)} of {declared - first} samples are there", ref.path
+                    f"cut off: {len(data)} of {declared - first} samples are present", ref.path
                 )
             short = _CUT_WAV.search(file.extra_info)
-            if short and int(short[1]) < 0x7FFFFFFF:  # a stream's header claims the most there is
-                raise _fault(f"cut off: {short[2]} of {short[1]} bytes are there", ref.path)
+            if short and int(short[1]) < 0x7FFFFFFF:  # streamed files claim the maximum
+                raise _fault(f"cut off: {short[2]} of {short[1]} bytes are present", ref.path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise _fault(f"cannot be decoded: {str(error).rpartition(': ')[2]}", ref.path) from None
     return data.mean(axis=1), rate
@@ -128,7 +129,7 @@ def _container_audio(ref: MediaRef) -> tuple[Waveform, int]:
     if not blocks:
         return np.zeros(0, np.float32), rate
     wave = np.concatenate(blocks, axis=1).mean(axis=0)
-    # A track that starts late keeps its place in time.
+    # Pad a track that starts late, to keep its position in time.
     wave = np.concatenate([np.zeros(round((begin or 0.0) * rate), np.float32), wave])
     last = None if ref.duration is None else round(end * rate)
     return wave[round(ref.start * rate) : last].astype(np.float32), rate
@@ -141,14 +142,14 @@ def _reason(error: Exception) -> str:
 def load_image(ref: MediaRef) -> Image.Image:
     """Decode a picture, or the frame of a video at `ref.frame` seconds (the last if shorter).
 
-    A picture whose data do not fill its header is found by `image_integrity`, which the manifest
-    runs once a file.
+    Does not detect data that do not match the size in the header: `image_integrity` does, once
+    per file when the media are scanned.
 
     Returns:
         An RGB image, fully decoded.
 
     Raises:
-        MediaError: missing, empty, undecodable, cut off, or larger than `MAX_PIXELS`.
+        MediaError: the file is missing, empty, undecodable, truncated, or over `MAX_PIXELS`.
     """
     _check_file(ref.path)
     if ref.frame is not None:
@@ -182,7 +183,7 @@ def _video_frame(path: Path, second: float) -> Image.Image:
             if stream.width * stream.height > MAX_PIXELS:
                 raise _fault(f"claims {stream.width} x {stream.height} pixels", path)
             if second > 2 and stream.time_base is not None:
-                # Seek to the key frame before; decode forward from there.
+                # Seek to the preceding key frame and decode forward.
                 container.seek(int(Fraction(second) / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 found = frame

@@ -1,8 +1,8 @@
-"""The store of frozen features: content-addressed, memory-mapped Arrow, checked when read.
+"""Store of frozen features: content-addressed, memory-mapped Arrow, verified when read.
 
-An entry's key is a digest over everything that decides its value: model, preprocessing and media.
-Shards are written whole or not at all and never changed, so that several jobs may add to one store
-at the same time; a killed one loses at most the shard it was writing. Knows nothing of models.
+An entry's key is a digest over everything that determines its value: model, preprocessing and
+media. Shards are written atomically and never changed, so several jobs can add to one store at the
+same time. A killed job loses at most the shard it was writing. Independent of models.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 COLUMNS = {"key": "string", "digest": "string", "data": "large_binary"}
-DAMAGE = (LookupError, TypeError, ValueError, AttributeError)  # what a broken header leads to
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError)  # raised for a corrupt header
 Loader = Callable[[Sequence[str]], Iterator[tuple[str, Array]]]
 
 
 class FeatureWarning(UserWarning):
-    """A stored feature was damaged and is computed again."""
+    """A stored feature was damaged and is recomputed."""
 
 
 @lru_cache(maxsize=1_000_000)
@@ -44,7 +44,7 @@ def _file_digest(path: Path, size: int, modified: int) -> str:
 
 
 def media_digest(ref: MediaRef) -> str:
-    """SHA-256 over a file's content and the part of it that `ref` means; its path is no matter.
+    """Return the SHA-256 over a file's content and the part that `ref` selects, not its path.
 
     Raises:
         MediaError: the file cannot be read.
@@ -69,9 +69,9 @@ class FeatureStore:
     """Float32 arrays of one shape under string keys.
 
     Args:
-        folder: of this store alone; made when first written to.
-        shape: of every entry.
-        shard_entries: entries written at once; what a killed job can lose.
+        folder: folder of this store only; created on the first write.
+        shape: shape of every entry.
+        shard_entries: number of entries per shard; a killed job loses at most this many.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], *, shard_entries: int = 2048) -> None:
@@ -89,7 +89,7 @@ class FeatureStore:
         return sum(key in self for key in self._index)
 
     def refresh(self) -> None:
-        """See shards that others have written; one that cannot be opened is put aside."""
+        """Open shards that other processes have written; rename unreadable ones to `.damaged`."""
         for path in sorted(self.folder.glob("*.arrow")):
             if path.name not in self._shards:
                 self._open(path)
@@ -103,24 +103,23 @@ class FeatureStore:
             found = {f.name: str(f.type) for f in shard.data.table.schema}
             if found != COLUMNS:
                 raise ValueError(f"columns {found}")
-            shard.data.table.validate(full=True)  # offsets that point outside would crash Arrow
+            shard.data.table.validate(full=True)  # invalid offsets would crash Arrow
             keys = shard.data.column("key").to_pylist()
         except (pa.ArrowException, OSError, *DAMAGE) as error:
             warnings.warn(
-                f"{path}: not a readable shard ({str(error)[:100]}); its features are computed "
-                "again",
+                f"{path}: not a readable shard ({str(error)[:100]}); its features are recomputed",
                 FeatureWarning,
                 stacklevel=3,
             )
             path.replace(path.with_suffix(".damaged"))
             return
-        table = shard.data.table  # memory-mapped, as long as its columns are held
+        table = shard.data.table  # memory-mapped while its columns are referenced
         self._shards[path.name] = table.column("data"), table.column("digest")
         for row, key in enumerate(keys):
             self._index.setdefault(key, []).append((path.name, row))
 
     def read(self, key: str) -> Array | None:
-        """The entry, checked; None where there is none, or none that is whole. Read-only."""
+        """Return the entry as a read-only array, or None if it is missing or damaged."""
         for at in self._index.get(key, ()):
             if at in self._bad:
                 continue
@@ -131,33 +130,33 @@ class FeatureStore:
                 return np.frombuffer(data, dtype=np.float32).reshape(self.shape)
             self._bad.add(at)
             warnings.warn(
-                f"{self.folder / name}: entry {row} is damaged; it is computed again",
+                f"{self.folder / name}: entry {row} is damaged; it is recomputed",
                 FeatureWarning,
                 stacklevel=2,
             )
         return None
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Keys that have no whole entry, each once, in order. Reads and checks every entry."""
+        """Return unique keys without an intact entry, in order. Reads and checks every entry."""
         return [k for k in dict.fromkeys(keys) if self.read(k) is None]
 
     def add(self, entries: Iterable[tuple[str, Array]]) -> int:
-        """Write entries as they come, a shard at a time.
+        """Write entries as they arrive, one shard at a time.
 
         Returns:
-            How many were written.
+            The number of entries written.
 
         Raises:
-            ValueError: an entry of another shape, or with values that are not finite.
+            ValueError: an entry has another shape, or values that are not finite.
         """
         written, waiting = 0, []
         for key, value in entries:
             array = np.ascontiguousarray(value, dtype=np.float32)
             if array.shape != self.shape or not np.isfinite(array).all():
                 raise ValueError(
-                    f"{key}: an entry of shape {array.shape} with "
+                    f"{key}: the entry has shape {array.shape} and "
                     f"{int((~np.isfinite(array)).sum())} values that are not finite; "
-                    f"{self.shape} finite ones are needed"
+                    f"expected shape {self.shape} and finite values"
                 )
             waiting.append((key, array.tobytes()))
             if len(waiting) == self.shard_entries:
@@ -182,15 +181,15 @@ class FeatureStore:
         return len(entries)
 
     def ensure(self, keys: Sequence[str], compute: Loader) -> int:
-        """Compute and add what is missing.
+        """Compute and add missing entries.
 
         Args:
-            keys: wanted entries.
-            compute: given the missing keys, yields (key, array) as they are ready; a key that
-                cannot be computed is left out.
+            keys: keys of the entries.
+            compute: called with the missing keys; yields (key, array) pairs, and omits keys that
+                cannot be computed.
 
         Returns:
-            How many were computed.
+            The number of entries computed.
         """
         missing = self.missing(keys)
         return self.add(compute(missing)) if missing else 0

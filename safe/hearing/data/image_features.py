@@ -1,4 +1,4 @@
-"""What the manifest records of a picture: a perceptual hash, and a small copy to compare."""
+"""Image features for the manifest: a perceptual hash, and a thumbnail for comparison."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL import Image
 
-THUMB = 16  # pixels a side of the small copy
-BLOCK = 4  # pixels a side of the blocks two copies are compared by
+THUMB = 16  # side of the thumbnail in pixels
+BLOCK = 4  # side of the blocks for comparing thumbnails, in pixels
 
 
 def perceptual_hash(image: Image.Image) -> int:
-    """The 64 bits of imagehash's pHash (signs of the lowest DCT coefficients)."""
+    """Return the 64 bits of imagehash's pHash (signs of the lowest DCT coefficients)."""
     import imagehash
 
     bits = imagehash.phash(image).hash.ravel()
@@ -23,7 +23,7 @@ def perceptual_hash(image: Image.Image) -> int:
 
 
 def thumbnail(image: Image.Image) -> bytes:
-    """A (16, 16, 3) uint8 copy, reduced with an antialiasing filter."""
+    """Return the bytes of a (16, 16, 3) uint8 copy, reduced with an antialiasing filter."""
     from PIL import Image
 
     small = image.resize((THUMB, THUMB), Image.Resampling.BICUBIC)
@@ -31,10 +31,10 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 def thumbnail_distance(first: bytes, second: bytes) -> float:
-    """The largest mean difference (0..255) of two small copies over 4 x 4 blocks.
+    """Return the largest mean difference (0..255) of two thumbnails over 4 x 4 blocks.
 
-    Re-encoding spreads its error over the picture; another object stands in one place. So the
-    worst block tells a copy from a look-alike where the mean cannot.
+    Re-encoding spreads its error over the picture, but a different object changes one place. The
+    worst block therefore separates copies from similar pictures better than the mean.
     """
     a, b = (_pixels(data) for data in (first, second))
     blocks = THUMB // BLOCK

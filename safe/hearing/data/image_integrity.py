@@ -1,4 +1,4 @@
-"""Does a picture hold the pixels its header claims? Decoders pad or crop without a word."""
+"""Check that a picture has the pixels its header claims. Decoders pad or crop silently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from safe.errors import MediaError
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> samples a pixel
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> samples per pixel
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
 _SOF = (0xC0, 0xC1)  # baseline and extended sequential JPEG
@@ -19,10 +19,10 @@ MAX_BYTES = 400_000_000
 
 
 def check_integrity(path: Path) -> None:
-    """Compare a PNG's or JPEG's data with the size in its header; other formats pass.
+    """Compare a PNG's or JPEG's data with the size in its header; ignore other formats.
 
     Raises:
-        MediaError: more or fewer pixels than claimed, or a damaged chunk.
+        MediaError: there are more or fewer pixels than claimed, or a chunk is damaged.
     """
     data = path.read_bytes()
     fault = None
@@ -32,7 +32,7 @@ def check_integrity(path: Path) -> None:
         fault = _jpeg_fault(data)
     if fault is not None:
         raise MediaError(
-            f"the picture lies about its size or is damaged: {fault}",
+            f"the picture is damaged or does not match its header: {fault}",
             where=path,
             hint="replace the file, or remove its rows",
         )
@@ -66,12 +66,12 @@ def _png_fault(data: bytes) -> str | None:
         return f"{width} x {height} pixels"
     try:
         unpacker = zlib.decompressobj()
-        # One byte more than claimed is enough to see a surplus; a bomb is never unpacked.
+        # One extra byte is enough to detect a surplus without unpacking a decompression bomb.
         found = len(unpacker.decompress(b"".join(pixels), wanted + 1))
     except zlib.error as error:
         return str(error)
     if found != wanted:
-        return f"{found} bytes of pixels where {width} x {height} need {wanted}"
+        return f"{found} bytes of pixels, but {width} x {height} pixels need {wanted}"
     return None
 
 
@@ -87,19 +87,19 @@ def _jpeg_fault(data: bytes) -> str | None:
     if not _decodes(data):
         return "the data end before the last row"
     if data[at + 1] in _SOF:
-        # Claiming more rows must fail; where it decodes, rows were hidden. The decoder forgives a
+        # Data that decode with a larger claimed height have hidden rows. The decoder tolerates a
         # few missing bytes, so a narrow picture must claim more than one row of blocks.
         height, width = struct.unpack(">HH", data[at + 5 : at + 9])
         claim = height + 16 * -(-64 // width)
         longer = bytearray(data)
         longer[at + 5 : at + 7] = min(claim, 0xFFFF).to_bytes(2, "big")
         if width > 16 and claim <= 0xFFFF and _decodes(bytes(longer)):
-            return f"the data go on after row {height}"
+            return f"the data continue after row {height}"
     return None
 
 
 def _decodes(data: bytes) -> bool:
-    """Whether ffmpeg's strict JPEG decoder finds every block."""
+    """Return whether ffmpeg's strict JPEG decoder finds every block."""
     import av
 
     try:

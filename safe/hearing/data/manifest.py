@@ -1,4 +1,4 @@
-"""The Parquet manifest of samples: written and read in row groups, so memory stays level."""
+"""The Parquet manifest of samples, written and read in row groups to bound memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from safe.files import atomic
 from safe.hearing.data.rows import SCHEMA, from_row, to_row
 from safe.hearing.data.sample import Sample
 
-ROWS = 4096  # of a row group
+ROWS = 4096  # per row group
 
 
 def _batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -33,9 +33,8 @@ def write_manifest(samples: Iterable[Sample], path: Path) -> dict[str, Any]:
     """Write the samples in order.
 
     Returns:
-        `rows`, `digest` (SHA-256 over every field but the folders files lie in, so that moving a
-        dataset does not change it) and `counts`, a list of dataset, split, task, difficulty,
-        rows.
+        `rows`, `digest` (SHA-256 over all fields except the media's folders, so that moving a
+        dataset does not change it) and `counts`, a list of dataset, split, task, difficulty, rows.
     """
     counts: Counter[tuple[str, str, str, str]] = Counter()
     sha = hashlib.sha256()
@@ -63,10 +62,10 @@ def write_manifest(samples: Iterable[Sample], path: Path) -> dict[str, Any]:
 def iterate_samples(
     path: Path, *, split: str | None = None, task: str | None = None, dataset: str | None = None
 ) -> Iterator[Sample]:
-    """Samples of a manifest in order, one row group in memory at a time.
+    """Yield the samples of a manifest in order, with one row group in memory at a time.
 
     Raises:
-        DataError: there is no manifest at `path`, or it cannot be read.
+        DataError: the manifest does not exist or cannot be read.
     """
     try:
         file = pq.ParquetFile(path)
@@ -94,5 +93,5 @@ def load_samples(
     dataset: str | None = None,
     limit: int | None = None,
 ) -> list[Sample]:
-    """The first `limit` samples of a manifest that are of the given split, task and dataset."""
+    """Load the first `limit` samples of the given split, task and dataset from a manifest."""
     return list(islice(iterate_samples(path, split=split, task=task, dataset=dataset), limit))

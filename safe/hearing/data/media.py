@@ -1,7 +1,7 @@
-"""`media.parquet`: every distinct sound, picture and frame, decoded whole and described.
+"""`media.parquet`: features of every distinct sound, picture and frame, computed by decoding it.
 
-Decoding runs over processes. Finished parts are kept, so a scan that was stopped goes on where it
-was, and a later scan decodes only files whose size or time has changed.
+Several processes decode. Finished parts are kept, so an interrupted scan resumes, and a later scan
+decodes only files whose size or modification time has changed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from safe.hearing.data.rows import media_key
 from safe.hearing.data.sample import MediaRef, Sample
 from safe.processes import end_with_parent
 
-PART = 512  # media of one saved part
-PARALLEL_FROM = 64  # media for which starting processes pays
+PART = 512  # media per saved part
+PARALLEL_FROM = 64  # minimum number of media for which processes are started
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
         ("rate", pa.int32()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("content", pa.string()),  # SHA-256 of what was decoded
+        ("content", pa.string()),  # SHA-256 of the decoded content
         ("phash", pa.uint64()),
         ("thumbnail", pa.binary()),
         ("fingerprint", pa.binary()),  # float16
@@ -60,7 +60,7 @@ SCHEMA = pa.schema(
 
 
 class Medium(NamedTuple):
-    """One thing to decode."""
+    """A sound, picture or frame to decode."""
 
     key: str
     kind: str
@@ -69,7 +69,7 @@ class Medium(NamedTuple):
 
 
 def distinct_media(samples: Iterable[Sample]) -> dict[str, Medium]:
-    """Every sound, picture and frame that the samples name, in order of first use."""
+    """Return every sound, picture and frame of the samples by key, in order of first use."""
     found: dict[str, Medium] = {}
     for sample in samples:
         for kind, ref in (("image", sample.image), ("audio", sample.audio)):
@@ -89,7 +89,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def describe(medium: Medium) -> dict[str, Any]:
-    """Decode one medium; a row of `SCHEMA`, with `ok` False and the reason when that fails."""
+    """Decode one medium and return a row of `SCHEMA`; on failure, `ok` is False with a reason."""
     ref = medium.ref
     size, mtime = _stamp(ref.path)
     row: dict[str, Any] = {
@@ -143,7 +143,7 @@ def _image(ref: MediaRef) -> dict[str, Any]:
 
 
 def _known(files: list[Path], wanted: dict[str, Medium]) -> dict[str, Path]:
-    """Keys already described in one of `files` whose medium has not changed since."""
+    """Return key -> file for media that one of `files` describes and that have not changed."""
     known: dict[str, Path] = {}
     for file in files:
         try:
@@ -151,7 +151,7 @@ def _known(files: list[Path], wanted: dict[str, Medium]) -> dict[str, Path]:
                 continue  # written by an earlier version
             table = pq.read_table(file, columns=["key", "bytes", "mtime_ns"])
         except (OSError, pa.ArrowInvalid):
-            continue  # a part cut off when the machine stopped: its media are decoded again
+            continue  # truncated by a crash: its media are decoded again
         for row in table.to_pylist():
             medium = wanted.get(row["key"])
             if medium and (row["bytes"], row["mtime_ns"]) == _stamp(medium.ref.path):
@@ -163,7 +163,7 @@ def _described(todo: list[Medium], processes: int) -> Iterator[dict[str, Any]]:
     if processes <= 1 or len(todo) < PARALLEL_FROM:
         yield from map(describe, todo)
         return
-    # A fresh server process: forking this one could copy a lock that some thread holds.
+    # Forking this process could copy a lock held by another thread.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["safe.hearing.data.media", "imagehash", "soundfile", "soxr", "av"]
@@ -173,15 +173,15 @@ def _described(todo: list[Medium], processes: int) -> Iterator[dict[str, Any]]:
 
 
 def scan_media(samples: Iterable[Sample], path: Path, *, processes: int) -> dict[str, Any]:
-    """Describe every distinct medium into `path`.
+    """Decode and describe every distinct medium of the samples; write the table to `path`.
 
     Args:
-        samples: read once; only their media are held in memory, as names.
-        path: media.parquet; parts lie in `<path>.parts` until it is whole.
-        processes: decoding processes.
+        samples: iterated once; only the references to their media are kept in memory.
+        path: media.parquet; parts are in `<path>.parts` until it is complete.
+        processes: number of decoding processes.
 
     Returns:
-        `media`, `ok`, `reused`, and `digest` of what was decoded (independent of folders).
+        Counts `media`, `ok` and `reused`, and `digest` of the decoded content (not of folders).
     """
     from tqdm import tqdm
 
@@ -220,7 +220,7 @@ def scan_media(samples: Iterable[Sample], path: Path, *, processes: int) -> dict
 
 
 def _merge(files: list[Path], known: dict[str, Path], path: Path) -> dict[str, Any]:
-    """One file of all wanted rows, a part in memory at a time."""
+    """Merge all wanted rows into one file, with one part in memory at a time."""
     total = good = 0
     contents: list[str] = []
     with atomic(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:

@@ -1,8 +1,7 @@
-"""Batches for a curriculum stage: share of audio rows and difficulties exact in every batch.
+"""Batches for a curriculum stage, with the configured audio ratio and difficulties in every batch.
 
-Batch `i` is a pure function of (rows, stage, batch size, seed, i). So every process draws the same
-batches, a resumed run goes on with the very batch it was killed in, and nothing has to be saved
-but the number of the batch.
+Batch `i` is a pure function of (samples, stage, batch size, seed, i). All processes draw the same
+batches, and resuming needs only the index of the batch.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ Indices = NDArray[np.int64]
 
 
 def is_audio_row(sample: Sample) -> bool:
-    """Whether answering needs the sound: every task but `vl`."""
+    """Return whether the answer needs the sound: true for every task except `vl`."""
     return sample.task != "vl"
 
 
 class _Pool:
-    """An endless sequence: every row once before any comes again, each pass reshuffled."""
+    """An endless sequence of passes over all rows, each pass reshuffled."""
 
     def __init__(self, rows: Indices, key: Sequence[int]) -> None:
         self.rows = rows
@@ -36,7 +35,7 @@ class _Pool:
         )
 
     def take(self, first: int, last: int) -> Indices:
-        """Elements `first` to `last` (exclusive) of the sequence."""
+        """Return elements `first` to `last` (exclusive) of the sequence."""
         size = len(self.rows)
         parts = [
             self._pass(number)[max(first - number * size, 0) : last - number * size]
@@ -46,22 +45,21 @@ class _Pool:
 
 
 class StageSampler:
-    """Draws the batches of one stage.
+    """Sampler of the batches of one stage.
 
-    Of each batch, `audio_ratio * batch_size` rows are audio rows. Where that is no whole number,
-    a batch has the next lower or higher one, such that the total over any first n batches is
-    never off by more than half a row.
+    Each batch has `audio_ratio * batch_size` audio examples. If that is not an integer, it is
+    rounded down or up so that the total over the first n batches is never off by more than 0.5.
 
     Args:
-        samples: rows to draw from.
+        samples: samples to draw from.
         stage: ratio and difficulties.
-        batch_size: rows of a batch over all processes.
+        batch_size: batch size over all processes.
         seed: the run's seed.
-        rank, world_size: this process and their number; each gets its own part of every batch.
+        rank, world_size: index and number of processes; each gets its own part of every batch.
 
     Raises:
-        ConfigError: the stage asks for rows there are none of, or the batch cannot be dealt out
-            evenly to the processes.
+        ConfigError: there are no samples of a kind that the stage needs, or `batch_size` is not
+            divisible by `world_size`.
     """
 
     def __init__(
@@ -76,7 +74,7 @@ class StageSampler:
     ) -> None:
         if batch_size % world_size or not 0 <= rank < world_size:
             raise ConfigError(
-                f"a batch of {batch_size} cannot be dealt out to {world_size} processes",
+                f"a batch of {batch_size} cannot be divided among {world_size} processes",
                 key="curriculum.batch_size",
                 hint="make batch_size a multiple of the number of processes",
             )
@@ -89,8 +87,8 @@ class StageSampler:
                                   (plain, 1 - stage.audio_ratio, "vision-language")):  # fmt: skip
             if share > 0 and len(rows) == 0:
                 raise ConfigError(
-                    f"stage {stage.name!r} draws {share:.0%} {kind} rows, and there are none of "
-                    f"difficulty {', '.join(stage.difficulties)}",
+                    f"stage {stage.name!r} needs {share:.0%} {kind} examples, but there are none "
+                    f"of difficulty {', '.join(stage.difficulties)}",
                     key=f"curriculum.stages.{stage.name}",
                     hint="change audio_ratio or difficulties, or add such data",
                 )
@@ -100,19 +98,19 @@ class StageSampler:
         self._rows = len(allowed)
 
     def __len__(self) -> int:
-        """Batches of an epoch: as many rows as the stage's difficulties have."""
+        """Number of batches per epoch: samples of the stage's difficulties over batch size."""
         return -(-self._rows // self.batch_size)
 
     def _audio_before(self, index: int) -> int:
-        """Audio rows in all batches before `index`: the ratio times rows, to the nearest row."""
-        # 1e-9 keeps 0.3 * 50 (15.000000000000002 or 14.99...) on its whole number.
+        """Number of audio examples in all batches before `index`, rounded to the nearest."""
+        # 1e-9 compensates for rounding errors such as 14.99... for 0.3 * 50.
         return int(np.floor(self.stage.audio_ratio * self.batch_size * index + 0.5 + 1e-9))
 
     def batch(self, index: int) -> Indices:
-        """Row numbers of batch `index`, counted from the start of the stage.
+        """Return this process's part of batch `index`, counted from the start of the stage.
 
         Returns:
-            (batch_size // world_size,) positions in `samples`: this process's part.
+            (batch_size // world_size,) indices into `samples`.
         """
         first, last = self._audio_before(index), self._audio_before(index + 1)
         total = index * self.batch_size
@@ -127,6 +125,6 @@ class StageSampler:
         return shuffled[self.rank :: self.world_size]
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Indices]:
-        """Batches of epoch `number`, from its batch `start` on."""
+        """Yield the batches of epoch `number`, starting at its batch `start`."""
         for index in range(number * len(self) + start, (number + 1) * len(self)):
             yield self.batch(index)

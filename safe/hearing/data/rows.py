@@ -1,4 +1,4 @@
-"""The manifest's columns, and a `Sample` as a row of them."""
+"""The manifest's columns, and conversion of a `Sample` to and from a row."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ SCHEMA = pa.schema(
         ("audio", _MEDIA),
         ("events", pa.list_(_EVENT)),
         ("labels", pa.map_(pa.string(), pa.string())),
-        ("image_key", pa.string()),  # of media.parquet; empty where there is none
+        ("image_key", pa.string()),  # key of media.parquet, or empty
         ("audio_key", pa.string()),
     ]
 )
 
 
 def media_key(ref: MediaRef | None, kind: str) -> str:
-    """One string for what is decoded: kind, file, and part of it. Key of media.parquet."""
+    """Return the key of media.parquet: kind, file, and the part of the file, if not all of it."""
     if ref is None:
         return ""
     part = f"@{ref.frame}" if ref.frame is not None else f"@{ref.start}+{ref.duration}"
@@ -59,7 +59,7 @@ def media_key(ref: MediaRef | None, kind: str) -> str:
 
 
 def image_key(sample: Sample) -> str:
-    """Key of the sample's picture or video frame."""
+    """Return the key of the sample's picture or video frame."""
     framed = sample.image is not None and sample.image.frame is not None
     return media_key(sample.image, "frame" if framed else "image")
 
@@ -75,7 +75,7 @@ def _media_row(ref: MediaRef | None) -> dict[str, Any] | None:
     }
 
 
-# Questions share their media, and making a path takes longer than the rest of a sample.
+# Questions share media, and creating a Path takes longer than the rest of a sample.
 @lru_cache(maxsize=100_000)
 def _shared_ref(path: str, *part: float | None) -> MediaRef:
     start, duration, frame = part
@@ -89,7 +89,7 @@ def _media_ref(row: dict[str, Any] | None) -> MediaRef | None:
 
 
 def to_row(sample: Sample) -> dict[str, Any]:
-    """A sample as a row of `SCHEMA`."""
+    """Convert a sample to a row of `SCHEMA`."""
     return {
         "id": sample.id,
         "dataset": sample.dataset,
@@ -115,7 +115,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
 
 
 def from_row(row: dict[str, Any]) -> Sample:
-    """The sample of a row of `SCHEMA`."""
+    """Convert a row of `SCHEMA` to a sample."""
     return Sample(
         id=row["id"],
         dataset=row["dataset"],

@@ -1,4 +1,4 @@
-"""`Sample`: the one shape that every dataset layout is read into."""
+"""`Sample`: the common type that all dataset layouts are read into."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Difficulty = Literal["easy", "medium", "hard"]
 
 @dataclass(frozen=True, slots=True)
 class MediaRef:
-    """Where a sound, an image or a video's track lies.
+    """Reference to a sound, an image, or a track or frame of a video.
 
     Attributes:
-        path: absolute path below the dataset's root (the reader has checked that it stays there).
-        start: seconds into the file where the clip begins.
-        duration: seconds of the clip; None means to the end.
-        frame: for an image taken from a video, the time in seconds of the frame.
+        path: absolute path below the dataset's root (checked by the reader).
+        start: start of the clip in the file, in seconds.
+        duration: duration of the clip in seconds; None means to the end.
+        frame: for an image from a video, the time of the frame in seconds.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class MediaRef:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something annotated as seen or heard from `start` to `end` seconds of the clip."""
+    """An annotated visible or audible event from `start` to `end` seconds of the clip."""
 
     label: str
     start: float
@@ -42,22 +42,22 @@ class Sample:
     """One question (or caption request) about an image, a sound, or both.
 
     Attributes:
-        id: unique in the run, `dataset/split/native-id`.
-        dataset: name given in the config.
+        id: `dataset/split/native-id`, unique in the run.
+        dataset: name in the config.
         split: `train`, `val` or `test`.
         task: `vl` needs only the image, `audio` only the sound, `av` both, `caption` describes
             the sound.
         question: text of the question; for captions the prompt.
         question_type: the dataset's own type (colour, counting, ...), for per-type results.
-        answers: every reference answer (ten for VQA v2, one to five captions for AudioCaps).
-        answer: the training target: most common reference (ties: first given).
-        image, audio: media, or None where the sample has none by its nature.
+        answers: all reference answers (ten for VQA v2, one to five captions for AudioCaps).
+        answer: the training target: the most common reference (on a tie, the first given).
+        image, audio: media, or None.
         source: key of the source media, e.g. `youtube:ID@30`, `coco:123`, `video:00000028`;
-            two samples with one key come from the same recording or picture.
+            samples with equal keys come from the same recording or picture.
         difficulty: easy, medium or hard.
-        image_source: key of the picture where it does not come from the same recording as the
-            sound (digits: a recording beside a handwritten image); empty otherwise.
-        events: annotated events with times, where the dataset has them.
+        image_source: key of the picture if its source differs from the sound's (e.g. a spoken digit
+            with a handwritten image); empty otherwise.
+        events: annotated events with times, if the dataset has them.
         labels: declared label fields for audits (e.g. {"answer": "yes", "speaker": "theo"}).
     """
 

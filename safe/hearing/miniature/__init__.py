@@ -1,4 +1,4 @@
-"""The miniature: a generated world, released models, and how they are trained."""
+"""The miniature: a generated world, released models, and their training."""
 
 from safe.hearing.data.layouts import register_layout
 

@@ -1,8 +1,8 @@
-"""Real recordings of spoken digits beside real handwriting.
+"""Layout of the digits dataset: real recordings of spoken digits with real handwriting.
 
 Recordings: `recordings/{digit}_{speaker}_{take}.wav` of the Free Spoken Digit Dataset; takes 0-4
-are its official test split, 5-9 are our val, the rest train. Handwriting: the 1,797 images of
-scikit-learn's `load_digits` (8 x 8, 0 to 16), dealt to the splits by a seeded shuffle within each
+are its official test split, 5-9 are val, the rest train. Handwriting: the 1,797 images of
+scikit-learn's `load_digits` (8 x 8, 0 to 16), assigned to splits by a seeded shuffle within each
 digit, written once as PNG. No recording and no image is in two splits.
 """
 
@@ -22,7 +22,7 @@ from safe.hearing.data.annotations.base import ReadJob
 from safe.hearing.data.sample import Difficulty, Event, MediaRef, Sample, Task
 
 OPTIONS = {
-    "images_dir": "folder the handwriting is written to as PNG (default cache/handwritten_digits)",
+    "images_dir": "folder for the PNGs of the handwriting (default cache/handwritten_digits)",
     "seed": "seed of the split of images and of the pairs (default 0)",
     "image_size": "side of the PNG in pixels (default 32)",
     "pairs": "audio-visual questions of each kind and recording (default 1)",
@@ -64,16 +64,16 @@ class Recording(NamedTuple):
 
 
 def list_recordings(folder: Path) -> list[Recording]:
-    """Every recording of the folder, sorted.
+    """Return all recordings of the folder, sorted.
 
     Raises:
-        DataError: no such folder, or a wav file whose name is not of the dataset's form.
+        DataError: the folder does not exist, or the name of a wav file is not of the required form.
     """
     if not folder.is_dir():
         raise DataError(
             "the folder of recordings is missing",
             where=folder,
-            hint="git clone https://github.com/Jakobovski/free-spoken-digit-dataset there",
+            hint="clone https://github.com/Jakobovski/free-spoken-digit-dataset to that place",
         )
     found = []
     for path in folder.glob("*.wav"):
@@ -89,7 +89,7 @@ def list_recordings(folder: Path) -> list[Recording]:
 
 
 def split_images(targets: NDArray[np.int64], seed: int) -> dict[str, NDArray[np.int64]]:
-    """Indices of the images of each split: a seeded shuffle within each digit."""
+    """Return the image indices of each split: a seeded shuffle within each digit."""
     parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in SPLITS}
     rng = np.random.default_rng([seed, 1])
     for digit in range(10):
@@ -101,7 +101,7 @@ def split_images(targets: NDArray[np.int64], seed: int) -> dict[str, NDArray[np.
 
 
 def write_images(folder: Path, images: NDArray[np.float64], size: int) -> None:
-    """Write every image as `{index:04d}_{size}.png`; those already there are kept."""
+    """Write every image as `{index:04d}_{size}.png`; existing files are kept."""
     from PIL import Image
 
     for index, image in enumerate(images):
@@ -113,7 +113,7 @@ def write_images(folder: Path, images: NDArray[np.float64], size: int) -> None:
 
 
 def read_digit(digit: int) -> dict[str, str]:
-    """Question kind -> answer of what is asked about a written digit alone."""
+    """Return question kind -> answer, for the questions about a written digit alone."""
     return {
         "written": WORDS[digit],
         "parity": "odd" if digit % 2 else "even",
@@ -122,10 +122,10 @@ def read_digit(digit: int) -> dict[str, str]:
 
 
 def hear_digit(digit: int, speaker: str) -> dict[str, str]:
-    """Question kind -> answer of what is asked about a recording alone.
+    """Return question kind -> answer, for the questions about a recording alone.
 
-    A guess is right in 10 to 80 % of the questions, depending on the kind: how much there is to
-    gain by listening differs.
+    A guess is correct for 10 to 80 % of the questions, depending on the kind, so the possible gain
+    from audio differs.
     """
     return {
         "spoken": WORDS[digit],
@@ -136,7 +136,7 @@ def hear_digit(digit: int, speaker: str) -> dict[str, str]:
 
 
 def _lengths(folder: Path, recordings: list[Recording]) -> dict[Recording, float]:
-    """Seconds of each recording by its header; one that has none is left to the media scan."""
+    """Return seconds of each recording from its header; unreadable recordings are omitted."""
     import soundfile
 
     lengths = {}
@@ -151,7 +151,7 @@ def _lengths(folder: Path, recordings: list[Recording]) -> dict[Recording, float
 
 
 def _sum_pairs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
-    """(spoken, written) with every sum equally often: the sum cannot be guessed from its prior."""
+    """Return (spoken, written) pairs with equally frequent sums, so the prior does not help."""
     sums = rng.permutation(np.arange(count) % 19)
     pairs = []
     for total in sums:
@@ -162,15 +162,15 @@ def _sum_pairs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
 
 
 def read(job: ReadJob) -> Iterator[Sample]:
-    """Questions about pictures (vl), recordings (audio) and pairs of them (av) of one split."""
+    """Yield questions about pictures (vl), recordings (audio) and pairs (av) of one split."""
     from sklearn.datasets import load_digits
 
     if job.native not in SPLITS:
         raise DataError(
-            f"no split {job.native!r}",
+            f"unknown split {job.native!r}",
             where=f"dataset {job.config.name}",
             key=f"splits.{job.split}",
-            hint=f"the digits have {', '.join(SPLITS)}",
+            hint=f"use one of {', '.join(SPLITS)}",
         )
     folder = job.config.root / "recordings"
     recordings = [r for r in list_recordings(folder) if r.split == job.native]
@@ -194,13 +194,13 @@ def read(job: ReadJob) -> Iterator[Sample]:
         if spoken is not None:
             labels |= {"spoken": WORDS[spoken.digit], "speaker": spoken.speaker}
             if spoken in lengths:
-                # Its authors cut every recording to the utterance: the whole of it is the event.
+                # The recordings are trimmed to the utterance, so the event spans the recording.
                 events = (Event(labels["spoken"], 0.0, lengths[spoken], "audio"),)
         if image is not None:
             labels["written"] = WORDS[int(targets[image])]
         return Sample(
-            # Numbered, not named after the digit: an id must not give the answer away. Named
-            # after the split, since an id must be of one split only.
+            # Numbered, because an id must not reveal the answer. The split makes ids unique across
+            # splits.
             id=job.sample_id(f"{kind}-{job.native}{number:05d}"),
             dataset=job.config.name,
             split=job.split,

@@ -1,4 +1,4 @@
-"""What experiments share is made once: data, frozen models, their features. Needs no torch."""
+"""Preparation shared by all experiments: data, frozen models, their features. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ READS = {
 
 
 def released_weights(config: RunConfig) -> str | None:
-    """Digest of the card of the released base; None where the base is given.
+    """Return the digest of the released miniature's card; None if the base is not a miniature.
 
-    A param of the rule, so that other weights rerun it.
+    The digest is a `params` entry of the rule, so the rule reruns when the weights change.
 
     Raises:
         ConfigError: the miniature has no card.

@@ -1,4 +1,4 @@
-"""`safe prepare-base`: the run's frozen models, opened and verified, and what they can do."""
+"""`safe prepare-base`: open and verify the run's frozen models, and evaluate a miniature."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from safe.hearing.models.base import load_vlm, resolve_device
 from safe.hearing.models.weights import weight_digest
 
 MODELS = ("vlm", "audio_encoder")
-PER_TYPE = 50  # questions of each type: the card has the full evaluation
+PER_TYPE = 50  # questions per type; the card has the full evaluation
 
 
 def prepare_base(config: RunConfig) -> None:
     """Open the run's frozen models and write results/RUN/base.json.
 
-    A miniature is also measured on the run's val split, through files and `generate`. What it
-    could not do is written to results/RUN/base_refused.json, and there is then no base.json.
+    A miniature is also evaluated on the run's val split, from its media files and with `generate`.
+    If it fails, the result is written to results/RUN/base_refused.json and base.json is deleted.
 
     Raises:
         ModelError: the models cannot be opened, a released file does not match its card, or the
-            miniature does not answer this run's questions.
+            miniature fails the evaluation.
     """
     target = config.folder / "base.json"
     refused = config.folder / "base_refused.json"
@@ -59,7 +59,7 @@ def prepare_base(config: RunConfig) -> None:
     audio_encoder = load_audio_encoder(places["audio_encoder"], device=device)
     record |= {
         **{model: str(places[model]) for model in MODELS},
-        # The folders are copies of these revisions; nothing is asked of the hub again.
+        # The folders are copies of these revisions; the hub is not contacted again.
         **{f"{model}_revision": None for model in MODELS},
         "digests": {"vlm": weight_digest(vlm), "audio_encoder": weight_digest(audio_encoder.model)},
         "held_out": None,
@@ -73,28 +73,28 @@ def prepare_base(config: RunConfig) -> None:
             target.unlink(missing_ok=True)
             write_json(refused, record | {"faults": found})
             raise ModelError(
-                "the miniature does not know this run's data: " + "; ".join(found),
+                "the miniature fails the evaluation on this run's data: " + "; ".join(found),
                 where=refused,
                 key="held_out",
-                hint="use the world or the digits of this version of SAFE, or train another "
-                "miniature (`make miniature`)",
+                hint="use the world or digits data of this version of SAFE, or train another "
+                "miniature with `make miniature`",
             )
     else:
-        record["held_out_reason"] = "a given base is measured by the experiments, not here"
+        record["held_out_reason"] = "only a miniature is evaluated here; see the experiments"
     refused.unlink(missing_ok=True)
     write_json(target, record)
 
 
 def _held_out_samples(config: RunConfig) -> list[Sample]:
-    """The val split of the run's manifest.
+    """Load the val split of the run's manifest.
 
     Raises:
-        ModelError: there is no manifest.
+        ModelError: the manifest does not exist.
     """
     manifest: Path = config.folder / "data" / "manifest.parquet"
     if not manifest.is_file():
         raise ModelError(
-            "there is no manifest to measure the miniature on",
+            "the manifest for the evaluation of the miniature is missing",
             where=manifest,
             hint="run `safe prepare-data` first",
         )

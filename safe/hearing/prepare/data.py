@@ -1,4 +1,4 @@
-"""`safe prepare-data`: the world if the run has one, then manifest, media and data.json."""
+"""`safe prepare-data`: write the world, if the run has one, then manifest, media and data.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from safe.hearing.data.sample import Sample
 
 
 def ensure_world(world: WorldConfig) -> None:
-    """Write the world unless its folder already holds exactly this one."""
+    """Write the world unless its folder already contains it."""
     from safe.hearing.miniature.world import is_current, write_world
 
     if not is_current(world.root, **_parameters(world)):
@@ -30,10 +30,10 @@ def ensure_world(world: WorldConfig) -> None:
 
 
 def check_world(config: RunConfig) -> None:
-    """Refuse to measure one run on the world of another, written to the same folder since.
+    """Check that `world.root` contains this run's world, not one written later by another run.
 
     Raises:
-        DataError: `world.root` does not hold the world of this config.
+        DataError: `world.root` does not contain the world of this config.
     """
     from safe.hearing.miniature.world import is_current
 
@@ -43,13 +43,13 @@ def check_world(config: RunConfig) -> None:
             "this is not the world that the run was made from",
             where=world.root,
             key="world.root",
-            hint=f"`{_command(world)}` writes this one again, and nothing is measured anew; give "
-            "runs of different worlds a `world.root` each",
+            hint=f"restore it with `{_command(world)}`, which reruns no measurement; use a "
+            "different `world.root` for each world",
         )
 
 
 def _command(world: WorldConfig) -> str:
-    """What writes the world, and touches nothing of a run."""
+    """Return the command that writes the world without changing a run."""
     options = [f"--{key}={value}" for key, value in _parameters(world).items() if key != "faults"]
     faults = [f"--fault={fault}" for fault in world.faults]
     return shlex.join(["safe", "world", str(world.root), *options, *faults])
@@ -60,7 +60,7 @@ def _parameters(world: WorldConfig) -> dict[str, Any]:
 
 
 def read_all(config: RunConfig, problems: list[Problem]) -> Iterator[Sample]:
-    """Every sample of every dataset of the run."""
+    """Yield every sample of every dataset of the run."""
     for dataset in config.datasets:
         yield from read_dataset(dataset, problems)
 
@@ -68,12 +68,12 @@ def read_all(config: RunConfig, problems: list[Problem]) -> Iterator[Sample]:
 def prepare_data(config: RunConfig) -> None:
     """Write results/RUN/data/{manifest.parquet, media.parquet, data.json}.
 
-    Media are decoded for datasets with `media: true`. `data.json` holds the digest of manifest
-    and decoded media, the counts by dataset, split, task and difficulty, the media that could
-    not be decoded by dataset and reason, and what the readers noticed.
+    Media are decoded for datasets with `media: true`. `data.json` contains the digest of manifest
+    and decoded media, counts by dataset, split, task and difficulty, undecodable media by dataset
+    and reason, and the irregularities that the readers found.
 
     Raises:
-        DataError: a dataset that cannot be read as its layout says.
+        DataError: a dataset does not follow its layout.
     """
     if config.world is not None:
         ensure_world(config.world)
@@ -102,7 +102,7 @@ def prepare_data(config: RunConfig) -> None:
 
 
 def undecodable(path: Path) -> list[dict[str, Any]]:
-    """Files that cannot be decoded, by dataset, kind and reason, with counts and examples."""
+    """Return undecodable files by dataset, kind and reason, with counts and examples."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     with pq.ParquetFile(path) as file:
         columns = ["dataset", "kind", "path", "ok", "reason"]
@@ -118,10 +118,10 @@ def undecodable(path: Path) -> list[dict[str, Any]]:
 
 
 def read_data_json(config: RunConfig) -> dict[str, Any]:
-    """The run's data.json.
+    """Read the run's data.json.
 
     Raises:
-        DataError: `safe prepare-data` has not run.
+        DataError: the file is missing or invalid, e.g. `safe prepare-data` has not run.
     """
     path = config.folder / "data" / "data.json"
     try:

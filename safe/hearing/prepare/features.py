@@ -1,6 +1,6 @@
-"""`safe prepare-features`: everything frozen is encoded once, for every experiment that trains.
+"""`safe prepare-features`: compute frozen features once for all experiments that train.
 
-Without it the first jobs of an experiment, running side by side, would encode the same media.
+Otherwise the first jobs of an experiment, which run in parallel, would encode the same media.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from safe.hearing.training.teacher import Teacher
 
 
 def prepare_features(config: RunConfig) -> Path:
-    """Fill the cache with the features of all rows that Stage A trains on or is measured on.
+    """Fill the cache with the features of all examples that Stage A trains or is evaluated on.
 
     Returns:
-        results/RUN/features.json: how many rows, how many were encoded here, and the seconds.
+        Path of results/RUN/features.json: numbers of examples and of encoded ones, and seconds.
 
     Raises:
         DataError: there is nothing to train on.

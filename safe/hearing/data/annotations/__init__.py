@@ -1,1 +1,1 @@
-"""What readers of annotation files share."""
+"""Shared code of the annotation file readers."""

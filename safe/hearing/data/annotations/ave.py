@@ -1,8 +1,8 @@
 """AVE's `Annotations.txt`: audio-visual events with their times in a clip.
 
 One header line, then `Category&VideoID&Quality&StartTime&EndTime`; times are seconds of the clip.
-Attached to samples of another layout by `options.events`. An optional sixth column `Modality`
-(audio, visual or both) says where the event can be perceived; AVE's own are all `both`.
+`options.events` attaches the events to samples of another layout. An optional sixth column
+`Modality` (audio, visual or both) gives the modality of the event; AVE's own events are `both`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def _seconds(text: str) -> float:
 
 
 def read_events(path: Path) -> dict[str, list[Event]]:
-    """Events by VideoID, in order of time.
+    """Return events by VideoID, in order of time.
 
     Raises:
-        DataError: no such file, a broken row, or times that are no interval.
+        DataError: the file does not exist, a row is malformed, or its times are not an interval.
     """
     events: dict[str, list[Event]] = {}
     for line, row in read_table(path, COLUMNS, delimiter="&", quoted=False):

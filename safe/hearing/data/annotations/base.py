@@ -1,4 +1,4 @@
-"""What every layout's reader is given, and the checks they share."""
+"""Input of the layout readers (`ReadJob`) and their shared checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PART = re.compile(r"(?!\.\.?(?:/|\Z))[^/\x00]+(?:/(?!\.\.?(?:/|\Z))[^/\x00]+)*\
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something odd in what was published that reading survives; shown, never hidden."""
+    """An irregularity in the published data that does not stop reading; it is reported."""
 
     dataset: str
     split: str
@@ -42,12 +42,12 @@ class Problem:
 
 @dataclass(slots=True)
 class ReadJob:
-    """One split of one dataset being read.
+    """The reading of one split of one dataset.
 
     Attributes:
         config: the dataset's settings.
-        split: our name of the split; `native` is the dataset's own.
-        problems: what the reader noticed and survived.
+        split, native: SAFE's name of the split, and the dataset's own name.
+        problems: irregularities that the reader found.
     """
 
     config: DatasetConfig
@@ -62,10 +62,10 @@ class ReadJob:
         self._root = str(self.config.root.absolute())
 
     def annotation(self, default: str, key: str | None = None) -> Path:
-        """The split's annotation file: `annotations[key]` of the config, else `default`.
+        """Return the split's annotation file: `annotations[key]` of the config, else `default`.
 
         Raises:
-            DataError: there is no such file.
+            DataError: the file does not exist.
         """
         key = key or self.split
         path = self.config.annotations.get(key)
@@ -80,7 +80,7 @@ class ReadJob:
         return path
 
     def option(self, name: str, default: Any) -> Any:
-        """`options[name]`, of the type of `default`."""
+        """Return `options[name]`, which must have the type of `default`."""
         value = self.config.options.get(name, default)
         wanted = (int, float) if isinstance(default, float) else type(default)
         if default is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
@@ -96,7 +96,7 @@ class ReadJob:
         return f"{self.config.name}/{self.split}/{native}"
 
     def note(self, what: str, where: Path, items: Iterable[str]) -> None:
-        """Record a problem with its count and first examples, when there is any item."""
+        """Record a problem with its count and first examples, if there are any items."""
         items = list(items)
         if items:
             self.problems.append(
@@ -106,10 +106,10 @@ class ReadJob:
             )
 
     def media(self, pattern: str, suffixes: tuple[str, ...], **fields: object) -> Path:
-        """The media file that `pattern` names below the root.
+        """Return the path of the media file that `pattern` names below the root.
 
-        A pattern without suffix takes the first of `suffixes` that exists; when none does, the
-        path with the first suffix is returned and the file is later counted as missing.
+        If the pattern has no media suffix, the first of `suffixes` for which a file exists is
+        used. If no file exists, the first suffix is used, and the file is later counted as missing.
         """
         relative = fill_pattern(pattern, self.config.name, fields)
         folder, _, name = os.path.join(self._root, relative).rpartition("/")
@@ -125,7 +125,7 @@ class ReadJob:
         return Path(f"{folder}/{name}{suffix}")
 
     def events_of(self, key: str) -> tuple[Event, ...]:
-        """Events that the file of `options.events` gives for the media `key`."""
+        """Return the events of the media `key` from the file named in `options.events`."""
         if self._events is None:
             from safe.hearing.data.annotations.ave import read_events
 
@@ -136,7 +136,7 @@ class ReadJob:
 
 
 class Reader(Protocol):
-    """A layout: `OPTIONS` it understands and `read`."""
+    """A layout: the `OPTIONS` it accepts, and `read`."""
 
     OPTIONS: dict[str, str]
 
@@ -145,7 +145,7 @@ class Reader(Protocol):
 
 @cache
 def _fields_of(pattern: str) -> tuple[str, ...] | None:
-    """The replacement fields of a pattern, or None when it is no format string."""
+    """Return the replacement fields of a pattern, or None if it is not a format string."""
     try:
         return tuple(n for _, n, _, _ in Formatter().parse(pattern) if n is not None)
     except ValueError:
@@ -153,7 +153,7 @@ def _fields_of(pattern: str) -> tuple[str, ...] | None:
 
 
 def fill_pattern(pattern: str, dataset: str, fields: dict[str, object]) -> str:
-    """`pattern.format(**fields)` with only plain fields, refused when it leaves the root."""
+    """Return `pattern.format(**fields)`; raise DataError for unknown fields and unsafe paths."""
     names = _fields_of(pattern)
     unknown = [pattern] if names is None else [name for name in names if name not in fields]
     try:
@@ -172,10 +172,10 @@ def fill_pattern(pattern: str, dataset: str, fields: dict[str, object]) -> str:
 
 
 def check_name(value: object, *, where: Path, key: str, line: int | None = None) -> str:
-    """`value` as a part of a file name.
+    """Return `value` as text that is safe as part of a file name.
 
     Raises:
-        DataError: empty, a path, or anything that could leave the dataset's folder.
+        DataError: the value is empty, a path, or could leave the dataset's folder.
     """
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not _NAME.match(text) or ".." in text:
@@ -184,13 +184,13 @@ def check_name(value: object, *, where: Path, key: str, line: int | None = None)
             where=where,
             line=line,
             key=key,
-            hint="ids may hold letters, digits, `_`, `-`, `.` and `+`, and no path",
+            hint="ids may contain letters, digits, `_`, `-`, `.` and `+`, and must not be a path",
         )
     return text
 
 
 def check_difficulty(value: object, *, where: Path, line: int | None = None) -> Difficulty:
-    """A difficulty written by the dataset itself."""
+    """Return `value` if it is a known difficulty; raise DataError otherwise."""
     if value not in DIFFICULTIES:
         raise DataError(
             f"unknown difficulty {value!r}",
@@ -203,14 +203,14 @@ def check_difficulty(value: object, *, where: Path, line: int | None = None) -> 
 
 
 def need(row: Any, key: str, kind: type | tuple[type, ...], where: Path, line: int) -> Any:
-    """`row[key]` of type `kind`, or a DataError that names file, line and key."""
+    """Return `row[key]`; raise a DataError with file, line and key unless it has type `kind`."""
     if not isinstance(row, dict) or key not in row:
         raise DataError(
             f"the key {key!r} is missing",
             where=where,
             line=line,
             key=key,
-            hint="the file is not in the layout the dataset's authors publish, or is damaged",
+            hint="the file is damaged, or not in the layout that the dataset's authors publish",
         )
     value = row[key]
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -231,16 +231,16 @@ def repeated_id(native: object, where: Path, line: int, key: str) -> DataError:
         where=where,
         line=line,
         key=key,
-        hint="remove or renumber one of them; an id must name one row",
+        hint="remove or renumber one of them; ids must be unique",
     )
 
 
 def majority(answers: Sequence[str]) -> str:
-    """The most common answer; among equals the one given first."""
+    """Return the most common answer; on a tie, the one given first."""
     if len(answers) == 1:
         return answers[0]
     counts = Counter(answers)
-    return max(counts, key=counts.__getitem__)  # max keeps the first of equals
+    return max(counts, key=counts.__getitem__)  # max returns the first on a tie
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Items of a large JSON file one at a time, so that memory does not grow with the file."""
+"""Read the items of a large JSON file one at a time, in memory independent of the file's size."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from safe.errors import DataError
 
 CHUNK = 1 << 20
-LARGEST = 64 << 20  # characters of one value: a broken one must not draw in the whole file
+LARGEST = 64 << 20  # characters of one value; stops a malformed one from loading the whole file
 _AFTER = frozenset(",]}: \t\r\n")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class _Scanner:
-    """A sliding window of text over the file, with the line it has come to."""
+    """A sliding window of text over the file, with the current line number."""
 
     def __init__(self, path: Path, chunk: int) -> None:
         self.path, self.chunk = path, chunk
@@ -39,7 +39,7 @@ class _Scanner:
         self.at = to
 
     def peek(self) -> str:
-        """The next character that is not white space, or an empty string at the end."""
+        """Return the next character that is not white space, or an empty string at the end."""
         while True:
             match = _SPACE.match(self.text, self.at)
             assert match is not None
@@ -69,7 +69,7 @@ class _Scanner:
                 if len(self.text) - self.at > LARGEST or not self.fill():
                     raise self.fault(error.msg, further, cut=open_end) from None
                 continue
-            # A number at the window's edge may go on in the next chunk.
+            # A number at the window's edge may continue in the next chunk.
             if self.text[end : end + 1] not in _AFTER and self.fill():
                 continue
             self.move(end)
@@ -86,7 +86,7 @@ class _Scanner:
 
 
 def _members(scan: _Scanner) -> Iterator[str]:
-    """Keys of the object that begins here; the caller consumes each value."""
+    """Yield the keys of the object that begins here; the caller consumes each value."""
     scan.take("{")
     if scan.peek() == "}":
         scan.take("}")
@@ -120,7 +120,7 @@ def stream_array(
     """Yield (line, element) of a top-level array, or of the array under `key` of an object.
 
     Raises:
-        DataError: no such file, not UTF-8, broken or cut-off JSON, or `key` is missing.
+        DataError: the file does not exist, is not UTF-8 or not valid JSON, or `key` is missing.
     """
     with _Opened(path, chunk) as scan:
         if key is None:
@@ -139,7 +139,7 @@ def stream_array(
                 f"there is no list under the key {key!r}",
                 where=path,
                 key=key,
-                hint="the file is not in the layout the dataset's authors publish",
+                hint="the file is not in the layout that the dataset's authors publish",
             )
         _end(scan)
 
@@ -159,7 +159,7 @@ def _end(scan: _Scanner) -> None:
 
 
 class _Opened:
-    """Open a scanner; faults of the file system and encoding become DataError."""
+    """Context manager that opens a scanner and turns OS and encoding errors into DataError."""
 
     def __init__(self, path: Path, chunk: int) -> None:
         self.path, self.chunk = path, chunk

@@ -1,4 +1,4 @@
-"""Rows of a text table (CSV or `&`-separated), each with its line; faults name the line."""
+"""Read text tables (CSV or `&`-separated) with line numbers for error messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from safe.errors import DataError
 
 
 def _decoded_lines(path: Path) -> Iterator[str]:
-    # Decoded line by line, so that a byte in another encoding can be named by its line.
+    # Decoded line by line to report the line of a byte in another encoding.
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
             try:
@@ -32,8 +32,8 @@ def read_table(
     """Yield (line, row) of a table whose first line names its columns.
 
     Raises:
-        DataError: no such file, another encoding, a missing column, or a row whose number of
-            fields differs from the header's.
+        DataError: the file does not exist or is not UTF-8, a column is missing, or the number of
+            fields of a row differs from the header's.
     """
     try:
         lines = _decoded_lines(path)

@@ -1,1 +1,1 @@
-"""Audits of a manifest: DuckDB queries over Parquet, so that memory does not grow with the data."""
+"""Audits of a manifest: DuckDB queries over Parquet, in memory independent of the data's size."""

@@ -1,16 +1,16 @@
-"""Does what is annotated as heard agree with what is really in the sound?
+"""Check whether annotated audio events agree with the sound.
 
-Two questions of every sound that has annotated events, answered without any trained model:
+Two checks, without a trained model, for every sound that has annotated events:
 
-- Time: at least half of the annotated time sounds, and no smaller share of it than of the rest of
-  the clip. (Not "nothing else sounds": real clips have other sounds beside the annotated one.)
-  An annotation that spans the clip gives no times; then a fifth of the clip must sound.
-- Label: of the sounds of one dataset annotated with a single label, the nearest five others by
-  timbre and fingerprint mostly have the same label. A wrong annotation stands alone among them.
+- Time: at least half of the annotated time is active, and at least the share of the rest of the
+  clip that is active. (The rest may be active, because real clips contain other sounds.) If the
+  annotation spans the clip, at least a fifth of the clip must be active.
+- Label: for sounds with a single label, the most common label of the five nearest sounds of the
+  dataset, by timbre and fingerprint, is the same.
 
-A pair is aligned when both hold (a label that cannot be tried does not count against it), and
-obviously mismatched when nothing annotated sounds at all, or nearly none of the 9 nearest sounds
-has its label while most of them share another.
+A pair is aligned if no check fails; a label that cannot be checked does not count. A pair is
+obviously mismatched if none of the annotated time is active, or if at most one of the 9 nearest
+sounds has its label while most of them share another.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ if TYPE_CHECKING:
     import duckdb
 
 NEAREST, NEIGHBOURS = 5, 9
-LEAST_OF_LABEL = 20  # sounds of a label for its neighbours to mean something
+LEAST_OF_LABEL = 20  # minimum number of sounds of a label for the label check
 LEAST_LABELS = 2
-TIMBRE_WEIGHT = 0.3  # of the timbre's values beside the unit-length fingerprint
-MOST = 4000  # sounds of a dataset compared with each other
+TIMBRE_WEIGHT = 0.3  # of timbre values relative to the unit-length fingerprint
+MOST = 4000  # maximum number of sounds of a dataset compared with each other
 HEARD_SHARE, HEARD_SHARE_OF_CLIP = 0.5, 0.2
 
 
 @dataclass(slots=True)
 class Pair:
-    """One sound and what is annotated of it.
+    """One sound and its annotation.
 
     Attributes:
-        inside, outside: share of the annotated time, and of the rest, during which something
-            sounds; `outside` is None where the annotation covers the clip.
-        time_ok, label_ok: the two checks; None where the label cannot be tried.
-        obvious: why it is obviously mismatched, or empty.
+        inside, outside: active share of the annotated time, and of the rest; `outside` is None if
+            the annotation covers the clip.
+        time_ok, label_ok: results of the two checks; `label_ok` is None if it cannot be checked.
+        obvious: reason why the pair is obviously mismatched, or empty.
+        nearest: most common label of the nearest sounds.
     """
 
     id: str
@@ -63,8 +64,7 @@ class Pair:
 
     @property
     def tried(self) -> bool:
-        """Whether an obvious mismatch would show: silence always does, another sound only where
-        the label could be tried."""
+        """Whether an obvious mismatch could be found: the label was checked, or one was found."""
         return self.label_ok is not None or bool(self.obvious)
 
 
@@ -78,7 +78,7 @@ def _covered(intervals: list[tuple[float, float]], grid: NDArray[np.float64]) ->
 def time_overlap(
     events: list[tuple[float, float]], activity: list[tuple[float, float]], duration: float
 ) -> tuple[float, float | None]:
-    """(share of the annotated time that sounds, share of the rest that does)."""
+    """Return the active share of the annotated time and of the rest (None without a rest)."""
     grid = (np.arange(max(1, round(duration * 100))) + 0.5) / 100
     annotated, sounds = _covered(events, grid), _covered(activity, grid)
     inside = float(sounds[annotated].mean()) if annotated.any() else 0.0
@@ -86,7 +86,7 @@ def time_overlap(
 
 
 def find_pairs(base: duckdb.DuckDBPyConnection, seed: int) -> list[Pair]:
-    """Every decoded sound with annotated events, checked; at most `MOST` of each dataset."""
+    """Check every decoded sound with annotated events, at most `MOST` per dataset."""
     rows = base.execute(
         """
         WITH heard AS (
@@ -132,7 +132,7 @@ def _timed(row: tuple[Any, ...]) -> Pair:
         time_ok=inside >= HEARD_SHARE_OF_CLIP
         if outside is None
         else inside >= max(HEARD_SHARE, outside),
-        obvious="nothing sounds while it is annotated" if inside == 0 else "",
+        obvious="no sound during the annotated time" if inside == 0 else "",
     )
 
 
@@ -143,7 +143,7 @@ def _features(fingerprint: bytes, timbre: bytes) -> NDArray[np.float32]:
 
 
 def _check_labels(pairs: list[Pair], features: list[NDArray[np.float32]]) -> None:
-    """Set `label_ok`, `nearest` and `obvious` of pairs of one dataset with a single label."""
+    """Set `label_ok`, `nearest` and `obvious` of one dataset's pairs with a single label."""
     counts = Counter(pair.labels[0] for pair in pairs if len(pair.labels) == 1)
     usable = {label for label, count in counts.items() if count >= LEAST_OF_LABEL}
     if len(usable) < LEAST_LABELS:
@@ -170,12 +170,12 @@ def _judge_label(pair: Pair, neighbours: list[str]) -> None:
 
 
 def read_verdicts(path: Path) -> tuple[str, dict[str, bool]]:
-    """A person's spot-check: (who signed, id -> is it mismatched).
+    """Read a manual spot-check: (name of the signer, id -> whether the pair is mismatched).
 
     The file is JSON: `signed_by`, `date`, and `verdicts`, id -> "matched" or "mismatched".
 
     Raises:
-        DataError: the file is missing, not of that form, or not signed.
+        DataError: the file is missing, malformed or not signed.
     """
     from safe.errors import DataError
 
@@ -186,7 +186,7 @@ def read_verdicts(path: Path) -> tuple[str, dict[str, bool]]:
         raise DataError(f"cannot be read: {error}", where=path, hint=hint) from None
     signed = found.get("signed_by") if isinstance(found, dict) else None
     if not isinstance(signed, str) or not signed.strip() or not found.get("date"):
-        raise DataError("it is not signed", where=path, key="signed_by", hint=hint)
+        raise DataError("the file is not signed", where=path, key="signed_by", hint=hint)
     verdicts = found.get("verdicts")
     if not isinstance(verdicts, dict) or not set(verdicts.values()) <= {"matched", "mismatched"}:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Class balance: the most to the least frequent class of every declared label field."""
+"""Class balance: ratio of the most to the least frequent class of every declared label field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safe.hearing.config import DatasetConfig
 if TYPE_CHECKING:
     import duckdb
 
-LEAST_ROWS = 50  # of a question type: fewer say nothing about its answers' shares
+LEAST_ROWS = 50  # minimum rows of a question type; fewer are too noisy to judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Balance:
     """Counts of one label field of a dataset, within one question type.
 
     Attributes:
-        ratio: most to least frequent class; 1 for a single class is never reported, see `judged`.
-        intended: the reason given in the dataset's config; such a field is shown, not judged.
-        judged: whether the ratio counts; `why_not` says why it does not.
+        ratio: most to least frequent class; for a single class, its row count.
+        intended: the reason for the imbalance given in the dataset's config, or None.
+        judged: whether the ratio counts; if not, `why_not` gives the reason.
     """
 
     dataset: str
@@ -38,11 +38,11 @@ class Balance:
 def class_balance(
     base: duckdb.DuckDBPyConnection, datasets: Sequence[DatasetConfig]
 ) -> list[Balance]:
-    """The balance of every declared field.
+    """Compute the balance of every declared field.
 
-    The field `answer` is counted within each question type, since answers to different questions
-    do not compete; other fields are those of `Sample.labels`, counted over distinct media. A
-    question type that has one answer only is as unbalanced as can be: its ratio is its row count.
+    The field `answer` is counted within each question type. Other fields are those of
+    `Sample.labels`, counted over distinct media. The ratio of a question type with a single answer
+    is its row count.
     """
     found = []
     for config in datasets:

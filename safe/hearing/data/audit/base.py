@@ -1,4 +1,4 @@
-"""What the audits share: the database over the manifests, and the shape of a finding."""
+"""Shared code of the audits: the database over the manifest, and `Finding`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of fault, how often it occurs, and examples.
+    """One kind of fault, with count and examples.
 
     Attributes:
         kind: short name, e.g. `shared source media`.
-        count: how often; 0 is not reported.
+        count: number of occurrences, at least 1.
         where: dataset or datasets, and splits.
         examples: the first few, as text.
-        declared: the reason given in the dataset's config for accepting it; such a finding is
-            shown and does not count.
+        declared: reason for accepting the fault, usually from the dataset's config; such a finding
+            is shown but does not count.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Finding:
 
 
 def undeclared(findings: Sequence[Finding]) -> int:
-    """The number that decides: findings nobody declared."""
+    """Return the total count of findings without `declared`."""
     return sum(f.count for f in findings if f.declared is None)
 
 
@@ -53,12 +53,12 @@ def connect(
     memory: str = "1GB",
     threads: int = 2,
 ) -> duckdb.DuckDBPyConnection:
-    """A database in memory with views over the Parquet files.
+    """Create an in-memory database with views over the Parquet files.
 
     Tables: `samples` (the manifest's columns and `native`, the id within its split), `uses` (one
-    row a sample and medium: id, dataset, split, task, source, kind, key), `keys` (distinct source
-    keys by dataset and split), `media` (media.parquet, or empty) and `declared` (datasets that are
-    split by question).
+    row per sample and medium: id, dataset, split, task, source, kind, key), `keys` (distinct source
+    keys by dataset and split), `media` (media.parquet; absent if not given) and `declared`
+    (datasets that are split by question).
     """
     import duckdb
 
@@ -68,7 +68,7 @@ def connect(
         CREATE VIEW samples AS SELECT *,
             substr(id, length(dataset) + length(split) + 3) AS native
         FROM read_parquet({_quoted(manifest)})
-        """  # noqa: S608 - a path of ours, quoted
+        """  # noqa: S608 - SAFE's own path, quoted
     )
     base.execute(
         """

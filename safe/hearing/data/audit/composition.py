@@ -1,4 +1,4 @@
-"""Do drawn batches have the shares and difficulties that the curriculum asks for?"""
+"""Check whether batches have the audio ratio and difficulties that the curriculum sets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from safe.hearing.data.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class StageDraw:
-    """What came out of the batches drawn for one stage.
+    """Composition of the batches drawn for one stage.
 
     Attributes:
-        worst: the largest absolute deviation of a batch's audio share from the configured one.
-        outside: rows drawn that are of no difficulty of the stage.
+        worst: the largest absolute deviation of a batch's audio share from the configured ratio.
+        outside: number of samples with a difficulty that the stage does not allow.
     """
 
     stage: str
@@ -31,10 +31,10 @@ class StageDraw:
 def draw_stages(
     samples: Sequence[Sample], curriculum: CurriculumConfig, *, batches: int, seed: int
 ) -> list[StageDraw]:
-    """Draw `batches` batches of each stage with the sampler that training uses, and count.
+    """Draw `batches` batches of each stage with the training sampler, and count.
 
     Raises:
-        ConfigError: a stage asks for rows the data do not have.
+        ConfigError: a stage needs samples that the data do not have.
     """
     drawn = []
     for stage in curriculum.stages:

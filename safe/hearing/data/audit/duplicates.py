@@ -1,7 +1,7 @@
-"""Copies of a sound or picture in two splits: exact by decoded content, near by what is perceived.
+"""Exact and near copies of a sound or picture in two splits.
 
-Near copies are found in two steps: candidates by a hash or fingerprint that re-encoding hardly
-changes, then a comparison of the candidates themselves, so that look-alikes are not reported.
+Exact copies have equal decoded content. Near copies are found in two steps: a hash or fingerprint
+that is robust to re-encoding gives candidates, and a direct comparison removes false positives.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from safe.hearing.data.sample import MediaRef
 if TYPE_CHECKING:
     import duckdb
 
-THUMBNAIL_DISTANCE = 12.0  # re-encoded copies stay under 9, different pictures begin at 18
+THUMBNAIL_DISTANCE = 12.0  # re-encoded copies are below 9, different pictures at least 18
 COMPARE_RATE = 8000  # Hz
-EMPHASIS = 0.8  # of the first-order high-pass: voices agree in their lowest partials alone
+EMPHASIS = 0.8  # of the first-order high-pass; different voices share their lowest partials
 BLOCK = 2048  # fingerprints compared at once
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two media that are copies, each with where it is used."""
+    """Two media that are copies, with the splits that use them."""
 
     kind: str
     first: str
@@ -44,7 +44,7 @@ class Pair:
     declared: str | None
 
 
-# One row a medium and place; a place is a dataset's split.
+# One row per medium and place; a place is a dataset's split.
 _PLACES = """
     CREATE OR REPLACE TEMP TABLE places AS
     SELECT DISTINCT u.key, u.kind, u.dataset, u.split, u.source, m.content, m.path,
@@ -56,7 +56,7 @@ _WHERE = """
          THEN a.dataset || ': ' || least(a.split, b.split) || ', ' || greatest(a.split, b.split)
          ELSE a.dataset || ' ' || a.split || ', ' || b.dataset || ' ' || b.split END
 """
-# Declared: the publisher split by question, and both uses are of one and the same source.
+# Declared: the dataset is split by question, and both uses have the same source.
 _DECLARED = """
     CASE WHEN a.dataset = b.dataset AND a.source = b.source
          THEN (SELECT any_value(reason) FROM declared d WHERE d.dataset = a.dataset) END
@@ -64,12 +64,12 @@ _DECLARED = """
 
 
 def prepare_places(base: duckdb.DuckDBPyConnection) -> None:
-    """Make the table the other functions query."""
+    """Create the table that the other functions query."""
     base.execute(_PLACES)
 
 
 def find_exact(base: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Decoded contents that stand in two splits, by kind and places."""
+    """Find decoded contents that occur in two splits, grouped by kind and places."""
     rows = base.execute(
         f"""
         SELECT a.kind, {_WHERE} AS w, {_DECLARED} AS d, count(DISTINCT a.content),
@@ -77,7 +77,7 @@ def find_exact(base: duckdb.DuckDBPyConnection) -> list[Finding]:
         FROM places a JOIN places b ON a.content = b.content AND a.kind = b.kind
          AND a.split <> b.split AND (a.dataset, a.split, a.key) < (b.dataset, b.split, b.key)
         GROUP BY ALL ORDER BY ALL
-        """  # noqa: S608 - fragments of ours
+        """  # noqa: S608 - constant fragments
     ).fetchall()
     return [
         Finding(f"exact {kind} duplicates", count, where, tuple(sorted(examples)), declared)
@@ -86,10 +86,10 @@ def find_exact(base: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def find_near_images(base: duckdb.DuckDBPyConnection, settings: PreflightConfig) -> list[Pair]:
-    """Pictures in two splits within `near_image_distance` bits whose small copies agree.
+    """Find pictures in two splits within `near_image_distance` bits and with similar thumbnails.
 
-    Two hashes that differ in at most d bits agree wholly in one of d + 1 slices of their bits
-    (pigeonhole), so candidates come from joins on slices and not from comparing all with all.
+    Two hashes that differ in at most d bits are equal in at least one of d + 1 slices of their
+    bits (pigeonhole), so joins on slices give the candidates without comparing all pairs.
     """
     distance = settings.near_image_distance
     edges = [round(64 * i / (distance + 1)) for i in range(distance + 2)]
@@ -118,7 +118,7 @@ def find_near_images(base: duckdb.DuckDBPyConnection, settings: PreflightConfig)
 
 
 def waveform_correlation(first: Waveform, second: Waveform) -> float:
-    """The largest normalised cross-correlation of two sounds at 8 kHz over all time shifts."""
+    """Return the largest normalised cross-correlation of two sounds at 8 kHz over all shifts."""
     one, two = (wave[1:] - EMPHASIS * wave[:-1] for wave in (first, second))
     norm = float(np.linalg.norm(one) * np.linalg.norm(two))
     if norm < 1e-9:
@@ -131,7 +131,7 @@ def waveform_correlation(first: Waveform, second: Waveform) -> float:
 def similar_fingerprints(
     left: NDArray[np.float32], right: NDArray[np.float32], threshold: float
 ) -> Iterator[tuple[int, int]]:
-    """Index pairs of unit vectors whose cosine reaches `threshold`, block by block."""
+    """Yield index pairs of unit vectors whose cosine is at least `threshold`, block by block."""
     for top in range(0, len(left), BLOCK):
         for side in range(0, len(right), BLOCK):
             cosine = left[top : top + BLOCK] @ right[side : side + BLOCK].T
@@ -148,7 +148,7 @@ def _fingerprints(rows: list[tuple[Any, ...]]) -> NDArray[np.float32]:
 
 
 def find_near_audio(base: duckdb.DuckDBPyConnection, settings: PreflightConfig) -> list[Pair]:
-    """Sounds in two splits whose fingerprints are similar and whose waveforms then correlate."""
+    """Find sounds in two splits with similar fingerprints and correlated waveforms."""
 
     @lru_cache(maxsize=512)
     def decoded(path: str, start: float, clip: float | None) -> Waveform:
@@ -183,7 +183,7 @@ def find_near_audio(base: duckdb.DuckDBPyConnection, settings: PreflightConfig) 
 
 
 def as_findings(pairs: list[Pair]) -> list[Finding]:
-    """Near copies grouped by kind and places, nearest first in the examples."""
+    """Group near copies by kind and places."""
     groups: dict[tuple[str, str, str | None], list[Pair]] = {}
     for pair in pairs:
         groups.setdefault((pair.kind, pair.where, pair.declared), []).append(pair)

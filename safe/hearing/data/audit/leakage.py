@@ -1,4 +1,4 @@
-"""Leakage between splits: ids, source media, rows, and answers that a name gives away."""
+"""Leakage between splits (ids, source media, rows), and answers contained in ids or file names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
 )
-ROTATIONS = 8  # times the answers are dealt anew to learn how often a name matches by chance
+ROTATIONS = 8  # rotations of the answers, to estimate how often a name matches by chance
 
 
 def find_leakage(
     base: duckdb.DuckDBPyConnection, datasets: Sequence[DatasetConfig]
 ) -> list[Finding]:
-    """Every finding of this module; those without `declared` are leaks."""
+    """Return all findings of this module; those without `declared` are leaks."""
     return [
         *shared_ids(base),
         *shared_sources(base),
@@ -32,7 +32,7 @@ def find_leakage(
 
 
 def shared_ids(base: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Ids that stand in several splits of a dataset, or twice in one."""
+    """Find ids that occur more than once in a dataset, in several splits or in one."""
     rows = base.execute(
         """
         SELECT dataset, native, list_sort(list(DISTINCT split)), count(*) AS n
@@ -49,7 +49,7 @@ def shared_ids(base: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def shared_sources(base: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Recordings, pictures and videos in more than one split, within and across datasets."""
+    """Find source media that occur in more than one split, within and across datasets."""
     rows = base.execute(
         f"""
         WITH pairs AS (
@@ -61,7 +61,7 @@ def shared_sources(base: duckdb.DuckDBPyConnection) -> list[Finding]:
         SELECT da, sa, db, sb, count(*), list(key ORDER BY key)[:{EXAMPLES}], any_value(reason)
         FROM pairs LEFT JOIN declared ON da = db AND declared.dataset = da
         GROUP BY da, sa, db, sb ORDER BY da, sa, db, sb
-        """  # noqa: S608 - an integer of ours
+        """  # noqa: S608 - a constant integer
     ).fetchall()
     found = []
     for da, sa, db, sb, count, keys, reason in rows:
@@ -71,7 +71,7 @@ def shared_sources(base: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def repeated_rows(base: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """The same question on the same media in two splits; declaring the split does not excuse it."""
+    """Find the same question on the same media in two splits; `split_unit` does not excuse it."""
     rows = base.execute(
         """
         WITH texts AS (
@@ -119,11 +119,11 @@ _MATCHES = """
 def readable_answers(
     base: duckdb.DuckDBPyConnection, datasets: Sequence[DatasetConfig]
 ) -> list[Finding]:
-    """Answers that stand as a word or number in the id or file name, more often than by chance.
+    """Find names (id or file name) that contain the answer more often than by chance.
 
-    A count of 2 matches the name `.../2.wav` now and then whatever the data. So the answers are
-    dealt anew to the rows a few times; a name leaks when the true answers match it more than five
-    standard deviations above that.
+    An answer such as 2 can match `.../2.wav` by chance. The chance level is estimated by rotating
+    the answers over the rows. A name leaks if the true answers match it more than five standard
+    deviations above the chance level.
     """
     found = []
     names = {

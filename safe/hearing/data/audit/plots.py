@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEVELS = ("easy", "medium", "hard")
 COLOURS = ("#7aa6c2", "#3f6f91", "#1d3b53")
 COLUMNS, ROWS = 8, 3
-TILE = 96  # pixels a side of a picture on the contact sheet
+TILE = 96  # side of a picture on the contact sheet, in pixels
 
 _MEDIA = """
     SELECT s.difficulty, m.{column} FROM (
@@ -42,7 +42,7 @@ _SUBJECTS = {
 def draw_histograms(
     base: duckdb.DuckDBPyConnection, datasets: Sequence[str], folder: Path, *, media: bool
 ) -> list[Path]:
-    """One figure a dataset, by difficulty; subjects without values are said to be so.
+    """Draw one figure per dataset, by difficulty; panels without values say "no values".
 
     Returns:
         The files written, `histograms_DATASET.png`.
@@ -81,7 +81,7 @@ def draw_histograms(
 def draw_contact_sheet(
     base: duckdb.DuckDBPyConnection, dataset: str, path: Path, seed: int
 ) -> bool:
-    """Pictures of a dataset side by side, drawn by hash; False where it has none."""
+    """Draw a pseudorandom sample of a dataset's pictures; return False if it has none."""
     from PIL import Image
 
     rows = base.execute(
@@ -98,7 +98,7 @@ def draw_contact_sheet(
         try:
             image = load_image(MediaRef(Path(file), frame=frame))
         except MediaError:
-            continue  # it was readable when the media were scanned; the sheet is an illustration
+            continue  # was readable during the scan; the sheet is only an illustration
         image.thumbnail((TILE - 4, TILE - 4))
         grown = max(1, (TILE - 4) // max(image.size))
         image = image.resize((image.width * grown, image.height * grown), Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""How many re-encoded copies each near-duplicate detector finds, measured on copies made here."""
+"""Recall of the near-duplicate detectors on copies that are made from the data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """`found` of `copies` were recognised as copies."""
+    """Recall of one detector: `found` of `copies` were recognised."""
 
     detector: str
     copies: int
@@ -41,7 +41,7 @@ def _resampled(wave: Waveform, rate: int, to: int) -> Waveform:
 
 
 def recode_audio(wave: Waveform, rate: int, rng: np.random.Generator) -> tuple[Waveform, int]:
-    """The sound as mp3, ogg or at another rate, 0 to 6 dB softer."""
+    """Re-encode the sound as mp3, ogg or at another rate, 0 to 6 dB softer."""
     import soundfile
 
     kind = ("MP3", "OGG", "rate")[int(rng.integers(3))]
@@ -58,7 +58,7 @@ def recode_audio(wave: Waveform, rate: int, rng: np.random.Generator) -> tuple[W
 
 
 def recode_image(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The picture as JPEG of quality 50 to 90, or at 0.6 to 1.5 of its size."""
+    """Re-encode the picture as JPEG of quality 50 to 90, or scale it by 0.6 to 1.5."""
     from PIL import Image
 
     if rng.integers(2):
@@ -71,7 +71,7 @@ def recode_image(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def disturb_text(text: str, rng: np.random.Generator) -> str:
-    """Other case and punctuation, two neighbouring words changed about, and one word in 12 gone."""
+    """Change case and punctuation, swap two adjacent words, and drop one word in 12."""
     words = text.split()
     words = [w for w in words if rng.random() > 1 / 12] or words
     if len(words) > 1:
@@ -83,7 +83,7 @@ def disturb_text(text: str, rng: np.random.Generator) -> str:
 def is_audio_copy(
     one: tuple[Waveform, int], other: tuple[Waveform, int], settings: PreflightConfig
 ) -> bool:
-    """What `find_near_audio` would say of the two sounds (wave and rate each)."""
+    """Return whether `find_near_audio` would report the two sounds (wave and rate each)."""
     first, second = (describe_audio(*sound).fingerprint for sound in (one, other))
     if float(first @ second) < settings.near_audio_similarity:
         return False
@@ -92,7 +92,7 @@ def is_audio_copy(
 
 
 def is_image_copy(one: Image.Image, other: Image.Image, settings: PreflightConfig) -> bool:
-    """What `find_near_images` would say of the two pictures."""
+    """Return whether `find_near_images` would report the two pictures."""
     bits = perceptual_hash(one) ^ perceptual_hash(other)
     if bits.bit_count() > settings.near_image_distance:
         return False
@@ -102,7 +102,7 @@ def is_image_copy(one: Image.Image, other: Image.Image, settings: PreflightConfi
 def measure_recall(
     base: duckdb.DuckDBPyConnection, settings: PreflightConfig, seed: int
 ) -> list[Recall]:
-    """Recall of the detectors on copies of media and texts drawn from the data."""
+    """Measure the recall of the detectors on copies of media and texts drawn from the data."""
     found = []
     for kind in ("image", "audio"):
         refs = _drawn_media(base, kind, settings.recall_copies)
@@ -138,7 +138,7 @@ def _drawn_media(base: duckdb.DuckDBPyConnection, kind: str, count: int) -> list
         f"""
         SELECT path, start, clip, frame FROM media WHERE ok AND kind IN {wanted}
         ORDER BY hash(content) LIMIT ?
-        """,  # noqa: S608 - constants of ours
+        """,  # noqa: S608 - constants
         [count],
     ).fetchall()
     return [MediaRef(Path(path), start, clip, frame) for path, start, clip, frame in rows]

@@ -1,7 +1,7 @@
-"""The spot-check sheet: one HTML file with picture, player and question of a few pairs.
+"""The spot-check sheet: one HTML file with picture, audio player and question of some samples.
 
-A person marks each pair, types their name and saves the verdicts, which experiment 01 reads as
-`preflight.verdict_file`. Everything that comes from the data is escaped.
+A person marks each sample, enters their name and saves the verdicts, which experiment 01 reads from
+`preflight.verdict_file`. All text from the data is escaped.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ img {{ width: 192px; image-rendering: pixelated }}
 code {{ color: #6b7a86; font-size: 12px }}
 </style></head><body>
 <h1>Spot-check: {title}</h1>
-<p>Look, listen, and mark every pair whose picture, sound and text obviously do not belong together.
-Then sign and save; name the saved file in <code>preflight.verdict_file</code> of the run's config.
-</p>
+<p>Mark every pair whose picture, sound and text obviously do not belong together. Then enter your
+name, save, and set <code>preflight.verdict_file</code> in the run config to the saved file.</p>
 {articles}
 <p><label>Your name <input id="name"></label> <button id="save">Save verdicts</button></p>
 <script>

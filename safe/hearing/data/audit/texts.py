@@ -1,7 +1,7 @@
 """Near-duplicate texts across splits, by MinHash over words (datasketch).
 
-A text alone makes no duplicate: hundreds of clips share "A man speaks". A near text is counted
-when it stands on the same source media; near texts on other media are shown with examples.
+Similar texts alone are not duplicates: hundreds of clips share "A man speaks". A near text counts
+only if it has the same source media; near captions of other media are shown but not counted.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from datasketch import LeanMinHash
 
 PERMUTATIONS, SEED = 64, 1
-LEAST_WORDS = 8  # shorter texts repeat by chance and are compared exactly only
+LEAST_WORDS = 8  # shorter texts repeat by chance, so only exact matches count
 _WORD = re.compile(r"\w+")
 
 
 def words_of(text: str) -> frozenset[str]:
-    """What is compared: the words, without case, order or punctuation."""
+    """Return the lower-case words of a text, without order and punctuation."""
     return frozenset(_WORD.findall(text.lower()))
 
 
@@ -31,10 +31,10 @@ def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
 
 
 def sketch(texts: Sequence[frozenset[str]]) -> list[LeanMinHash]:
-    """A MinHash of each text.
+    """Return the MinHash of each text.
 
-    The MinHash of a union is the elementwise minimum of the parts' MinHashes. So each word is
-    hashed once, and a text costs one minimum over its words.
+    The MinHash of a union is the elementwise minimum of the parts' MinHashes, so each word is
+    hashed only once, and each text takes one minimum over its words.
     """
     import numpy as np
     from datasketch import LeanMinHash, MinHash
@@ -79,7 +79,7 @@ def _rows_of_one_source(base: duckdb.DuckDBPyConnection, threshold: float) -> li
 
 
 def _captions_on_other_media(base: duckdb.DuckDBPyConnection, threshold: float) -> list[Finding]:
-    """Captions of two splits that are nearly the same; shown, not counted."""
+    """Find equal or similar captions in two splits; `declared` is set, so they do not count."""
     rows = base.execute(
         """
         SELECT dataset, split, text, any_value(source) FROM (
@@ -113,7 +113,7 @@ def _captions_on_other_media(base: duckdb.DuckDBPyConnection, threshold: float) 
 
 
 def _sketched(texts: Sequence[str]) -> list[tuple[str, frozenset[str], LeanMinHash]]:
-    """(text, its words, their MinHash) of the texts that are long enough."""
+    """Return (text, words, MinHash) of the texts with at least `LEAST_WORDS` words."""
     pairs = [(text, words_of(text)) for text in texts]
     pairs = [(text, words) for text, words in pairs if len(words) >= LEAST_WORDS]
     hashes = sketch([words for _, words in pairs])
@@ -125,10 +125,10 @@ def _near_texts(
     many: Sequence[tuple[str, frozenset[str], LeanMinHash]],
     threshold: float,
 ) -> list[str]:
-    """Texts of `few` that have a near one (not an equal one) in `many`, with it."""
+    """Return "text ~ near text" for texts of `few` with a similar, unequal text in `many`."""
     from datasketch import MinHashLSH
 
-    # The index is built from the smaller side; candidates are then compared word by word.
+    # Index the smaller side; compare the candidates by their words.
     index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
     for place, (_, _, minhash) in enumerate(few):
         index.insert(place, minhash, check_duplication=False)
@@ -142,5 +142,5 @@ def _near_texts(
 
 
 def find_near_texts(base: duckdb.DuckDBPyConnection, threshold: float) -> list[Finding]:
-    """Rows that nearly repeat (counted) and captions that agree on other media (shown)."""
+    """Find near-duplicate rows (counted) and similar captions of other media (shown only)."""
     return [*_rows_of_one_source(base, threshold), *_captions_on_other_media(base, threshold)]

@@ -1,4 +1,4 @@
-"""Public dataset layouts, each read into `Sample`. A new layout is a module in this folder."""
+"""Readers of public dataset layouts. To add a layout, add a module to this folder."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ __all__ = [
     "register_layout",
 ]
 
-_ELSEWHERE: dict[str, str] = {}  # layout -> module; of layouts outside this folder
+_EXTERNAL: dict[str, str] = {}  # layout -> module, for layouts outside this folder
 
 
 def register_layout(name: str, module: str) -> None:
-    """Add a layout whose reader is not in this folder; the module is imported when it is read."""
-    _ELSEWHERE[name] = module
+    """Register a layout whose reader is outside this folder; its module is imported on use."""
+    _EXTERNAL[name] = module
 
 
 def public_layouts() -> list[str]:
-    """The layouts in this folder: those that dataset authors publish."""
+    """Return the layouts in this folder: those that dataset authors publish."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def check_layout(dataset: DatasetConfig) -> None:
-    """Refuse a layout that nothing reads.
+    """Check that the dataset's layout has a reader.
 
     Raises:
-        ConfigError: with the nearest one.
+        ConfigError: the layout is unknown; names the most similar one.
     """
-    known = [*public_layouts(), *sorted(_ELSEWHERE)]
+    known = [*public_layouts(), *sorted(_EXTERNAL)]
     if dataset.layout not in known:
         raise ConfigError(
-            f"no layout {dataset.layout!r}; {nearest(dataset.layout, known)}",
+            f"unknown layout {dataset.layout!r}; {nearest(dataset.layout, known)}",
             where=f"dataset {dataset.name}",
             key="layout",
             hint=f"use one of {', '.join(known)}",
@@ -53,7 +53,7 @@ def check_layout(dataset: DatasetConfig) -> None:
 
 def _reader(dataset: DatasetConfig) -> Reader:
     check_layout(dataset)
-    name = _ELSEWHERE.get(dataset.layout, f"{__name__}.{dataset.layout}")
+    name = _EXTERNAL.get(dataset.layout, f"{__name__}.{dataset.layout}")
     return cast(Reader, importlib.import_module(name))
 
 
@@ -63,11 +63,11 @@ def metric_of(dataset: DatasetConfig) -> str:
 
 
 def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -> Iterator[Sample]:
-    """Every sample of every split named in `config.splits`, in file order.
+    """Yield every sample of every split in `config.splits`, in file order.
 
     Args:
         config: the dataset's settings.
-        problems: a list that receives what the reader noticed and survived.
+        problems: list to which the irregularities found by the reader are appended.
 
     Raises:
         DataError: a folder or file is missing, damaged, or not in the layout; names the file,

@@ -1,8 +1,8 @@
 """AudioCaps: `{split}.csv` with `audiocap_id,youtube_id,start_time,caption`.
 
-Several rows of one clip (val and test have five) become one Sample whose `answers` are the
-references. The sound lies in `audio/{youtube_id}_{start}` as wav, flac, ogg or mp3.
-An extra column `difficulty` is honoured; without it the length of the captions decides.
+The rows of one clip (five in val and test) become one Sample whose `answers` are the references.
+The sound is `audio/{youtube_id}_{start}` with suffix wav, flac, ogg or mp3. An optional column
+`difficulty` sets the difficulty; the default depends on the length of the captions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROMPT = "What do you hear?"
 OPTIONS = {
     "audio": "path of a clip's sound, from {youtube_id} and {start}; suffix optional",
     "events": "AVE-style Annotations.txt whose VideoID is the youtube_id",
-    "prompt": f"question put for a caption (default: {PROMPT})",
+    "prompt": f"question that asks for a caption (default: {PROMPT})",
 }
 
 
@@ -40,13 +40,13 @@ class _Clip:
 
 
 def _by_length(captions: list[str]) -> Difficulty:
-    """easy up to 7 words on average, medium up to 12 (AudioCaps' own mean is about 9)."""
+    """Easy up to 7 words on average, medium up to 12 (the mean of AudioCaps is about 9)."""
     words = sum(len(c.split()) for c in captions) / len(captions)
     return "easy" if words <= 7 else "medium" if words <= 12 else "hard"
 
 
 def read(job: ReadJob) -> Iterator[Sample]:
-    """Samples in order of each clip's first row. Holds one split's captions in memory."""
+    """Yield samples in order of each clip's first row. Keeps one split's captions in memory."""
     path = job.annotation(f"{job.native}.csv")
     clips: dict[tuple[str, int], _Clip] = {}
     seen: set[str] = set()

@@ -1,7 +1,7 @@
 """GQA: `{split}_balanced_questions.json`, a dict by question id, and `images/{imageId}.jpg`.
 
-An extra key `difficulty` is honoured; without it the number of reasoning steps decides (the
-`semantic` program that GQA publishes with every question).
+An optional key `difficulty` sets the difficulty; the default depends on the number of reasoning
+steps (the `semantic` program that GQA publishes with every question).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ OPTIONS = {
 
 
 def _by_steps(row: dict[str, Any]) -> Difficulty:
-    """easy up to two steps, medium up to four; easy when no program is given."""
+    """Easy up to two steps, medium up to four; easy if no program is given."""
     program = row.get("semantic")
     steps = len(program) if isinstance(program, list) else 0
     return "easy" if steps <= 2 else "medium" if steps <= 4 else "hard"
 
 
 def read(job: ReadJob) -> Iterator[Sample]:
-    """Samples in file order."""
+    """Yield samples in file order."""
     path = job.annotation(f"{job.native}_balanced_questions.json")
     pattern = job.option("image", "images/{image_id}")
     prefix = job.option("source", "gqa")

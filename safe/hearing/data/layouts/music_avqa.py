@@ -1,8 +1,8 @@
 """MUSIC-AVQA: `avqa-{split}.json`, a list of questions on videos in `videos/{video_id}.mp4`.
 
 `type` and `templ_values` are JSON strings, `<...>` slots of the question are filled in order, and
-the answer stands under the key `anser`. Rows with `question_deleted` are left out and counted.
-The published files hold questions twice with two annotators' different answers: such rows are
+the key of the answer is `anser`. Rows with `question_deleted` are omitted and counted. The
+published files repeat some questions with another annotator's answer: such rows become further
 references of one item, and are counted.
 """
 
@@ -78,7 +78,7 @@ def _filled(row: dict[str, Any], path: Path, line: int) -> str:
 
 
 def _rows(job: ReadJob, path: Path) -> Iterator[tuple[int, dict[str, Any], str, list[str]]]:
-    """(line, first row, filled question, answers) by question, in order of first appearance."""
+    """Yield (line, first row, filled question, answers) per question, in order of appearance."""
     found: dict[int, tuple[int, dict[str, Any], str, list[str]]] = {}
     deleted: list[str] = []
     twice: list[str] = []
@@ -110,7 +110,7 @@ def _rows(job: ReadJob, path: Path) -> Iterator[tuple[int, dict[str, Any], str, 
 
 
 def read(job: ReadJob) -> Iterator[Sample]:
-    """Samples in file order. Holds one split's questions in memory."""
+    """Yield samples in file order. Keeps one split's questions in memory."""
     path = job.annotation(f"avqa-{job.native}.json")
     pattern = job.option("video", "videos/{video_id}")
     frame, start = job.option("frame", 1.0), job.option("start", 0.0)
@@ -142,7 +142,7 @@ def read(job: ReadJob) -> Iterator[Sample]:
             answer=majority(answers),
             source=f"video:{video}",
             image=MediaRef(file, frame=float(frame)),
-            # A purely visual question needs no sound: its row is vision-language only.
+            # Visual questions need no sound, so they are vision-language examples.
             audio=None if task == "vl" else MediaRef(file, float(start), duration),
             difficulty=difficulty,
             events=job.events_of(video),

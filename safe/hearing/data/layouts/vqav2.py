@@ -2,7 +2,8 @@
 
 `v2_OpenEnded_mscoco_{split}_questions.json`, `v2_mscoco_{split}_annotations.json` and
 `{split}/COCO_{split}_{image_id:012d}.jpg` (or png), where split is e.g. `train2014`.
-An extra key `difficulty` of a question is honoured; without it the annotators' agreement decides.
+An optional key `difficulty` of a question sets the difficulty; the default depends on the
+annotators' agreement.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ OPTIONS = {
 
 
 def _by_agreement(answers: tuple[str, ...]) -> Difficulty:
-    """easy when at least 80 % of the annotators agree, medium from 50 %."""
+    """Easy if at least 80 % of the annotators agree, medium from 50 %."""
     share = answers.count(majority(answers)) / len(answers)
     return "easy" if share >= 0.8 else "medium" if share >= 0.5 else "hard"
 
@@ -38,9 +39,9 @@ def _by_agreement(answers: tuple[str, ...]) -> Difficulty:
 def _paired(
     questions: Path, annotations: Path
 ) -> Iterator[tuple[int, dict[str, Any], int, dict[str, Any]]]:
-    """Each question with its annotation.
+    """Yield each question with its annotation.
 
-    The published files stand in the same order, so only what is out of step is held in memory.
+    The published files have the same order, so only annotations out of order are kept in memory.
     """
     waiting: dict[int, tuple[int, dict[str, Any]]] = {}
     seen: set[int] = set()
@@ -58,7 +59,7 @@ def _paired(
                     where=questions,
                     line=line,
                     key="question_id",
-                    hint=f"give questions and annotations of one split ({annotations.name})",
+                    hint=f"use questions and annotations of the same split ({annotations.name})",
                 )
             key = need(found[1], "question_id", int, annotations, found[0])
             if key in waiting:
@@ -68,7 +69,7 @@ def _paired(
 
 
 def read(job: ReadJob) -> Iterator[Sample]:
-    """Samples in order of the questions file."""
+    """Yield samples in order of the questions file."""
     questions = job.annotation(
         f"v2_OpenEnded_mscoco_{job.native}_questions.json", f"{job.split}_questions"
     )

@@ -1,6 +1,6 @@
-"""Miniature BLIP-2 and CLAP, trained from scratch in stages, saved as Hugging Face folders."""
+"""Miniature BLIP-2 and CLAP, trained from scratch in stages and saved as Hugging Face folders."""
 
 from pathlib import Path
 
-WEIGHTS = Path(__file__).parent / "weights"  # released: a folder for each miniature
+WEIGHTS = Path(__file__).parent / "weights"  # released weights, one folder per miniature
 CARD = "card.json"

@@ -1,4 +1,4 @@
-"""The miniatures' shapes: BLIP-2 (OPT) and CLAP, a few hundred thousand parameters each."""
+"""The miniatures' architectures: BLIP-2 (OPT) and CLAP, a few hundred thousand parameters each."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from safe.hearing.miniature.base.tokenizer import IMAGE
 from safe.hearing.models.base import quiet
 
 INIT_STD = 0.02
-# transformers starts the relative position biases of CLAP's windows at zero. Nothing in the tower
-# then tells earlier from later, and "which sound comes first" stays at its prior for as long as we
-# tried; from random biases of this size it is learned within 700 steps.
+# transformers initialises the relative position biases of CLAP's windows to zero. The tower then
+# has no order information, and accuracy on "which sound comes first" stayed at its prior in all
+# attempts. With random biases of this size it is learned within 700 steps.
 POSITION_STD = 3.0
 
 
@@ -51,7 +51,7 @@ class VlmShape:
 
 @dataclass(frozen=True)
 class AudioEncoderShape:
-    """Sizes of the miniature CLAP. Up to 128 frames of 32 mels fold into a 64 x 64 image."""
+    """Sizes of the miniature CLAP. Up to 128 frames of 32 mels are folded into a 64 x 64 image."""
 
     sampling_rate: int
     seconds: int
@@ -60,7 +60,7 @@ class AudioEncoderShape:
     lowest_hz: float = 50.0
     mels: int = 32
     spectrogram: int = 64
-    projection: int = 512  # as the published CLAP models
+    projection: int = 512  # as in the published CLAP models
     text_width: int = 64
     text_layers: int = 2
 
@@ -68,7 +68,7 @@ class AudioEncoderShape:
 def build_vlm(
     shape: VlmShape, tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> tuple[Blip2ForConditionalGeneration, Blip2Processor]:
-    """An untrained BLIP-2 and its processor, which adds the image placeholder to `tokenizer`."""
+    """Build an untrained BLIP-2 and its processor; adds the image placeholder to `tokenizer`."""
     with quiet():
         images = BlipImageProcessorPil(size={"height": shape.image_size, "width": shape.image_size})
         processor = Blip2Processor(images, tokenizer, num_query_tokens=shape.queries)
@@ -116,7 +116,7 @@ def build_vlm(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Blip2ForConditionalGeneration(config)
-        # transformers starts all queries at zero; trained from there they would stay alike.
+        # transformers initialises all queries to zero, and equal queries would stay equal.
         with torch.no_grad():
             model.query_tokens.normal_(0.0, 1.0)
     return model, processor
@@ -125,7 +125,7 @@ def build_vlm(
 def build_audio_encoder(
     shape: AudioEncoderShape, tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> tuple[ClapModel, ClapProcessor]:
-    """An untrained CLAP and its processor."""
+    """Build an untrained CLAP and its processor."""
     extractor = ClapFeatureExtractor(
         feature_size=shape.mels,
         sampling_rate=shape.sampling_rate,
@@ -135,7 +135,7 @@ def build_audio_encoder(
         frequency_min=shape.lowest_hz,
         frequency_max=shape.sampling_rate / 2,
         truncation="rand_trunc",
-        padding="pad",  # repeating a short sound would change how often something is heard
+        padding="pad",  # "repeat" would change how often a sound occurs
     )
     config = ClapConfig(
         text_config=ClapTextConfig(

@@ -1,9 +1,9 @@
-"""The audio encoder: CLAP's contrastive loss on sound and caption, with linear probes beside it.
+"""Training of the audio encoder: CLAP's contrastive loss, plus linear probes.
 
-A caption names one facet of a sound or several (who speaks, what is said; which sounds, in which
-order). Every caption that is true of a sound is its positive, so equal captions in one batch are
-no false negatives. The probes keep what the questions ask for (which sounds, how many, which
-first, which last) linearly readable in the embedding; they are thrown away afterwards.
+A caption describes one or more facets of a sound (speaker, digit; sounds, order). Every caption
+that is true of a sound is a positive, so equal captions in one batch are not false negatives. The
+probes keep the information that the questions need (which sounds, how many, first, last) linearly
+decodable from the embedding; they are discarded afterwards.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from transformers import ClapModel, PreTrainedTokenizerFast
 from safe.hearing.miniature.base.loop import Schedule, fit
 
 Spectrograms = Callable[[Tensor, torch.Generator], Tensor]
-PROBE_SCALE = 16.0  # the embedding has unit length; the probes' logits need room
-MAX_SCALE = 100.0  # CLIP's bound on the inverse temperature
+PROBE_SCALE = 16.0  # scales the unit-length embedding for the probes' logits
+MAX_SCALE = 100.0  # CLIP's maximum inverse temperature
 
 
 @dataclass(frozen=True)
 class Hearing:
-    """Sounds and captions to learn from.
+    """Sounds and captions for training.
 
     Attributes:
-        spectrograms: indices, generator -> (B, 1, frames, mels), freshly augmented.
-        facts: (N, facets) what is true of each sound.
-        captions: the texts; `caption_of[n]` lists those true of sound n.
-        claims: (captions, facets) what each caption says; -1 where it says nothing.
-        caption_of: (N, alternatives) indices into `captions`.
-        probes: name -> (N,) classes, or (N, K) of 0 and 1 for what may be true together.
+        spectrograms: indices, generator -> (B, 1, frames, mels), with new augmentation.
+        facts: (N, facets) true value of each facet.
+        captions: the texts.
+        claims: (captions, facets) value that each caption states; -1 where it states none.
+        caption_of: (N, alternatives) indices into `captions` of the captions true of each sound.
+        probes: name -> (N,) classes, or (N, K) of 0 and 1 for multi-label targets.
     """
 
     spectrograms: Spectrograms
@@ -48,12 +48,12 @@ class Hearing:
 
 
 def matches(facts: Tensor, claims: Tensor) -> Tensor:
-    """(B, C) bool: claim c is true of sound b. Both are (., facets); -1 in a claim is open."""
+    """Return (B, C) bool: claim c is true of sound b. Both are (., facets); -1 matches all."""
     return ((claims[None] == facts[:, None]) | (claims[None] < 0)).all(-1)
 
 
 def contrastive_loss(similarity: Tensor, true: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy with several positives a row, each of equal weight.
+    """Return CLIP's symmetric cross-entropy with several, equally weighted positives per row.
 
     Args:
         similarity: (B, C) scaled cosines.
@@ -73,7 +73,7 @@ def _probe_heads(probes: Mapping[str, Tensor], width: int) -> nn.ModuleDict:
 
 
 def probe_loss(heads: nn.ModuleDict, embedding: Tensor, truth: Mapping[str, Tensor]) -> Tensor:
-    """Summed loss of the linear probes on the scaled embedding."""
+    """Return the summed loss of the linear probes on the scaled embedding."""
     losses = []
     for name, target in truth.items():
         logits = heads[name](embedding * PROBE_SCALE)
@@ -93,7 +93,7 @@ def train_audio_encoder(
     seed: int,
     position: int = 0,
 ) -> float:
-    """Train the whole CLAP model in place; returns the final loss."""
+    """Train the whole CLAP model in place; return the final loss."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Augmentation of images and of log-mel spectrograms, in batches, from an explicit generator."""
+"""Augmentation of image batches with an explicit generator."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def jitter_images(
     scale: float = 0.15,
     shear: float = 0.2,
 ) -> Tensor:
-    """A random affine change per image.
+    """Apply a random affine transformation to each image.
 
     Args:
         images: (B, C, H, W).
-        shift: largest shift, as a share of the side.
-        rotate: largest rotation, degrees.
-        scale, shear: largest relative change of size, and of slant.
+        shift: maximum shift, as a fraction of the side.
+        rotate: maximum rotation in degrees.
+        scale, shear: maximum relative change of size, and maximum shear.
 
     Returns:
-        (B, C, H, W); what comes in from outside repeats the border.
+        (B, C, H, W); pixels from outside repeat the border.
     """
 
     def draw(limit: float) -> Tensor:

@@ -1,6 +1,6 @@
-"""The two independent chains: vision, Q-Former, language; and the audio encoder. One process each.
+"""The two training chains: vision, Q-Former and language; and the audio encoder.
 
-On models this small a second thread gains little, a second process nearly everything.
+Each can run in its own process, which scales far better than a second thread for small models.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from safe.hearing.miniature.base.stages import Stages
 from safe.hearing.miniature.base.tokenizer import build_tokenizer
 from safe.hearing.miniature.base.vision import Pictures, train_vision, vision_features
 
-DONE = "stages.json"  # written last into a model's folder: its presence means whole
+DONE = "stages.json"  # written last; marks a model's folder as complete
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The seconds by stage of a finished model's folder, or None."""
+    """Return the content of stages.json of a finished model's folder, or None."""
     try:
         value = json.loads((folder / DONE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -37,7 +37,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 
 def _publish(model: Any, processor: Any, stages: Stages, folder: Path) -> None:
-    """Save as an ordinary Hugging Face folder, under its name only when it is whole."""
+    """Save as a Hugging Face folder; it gets its final name only when it is complete."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)

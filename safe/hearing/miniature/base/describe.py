@@ -1,9 +1,8 @@
-"""Descriptions of a picture: the language model reads before it is asked, as in BLIP-2's stage 2.
+"""Descriptions of pictures, for captioning before question answering, as in BLIP-2's stage 2.
 
-A question has one answer word, and from those alone a small language model stays near the prior
-for minutes. In a description nearly every word must be read off the picture: given one attribute
-of an object, here in any order, the others follow, and that is the look-up which the questions ask
-for later.
+The answer of a question is one word. With questions only, a small language model stays near the
+prior for minutes of training. In a description nearly every word depends on the picture: one
+attribute of an object determines the others, in any order. The questions need the same look-up.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from safe.hearing.miniature.world.words import NUMBERS, PLACES
 
 WHAT = "What is there?"
 HOW_MANY = "How many are there?"
-WHAT_COPIES, COUNT_COPIES = 4, 2  # descriptions of each picture, all different
-PRESENT, ABSENT = 4, 2  # words counted in one description
+WHAT_COPIES, COUNT_COPIES = 4, 2  # descriptions per picture, each drawn separately
+PRESENT, ABSENT = 4, 2  # words counted in one description, at most
 
 
 def list_objects(scene: Scene, rng: np.random.Generator) -> str:
-    """Each object's kind, colour and place; objects and attributes in random order."""
+    """List each object's kind, colour and place; objects and attributes in random order."""
     objects = scene.objects
     parts = []
     for index in rng.permutation(len(objects)):
@@ -35,7 +34,7 @@ def list_objects(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def count_words(scene: Scene, rng: np.random.Generator) -> str:
-    """How many objects each of some kinds and colours has, those that are not there included."""
+    """Count the objects of some kinds and colours, including absent ones."""
     number = Counter(word for _, cell in scene.objects for word in (cell.kind, cell.colour))
     present = list(number)
     absent = [word for word in (*KINDS, *COLOURS) if word not in number]
@@ -46,7 +45,7 @@ def count_words(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def describe(scenes: Sequence[Scene], first: int, rng: np.random.Generator) -> list[Asked]:
-    """Descriptions of `scenes`, the pictures number `first`, `first` + 1, and so on."""
+    """Describe `scenes`, whose picture indices are `first`, `first` + 1, and so on."""
     described = []
     for picture, scene in enumerate(scenes, start=first):
         texts = [(WHAT, list_objects(scene, rng)) for _ in range(WHAT_COPIES) if scene.objects]

@@ -1,4 +1,4 @@
-"""Pretraining data of the digits: handwriting, recordings and words of the train split."""
+"""Pretraining data of the digits: images, recordings and words of the train split."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from safe.hearing.miniature.digits_layout import (
     split_images,
 )
 
-GREYS = (127, 127, 127, 64)  # pictures that show nothing stand for "no picture"
-QUIETEST_DB, LOUDEST_DB = -70.0, -35.0  # of the noise that training recordings are given
+GREYS = (127, 127, 127, 64)  # blank pictures represent "no picture"
+QUIETEST_DB, LOUDEST_DB = -70.0, -35.0  # range of the noise added to training recordings
 DIGITS = WORDS[:10]
-LONGEST = 4  # words: as many audio tokens as the run has
-# Questions about each picture and a recording told in words. Of a hundred sums, six a picture.
+LONGEST = 4  # words; equal to the number of audio tokens of the run
+# Number of questions per picture with a recording described in words. Sums have a hundred cases.
 TOLD = {"spoken": 1, "speaker": 1, "over_five": 1, "over_seven": 1, "match": 2, "sum": 6}
 
 
@@ -49,12 +49,12 @@ class DigitsSeen:
 
 @dataclass
 class DigitsMaterial:
-    """Train images of scikit-learn's digits and takes 10 and later of the spoken ones.
+    """Train images of scikit-learn's digits, and takes 10 and later of the spoken digits.
 
     Args:
         root: the digits dataset's folder.
-        split_seed, image_size: of the dataset's options; they say which images are train.
-        seed: of the base.
+        split_seed, image_size: options `seed` (determines the train images) and `image_size`.
+        seed: seed of the base.
     """
 
     root: Path
@@ -96,7 +96,7 @@ class DigitsMaterial:
             grey = Image.fromarray(np.round(values[index].reshape(8, 8) * (255 / 16)).astype("u1"))
             images.append(grey.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
             cells.append([[digit]])
-            # Reading is asked twice as often as what nobody tells it of sounds.
+            # Picture questions are twice as frequent as questions about an undescribed sound.
             for kind, answer in read_digit(digit).items():
                 asked += [Asked(picture, QUESTIONS[kind], answer, kind, "vl")] * 2
             nothing = int(rng.integers(len(GREYS)))
@@ -112,7 +112,7 @@ class DigitsMaterial:
         return DigitsSeen(images, torch.tensor(cells), shuffle_answers(asked, rng))
 
     def _told(self, picture: int, written: int, rng: np.random.Generator) -> list[Asked]:
-        """Questions beside a recording told in words, each time another; one asks to read on."""
+        """Questions with a recording described in words; the last needs only the picture."""
         asked = []
         for kind in (kind for kind, times in TOLD.items() for _ in range(times)):
             spoken, speaker = int(rng.integers(10)), str(rng.choice(self.speakers))
@@ -130,7 +130,7 @@ class DigitsMaterial:
         return [*asked, Asked(picture, QUESTIONS[kind], answer, kind, "vl", told)]
 
     def _captions(self) -> tuple[list[str], list[list[int]]]:
-        """Texts, and the digit and speaker each one names (-1: none)."""
+        """Return texts, and the digit and speaker that each text names (-1: none)."""
         texts, claims = [], []
         for digit, word in enumerate(DIGITS):
             for text in (f"a person says {word}", f"the spoken digit {word}"):
@@ -171,7 +171,7 @@ class DigitsMaterial:
         )
 
     def zero_shot(self, samples: Sequence[Sample]) -> tuple[list[str], list[tuple[Sample, int]]]:
-        """Recordings of the question what digit is spoken."""
+        """Class prompts, and the samples of question type `spoken` with their class."""
         prompts = [f"a person says {word}" for word in DIGITS]
         chosen = [
             (sample, DIGITS.index(sample.answer))
@@ -182,14 +182,14 @@ class DigitsMaterial:
 
 
 def tell(digit: str, speaker: str, rng: np.random.Generator) -> str:
-    """Both words at least once, in any order, `LONGEST` words at most; see the world's `told`."""
+    """Return both words at least once, in random order, at most `LONGEST` words in total."""
     count = int(rng.integers(2, LONGEST + 1))
     words = [digit, speaker, *rng.choice([digit, speaker], count - 2)]
     return " ".join(words[i] for i in rng.permutation(count))
 
 
 def _place(waves: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """Move half of the recordings to a later moment of the window. waves (B, samples)."""
+    """Move half of the recordings to a later time in the window. waves: (B, samples)."""
     room = waves.shape[1] - lengths
     share = torch.rand(len(waves), generator=generator) * 2 - 1
     start = (share.clamp_min(0) * room).long()
@@ -198,7 +198,7 @@ def _place(waves: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor
 
 
 def _add_noise(waves: Tensor, generator: torch.Generator) -> Tensor:
-    """White noise at a random level, dB of full scale."""
+    """Add white noise at a random level in dBFS."""
     span = LOUDEST_DB - QUIETEST_DB
     level = QUIETEST_DB + span * torch.rand(len(waves), 1, generator=generator)
     return waves + torch.randn(waves.shape, generator=generator) * 10 ** (level / 20)

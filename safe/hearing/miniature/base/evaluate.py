@@ -1,6 +1,7 @@
-"""What the trained miniature can do on samples it never saw, and whether that is a base.
+"""Evaluation of a trained miniature on held-out samples, and whether it qualifies as a base.
 
-Files are decoded and answers generated as everywhere else; nothing is taken from the generators.
+Media files are decoded and answers are generated as in the experiments; the generators of the data
+are not used.
 """
 
 from __future__ import annotations
@@ -23,22 +24,21 @@ from safe.hearing.models.audio_encoder import AudioEncoder
 from safe.hearing.models.prompt import build_prompt, clean_answer
 from safe.hearing.training.features import picture
 
-PER_TYPE = 200  # held-out questions of each type, for a card
+PER_TYPE = 200  # held-out questions per type, for a card
 BATCH = 50
 NEW_TOKENS = 8
 
-# A base that does not read its pictures leaves nothing to retain, and one whose audio encoder does
-# not tell the sounds apart leaves nothing to learn; the experiments' numbers would then mean
-# nothing.
+# The experiments need a base with visual ability, to measure its retention, and an audio encoder
+# that separates the sounds, so that there is something to learn.
 MIN_VL_ACCURACY = 0.97
 MIN_ZERO_SHOT = 0.95
-# Each question about a sound is compared with what can be had without hearing. There are a dozen
-# types, so each is tested at a level where a fault is rare over all of them.
+# Each type of question about sounds is compared with guessing. There are a dozen types, so a high
+# level keeps false alarms over all of them rare.
 PRIOR_LEVEL = 0.999
 
 
 def pick(samples: Sequence[Sample], seed: int, per_type: int = PER_TYPE) -> list[Sample]:
-    """At most `per_type` samples of each task and type, at random; no captions."""
+    """Draw at most `per_type` samples of each task and type, without captions."""
     groups: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.task != "caption":
@@ -52,7 +52,7 @@ def pick(samples: Sequence[Sample], seed: int, per_type: int = PER_TYPE) -> list
 
 
 def _decoded(samples: Sequence[Sample], read: Any) -> Iterator[tuple[Sample, Any]]:
-    """Samples with what `read` made of them; undecodable ones are the audit's business."""
+    """Yield (sample, read(sample)); skip undecodable ones, which the audit reports."""
     for sample in samples:
         try:
             yield sample, read(sample)
@@ -75,7 +75,7 @@ def _batches(items: Iterator[Any], size: int = BATCH) -> Iterator[list[Any]]:
 def answer(
     model: Blip2ForConditionalGeneration, processor: Blip2Processor, samples: Sequence[Sample]
 ) -> list[tuple[Sample, str]]:
-    """Greedy answers of the base, without any sound."""
+    """Generate the base's greedy answers, without audio."""
     answered: list[tuple[Sample, str]] = []
     for batch in tqdm(list(_batches(iter(samples))), "held-out questions"):
         pairs = list(_decoded(batch, picture))
@@ -102,10 +102,10 @@ def _share(hits: int, n: int) -> dict[str, Any]:
 
 
 def by_type(answered: Sequence[tuple[Sample, str]]) -> dict[str, dict[str, Any]]:
-    """Accuracy by question type; for questions about sounds also what can be had by guessing.
+    """Compute accuracy by question type; for questions about sounds also of guessing.
 
-    `prior` is the share of the type's most common answer, `chance` the expected share of one who
-    draws answers from their distribution.
+    `prior` is the share of the type's most common answer. `chance` is the expected accuracy of
+    answers drawn from their distribution.
     """
     groups: dict[str, dict[str, list[tuple[Sample, str]]]] = {"vl": {}, "audio": {}}
     for item in answered:
@@ -127,7 +127,7 @@ def by_type(answered: Sequence[tuple[Sample, str]]) -> dict[str, dict[str, Any]]
 def zero_shot(
     audio_encoder: AudioEncoder, material: Material, samples: Sequence[Sample]
 ) -> dict[str, Any]:
-    """Accuracy of CLAP's zero-shot classification: the nearest prompt by cosine."""
+    """Compute the accuracy of CLAP's zero-shot classification (nearest prompt by cosine)."""
     prompts, items = material.zero_shot(samples)
     classes = audio_encoder.embed_text(prompts)
     truth = {id(sample): number for sample, number in items}
@@ -152,10 +152,10 @@ def evaluate(
     seed: int,
     per_type: int = PER_TYPE,
 ) -> dict[str, Any]:
-    """Accuracy by question type without sound, and CLAP's zero-shot accuracy.
+    """Compute accuracy by question type without audio, and CLAP's zero-shot accuracy.
 
     Args:
-        samples: held out; at most `per_type` of each type are asked, drawn by `seed`.
+        samples: held-out samples; at most `per_type` of each type are used, drawn with `seed`.
     """
     return {
         **by_type(answer(vlm, processor, pick(samples, seed, per_type))),
@@ -168,10 +168,10 @@ def _surely_under(row: dict[str, Any], floor: float) -> bool:
 
 
 def faults(held_out: dict[str, Any]) -> list[str]:
-    """Why these numbers are not those of a base; empty where they are.
+    """Return the reasons why the results do not qualify as a base; empty if they do.
 
-    An accuracy is a fault when its interval lies below the floor, so that a few wrong answers of a
-    small sample are none.
+    An accuracy is a fault if its whole interval is below the floor, which tolerates a few wrong
+    answers in a small sample.
     """
     found = []
     if not held_out["vl"]:
@@ -182,10 +182,10 @@ def faults(held_out: dict[str, Any]) -> list[str]:
     for kind, row in held_out["audio"].items():
         interval = wilson(round(row["accuracy"] * row["n"]), row["n"], PRIOR_LEVEL)
         if interval.low > row["prior"]:
-            found.append(f"{kind}: {row['accuracy']:.3f} without hearing, prior {row['prior']:.3f}")
+            found.append(f"{kind}: {row['accuracy']:.3f} without audio, prior {row['prior']:.3f}")
         if interval.high < row["chance"]:
             found.append(
-                f"{kind}: {row['accuracy']:.3f} without hearing, under chance {row['chance']:.3f}"
+                f"{kind}: {row['accuracy']:.3f} without audio, under chance {row['chance']:.3f}"
             )
     shot = held_out["clap_zero_shot"]
     if shot["accuracy"] is None:

@@ -1,8 +1,7 @@
 """Stage 3: the language model and its projection, on cached Q-Former outputs.
 
-Questions about the picture get true answers. Questions about a sound get answers drawn from their
-prior, independent of the picture: the frozen base then knows every word it will be asked to say,
-and cannot have heard anything.
+Questions about the picture have true answers. Questions about a sound have answers drawn from their
+prior, independent of the picture. The base thus learns all answer words, but no audio information.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ from transformers import Blip2ForConditionalGeneration, PreTrainedTokenizerFast
 from safe.hearing.miniature.base.loop import Schedule, fit
 from safe.hearing.models.prompt import answer_text, build_prompt
 
-# A batch goes through the model in parts of like length: the same gradient, a third less padding.
+# A batch is split into parts of similar length: same gradient, a third less padding.
 PARTS = 3
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about picture number `picture`.
+    """A question about the picture with index `picture`.
 
     Attributes:
-        told: words between picture and question, where SAFE puts what it hears; may be empty.
+        told: description of a sound between picture and question, the place of SAFE's audio
+            tokens; may be empty.
     """
 
     picture: int
@@ -40,10 +40,10 @@ class Asked:
 
 
 def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[Asked]:
-    """Deal the answers of questions about sounds anew among equal questions' kinds.
+    """Permute the answers of questions about sounds within each kind and wording.
 
-    Each kind (and wording) keeps its distribution of answers and loses every tie to its picture.
-    Questions beside words that tell the sound keep their own.
+    This keeps the distribution of answers but removes the dependence on the picture. Questions
+    with a described sound keep their answers.
     """
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(asked):
@@ -59,12 +59,12 @@ def shuffle_answers(asked: Sequence[Asked], rng: np.random.Generator) -> list[As
 
 @dataclass(frozen=True)
 class Lines:
-    """Tokenized rows: image placeholders, prompt, answer, end; padded on the right.
+    """Tokenized examples: image placeholders, prompt, answer, end token; padded on the right.
 
     Attributes:
         ids, mask: (N, L).
         labels: (N, L), -100 outside the answer and its end token.
-        picture: (N,).
+        picture: (N,) index of the picture.
     """
 
     ids: Tensor
@@ -76,7 +76,7 @@ class Lines:
 def tokenize(
     asked: Sequence[Asked], tokenizer: PreTrainedTokenizerFast, queries: int, image_token: int
 ) -> Lines:
-    """Rows as the processor writes them, what is told put in; answer and end token behind."""
+    """Tokenize as the processor does, and insert `told`; answer and end token follow."""
     cache: dict[str, list[int]] = {}
 
     def ids_of(text: str, special: bool) -> list[int]:
@@ -114,8 +114,8 @@ def train_language(
     """Train the language projection and the language model in place.
 
     Args:
-        outputs: (copies, pictures, queries, width) of `query_outputs`, the copies augmented
-            apart from each other; each step shows any one of them.
+        outputs: (copies, pictures, queries, width) of `query_outputs`, with different augmentation
+            for each copy; each step draws one of the copies per example.
 
     Returns:
         The final loss.
@@ -133,7 +133,7 @@ def train_language(
         hidden = decoder(
             inputs_embeds=embeds, attention_mask=lines.mask[index, :longest], use_cache=False
         ).last_hidden_state
-        # The vocabulary's logits are needed where an answer token is predicted, nowhere else.
+        # Logits are computed only for predicted answer tokens.
         wanted = labels[:, 1:] != -100
         logits = model.language_model.lm_head(hidden[:, :-1][wanted])
         return F.cross_entropy(logits, labels[:, 1:][wanted], reduction="sum")

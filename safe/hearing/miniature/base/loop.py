@@ -1,4 +1,4 @@
-"""The loop that every stage of the base shares: AdamW, one cosine cycle, clipping, a bar."""
+"""Training loop of all stages: AdamW, one cosine cycle, gradient clipping, progress bar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safe.errors import ModelError
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast one stage trains."""
+    """Length and optimizer settings of one stage."""
 
     steps: int
     batch_size: int
@@ -28,7 +28,7 @@ class Schedule:
 
 
 def index_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of indices: every epoch a new order, each index once an epoch."""
+    """Yield batches of indices without end; each epoch has a new order and every index once."""
     if count < 1:
         raise ModelError("there is nothing to train on", hint="give the base at least one sample")
     pool = torch.empty(0, dtype=torch.long)
@@ -52,17 +52,17 @@ def fit(
     """Minimise `loss_of(indices)` over `count` samples.
 
     Args:
-        parameters: what is trained.
-        loss_of: the loss of the samples at the given indices.
-        generator: the order of the samples; with the same generator state and one CPU thread the
-            weights come out the same.
+        parameters: parameters to train; frozen ones are ignored.
+        loss_of: returns the loss of the samples at the given indices.
+        generator: determines the order of the samples; the same generator state on one CPU thread
+            gives the same weights.
         title, position: name and line of the progress bar on stderr.
 
     Returns:
         The loss, averaged over the last tenth of the steps.
 
     Raises:
-        ModelError: the loss is no longer finite.
+        ModelError: the loss is not finite.
     """
     trained = [p for p in parameters if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -70,7 +70,7 @@ def fit(
         lr=schedule.lr,
         betas=(0.9, schedule.beta2),
         weight_decay=schedule.weight_decay,
-        fused=True,  # one operation: the audio encoder's weights are many and small
+        fused=True,  # faster for the audio encoder's many small weights
     )
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
@@ -95,7 +95,7 @@ def fit(
                     f"{title}: the loss is {losses[-1]} at step {step}",
                     hint="lower the learning rate of that stage in miniature/base/recipe.py",
                 )
-            if os.getppid() != parent:  # a killed run leaves no orphan training on
+            if os.getppid() != parent:  # stop if the parent process was killed
                 raise SystemExit(1)
             bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
             bar.update()

@@ -1,4 +1,4 @@
-"""What a miniature is trained on: a protocol that the world and the digits fulfil."""
+"""Pretraining data of a miniature: a protocol that the world and the digits implement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 256
 
 
 class Seen(Protocol):
-    """Pictures, what stands in their cells, and questions about them."""
+    """Pictures, the content of their cells, and questions about them."""
 
     @property
     def images(self) -> Sequence[Image.Image]: ...
@@ -32,34 +32,34 @@ class Seen(Protocol):
     def asked(self) -> list[Asked]: ...
     @property
     def described(self) -> list[Asked]:
-        """Descriptions to read before the questions; may be empty."""
+        """Descriptions to train on before the questions; may be empty."""
 
 
 class Material(Protocol):
-    """Pretraining data, the same for the same seed, of none of the run's val or test media."""
+    """Pretraining data, deterministic for a seed, without the run's val and test media."""
 
     name: str
     augment: Augment | None
 
     def digest(self) -> str:
-        """Of everything the material is made of besides code: settings and files."""
+        """Return the digest of the material's settings and files, without code."""
 
     def vlm_texts(self) -> list[str]:
-        """Every word the language model must know."""
+        """Return texts with every word that the language model must know."""
 
     def audio_encoder_texts(self) -> list[str]:
-        """Every word the audio encoder's text tower must know."""
+        """Return texts with every word that the audio encoder's text tower must know."""
 
     def seen(self) -> Seen: ...
 
     def heard(self, extractor: ClapFeatureExtractor) -> Hearing: ...
 
     def zero_shot(self, samples: Sequence[Sample]) -> tuple[list[str], list[tuple[Sample, int]]]:
-        """Class prompts, and the samples that have one of these classes, with its number."""
+        """Return class prompts, and the samples of these classes with their class index."""
 
 
 def pixels_of(images: Sequence[Image.Image], image_processor) -> Tensor:  # type: ignore[no-untyped-def]
-    """(N, 3, H, W) float32, as the processor hands pictures to the model."""
+    """Return (N, 3, H, W) float32 pixel values of the image processor."""
     parts = [
         image_processor(list(images[at : at + CHUNK]), return_tensors="pt")["pixel_values"]
         for at in range(0, len(images), CHUNK)
@@ -68,7 +68,7 @@ def pixels_of(images: Sequence[Image.Image], image_processor) -> Tensor:  # type
 
 
 def stack_waves(waves: Sequence[np.ndarray], samples: int) -> Tensor:
-    """(N, samples) float32: cut at the end, or filled with silence."""
+    """Return (N, samples) float32, truncated at the end or padded with silence."""
     stacked = torch.zeros(len(waves), samples)
     for row, wave in zip(stacked, waves, strict=True):
         kept = torch.from_numpy(np.asarray(wave[:samples], dtype=np.float32))

@@ -1,4 +1,4 @@
-"""CLAP's log-mel spectrograms for a batch at once, for training; equal to its own extractor's."""
+"""CLAP's log-mel spectrograms, batched for training; equal to those of its feature extractor."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from transformers import ClapFeatureExtractor
 
-FLOOR = 1e-10  # power under which transformers' `spectrogram` reports -100 dB
+FLOOR = 1e-10  # minimum power in transformers' `spectrogram` (-100 dB)
 
 
 class BatchMel:
     """`ClapFeatureExtractor(truncation="rand_trunc")` without its loop over frames.
 
-    The extractor takes 3 to 7 ms a clip, more than a training step spends on it.
+    The extractor takes 3 to 7 ms per clip, more than a training step.
     """
 
     def __init__(self, extractor: ClapFeatureExtractor) -> None:
@@ -22,7 +22,7 @@ class BatchMel:
         self.filters = torch.as_tensor(extractor.mel_filters_slaney, dtype=torch.float32)
 
     def __call__(self, waves: Tensor) -> Tensor:
-        """(B, samples) at the extractor's rate -> (B, 1, frames, mels) in dB."""
+        """Convert (B, samples) at the extractor's rate to (B, 1, frames, mels) in dB."""
         spectrum = torch.stft(
             waves,
             self.size,
@@ -44,13 +44,13 @@ def jitter_spectrograms(
     shift: int = 6,
     noise: float = 1.0,
 ) -> Tensor:
-    """A random loudness, a small shift in time and a little noise for each spectrogram.
+    """Apply a random gain, time shift and noise to each spectrogram.
 
     Args:
         decibels: (B, 1, frames, mels).
-        gain: largest change of loudness, dB.
-        shift: largest shift, frames; the frames that come in repeat the edge.
-        noise: standard deviation of the noise, dB.
+        gain: maximum change of the level in dB.
+        shift: maximum shift in frames; new frames repeat the edge.
+        noise: standard deviation of the noise in dB.
     """
     batch, _, frames, _ = decibels.shape
 

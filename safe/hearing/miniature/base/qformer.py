@@ -1,4 +1,4 @@
-"""Stage 2: the Q-Former on cached vision features; each query learns to report one cell."""
+"""Stage 2: the Q-Former on cached vision features; each query learns to encode one cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safe.hearing.miniature.base.vision import attribute_heads, attribute_loss
 
 
 def query(model: Blip2ForConditionalGeneration, seen: Tensor) -> Tensor:
-    """(B, queries, width): the Q-Former's output for vision features (B, 1 + patches, width)."""
+    """Return the Q-Former's (B, queries, width) for vision features (B, 1 + patches, width)."""
     out: Tensor = model.qformer(
         query_embeds=model.query_tokens.expand(len(seen), -1, -1),
         encoder_hidden_states=seen,
@@ -34,7 +34,7 @@ def train_qformer(
 
     Args:
         seen: (N, 1 + patches, width) of `vision_features`.
-        cells: (N, cells, attributes); with fewer cells than queries they are dealt in turn.
+        cells: (N, cells, attributes); if there are fewer cells than queries, they are repeated.
 
     Returns:
         The final loss.
@@ -65,5 +65,5 @@ def train_qformer(
 def query_outputs(
     model: Blip2ForConditionalGeneration, seen: Tensor, batch_size: int = 256
 ) -> Tensor:
-    """(N, queries, width), what the language projection reads."""
+    """Return (N, queries, width), the input of the language projection."""
     return torch.cat([query(model, part) for part in seen.split(batch_size)]).clone()

@@ -1,8 +1,8 @@
-"""Released weights of the miniatures: trained once, then opened like any pretrained model.
+"""Released weights of the miniatures, opened like any pretrained model.
 
-`safe train-miniature` writes a folder for each miniature: the models as Hugging Face folders, and
-`card.json` with recipe, evaluation and the SHA-256 of every file. A file that does not match its
-card is refused.
+`safe train-miniature` writes a folder per miniature: the models as Hugging Face folders, and
+`card.json` with recipe, evaluation and the SHA-256 of every file. Opening fails if a file does not
+match the card.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ HINT = "restore the folder with `git checkout`, or train it again with `make min
 
 
 class Card(BaseModel):
-    """What a released miniature is, and how it was made.
+    """Card of a released miniature.
 
     Attributes:
-        recipe_digest: of `recipe` and `material`; the code's own recipe must have the same.
-        material: settings of the pretraining data that decide which of the run's data are unseen.
-        data_digest: of the pretraining data, its files included.
+        recipe_digest: digest of `recipe` and `material`; must equal that of the recipe in the code.
+        material: settings of the pretraining data that determine which data are held out.
+        data_digest: digest of the pretraining data, including files.
         files: path below the folder -> SHA-256.
-        evaluation: accuracy by question type, and CLAP's zero-shot accuracy, on unseen data.
+        evaluation: accuracy by question type, and CLAP's zero-shot accuracy, on held-out data.
         stages: training stage -> seconds (wall, cpu) and final loss.
     """
 
@@ -49,10 +49,10 @@ class Card(BaseModel):
 
 
 def material_settings(name: str, config: RunConfig) -> dict[str, int]:
-    """Settings of a miniature's pretraining data, as the run's config has them.
+    """Return the settings of a miniature's pretraining data from the run's config.
 
     Raises:
-        ModelError: the run has no dataset of the digits' layout.
+        ModelError: the miniature is `digits` and no dataset of the run has the digits layout.
     """
     if name == "world":
         return {}
@@ -71,15 +71,15 @@ def material_settings(name: str, config: RunConfig) -> dict[str, int]:
 
 
 def recipe_digest(recipe: Recipe, material: dict[str, int]) -> str:
-    """SHA-256 of everything that decides how a miniature is trained, apart from code and data."""
+    """Return the SHA-256 of all training settings of a miniature, without code and data."""
     return digest_json([recipe.settings(), material])
 
 
 def read_card(folder: Path) -> Card:
-    """The card of a released miniature.
+    """Read the card of a released miniature.
 
     Raises:
-        ModelError: missing, cut off, or not a card.
+        ModelError: the card is missing or invalid.
     """
     path = folder / CARD
     try:
@@ -92,13 +92,13 @@ def read_card(folder: Path) -> Card:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Path -> SHA-256 of every file of the models below `folder`."""
+    """Return path -> SHA-256 of every file of the models below `folder`."""
     paths = sorted(p for model in MODELS for p in (folder / model).rglob("*") if p.is_file())
     return {path.relative_to(folder).as_posix(): digest_file(path) for path in paths}
 
 
 def open_released(config: RunConfig, weights: Path = WEIGHTS) -> tuple[Path, Card]:
-    """The folder of `config.base.miniature`, every file verified, and its card.
+    """Verify every file of `config.base.miniature`; return its folder and card.
 
     Raises:
         ModelError: a file is missing, changed or unknown, the card belongs to another recipe, or
@@ -122,7 +122,7 @@ def open_released(config: RunConfig, weights: Path = WEIGHTS) -> tuple[Path, Car
         raise ModelError("; ".join(faults), where=folder, key="base.miniature", hint=HINT)
     if card.name != name or card.recipe_digest != recipe_digest(RECIPES[name], card.material):
         raise ModelError(
-            f"the weights are of another recipe than {name!r} has in this version of SAFE",
+            f"the weights do not have the recipe of {name!r} in this version of SAFE",
             where=folder / CARD,
             key="recipe_digest",
             hint=HINT,
@@ -130,11 +130,11 @@ def open_released(config: RunConfig, weights: Path = WEIGHTS) -> tuple[Path, Car
     wanted = material_settings(name, config)
     if wanted != card.material:
         raise ModelError(
-            f"the miniature was trained for {card.material}, the run has {wanted}: "
-            "pictures that it was trained on would be held out",
+            f"the miniature was trained with {card.material}, but the run has {wanted}; "
+            "some of its training pictures would be in held-out splits",
             where=folder / CARD,
             key="material",
-            hint="use the dataset's default options, or train another one with `safe "
+            hint="use the dataset's default options, or train another miniature with `safe "
             "train-miniature`",
         )
     return folder, card

@@ -1,9 +1,9 @@
-"""What a sound is, in words: a word for each stretch of time, in order.
+"""Descriptions of sounds in words: one word per segment of time, in order.
 
-Read between picture and question, where SAFE's audio tokens come to stand, before any question is
-asked: a language model that has learned from text knows what "first" and "last" are, and what
-follows from what it is told. Some questions are asked beside such words, with true answers; those
-about a sound that is not told are answered at random, so that the base cannot have heard.
+The words are placed between picture and question, where SAFE's audio tokens will be. They teach the
+language model concepts such as "first" and "last". Questions with such a description have true
+answers. Questions about an undescribed sound have random answers, so that the base does not learn
+to answer them without audio.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from safe.hearing.miniature.world.scene import Scene
 from safe.hearing.miniature.world.sound import SOUNDS, Sound
 from safe.hearing.miniature.world.words import NUMBERS
 
-LONGEST = 12  # words: the most audio tokens that the experiments try
+LONGEST = 12  # words; the maximum number of audio tokens in the experiments
 WHAT = "What is heard?"
-LABELS = 3  # that are said to be heard or not, in one description
+LABELS = 3  # labels per description with a "yes" or "no" for being heard
 
 
 def tell(sound: Sound, rng: np.random.Generator) -> str:
-    """Each label at least once, repeated to a random length, in the order in which they begin."""
+    """Return each label at least once, repeated to a random length, in order of onset."""
     labels = sound.labels
     extra = int(rng.integers(LONGEST - len(labels) + 1))
     counts = 1 + rng.multinomial(extra, rng.dirichlet(np.ones(len(labels))))
@@ -31,9 +31,9 @@ def tell(sound: Sound, rng: np.random.Generator) -> str:
 
 
 def conclude(scene: Scene, sound: Sound, rng: np.random.Generator) -> str:
-    """What follows from a sound, and from it and the picture; facts in random order.
+    """Return facts about a sound, and about sound and picture, in random order.
 
-    As in a description of a picture, nearly every word must be read off, where a question has one.
+    As in a description of a picture, nearly every word depends on the input.
     """
     seen, heard = scene.instruments, sound.labels
     sounding = [label for label in heard if label in {kind for _, kind in seen}]

@@ -1,4 +1,4 @@
-"""Stages of training, each kept as soon as it is done: a killed run costs at most one."""
+"""Training stages, each saved when finished: a killed run loses at most one stage."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOTES = ("wall", "cpu", "loss")
 
 
 class Stages:
-    """Runs stages over one model, and reads back those that an earlier run finished.
+    """Runs stages on one model, and restores those that an earlier run finished.
 
     Attributes:
-        seconds: stage -> {"wall", "cpu", "loss"} of the run that trained it.
+        seconds: stage -> wall and CPU seconds and final loss (`wall`, `cpu`, `loss`) when trained.
     """
 
     def __init__(self, folder: Path, model: nn.Module) -> None:
@@ -27,7 +27,7 @@ class Stages:
         self.seconds: dict[str, dict[str, float]] = {}
 
     def run(self, name: str, train: Callable[[], float]) -> None:
-        """Train the stage, or take the model as the finished stage left it.
+        """Train the stage, or restore the model from the finished stage.
 
         Args:
             train: trains the model in place and returns the final loss.
@@ -46,7 +46,7 @@ class Stages:
                 save_model(self.model, str(temporary), metadata=notes)
 
     def done(self, name: str) -> bool:
-        """Whether the stage's result is there."""
+        """Return whether the stage's result exists."""
         return (self.folder / f"{name}.safetensors").is_file()
 
     def _restore(self, name: str, path: Path) -> bool:
@@ -57,8 +57,8 @@ class Stages:
         except FileNotFoundError:
             return False
         except (SafetensorError, RuntimeError, OSError):
-            path.unlink(missing_ok=True)  # damaged: trained again
+            path.unlink(missing_ok=True)  # damaged, train again
             return False
-        # safetensors keeps the names of tied weights among these notes.
+        # The metadata also contains the names of tied weights.
         self.seconds[name] = {key: float(notes[key]) for key in NOTES if key in notes}
         return True

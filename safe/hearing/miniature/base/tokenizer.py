@@ -12,22 +12,22 @@ from transformers import PreTrainedTokenizerFast
 
 BOS, PAD, EOS, UNK, IMAGE = "<s>", "<pad>", "</s>", "<unk>", "<image>"
 SPECIAL = (BOS, PAD, EOS, UNK)  # ids 0..3, as in OPT's and RoBERTa's vocabularies
-# The prompt's two fixed words keep their colons: fewer tokens in every row.
+# The prompt's two fixed words include their colons, which saves tokens.
 WORD = r"\b(?:question|answer):|\w+(?:[-']\w+)*|[^\w\s]"
 
 
 def words_of(text: str) -> list[str]:
-    """The words and punctuation marks of `text`, lower case."""
+    """Return the words and punctuation marks of `text` in lower case."""
     return re.findall(WORD, text.lower())
 
 
 def build_tokenizer(texts: Iterable[str], *, end: bool = False) -> PreTrainedTokenizerFast:
-    """A tokenizer that knows every word of `texts`.
+    """Build a tokenizer with every word of `texts`.
 
     Args:
-        texts: whatever the model is to read or write; words are sorted, so order is no matter.
-        end: close each text with the end token (CLAP's text tower); otherwise only the beginning
-            is marked (a prompt that the language model is to continue).
+        texts: texts that the model reads or writes, in any order.
+        end: append the end token to each text (CLAP's text tower); if false, only the start token
+            is added (a prompt for the language model to continue).
     """
     words = sorted({word for text in texts for word in words_of(text)})
     vocabulary = {token: index for index, token in enumerate((*SPECIAL, *words))}

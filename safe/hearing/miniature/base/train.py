@@ -38,10 +38,10 @@ PACKAGES = ("torch", "transformers", "numpy")
 
 
 def material_for(config: RunConfig) -> Material:
-    """The pretraining data of `config.base.miniature`.
+    """Return the pretraining data of `config.base.miniature`.
 
     Raises:
-        ModelError: the digits are wanted and no dataset of the run has their layout.
+        ModelError: the miniature is `digits` and no dataset of the run has the digits layout.
     """
     assert config.base.miniature is not None
     recipe = RECIPES[config.base.miniature]
@@ -55,15 +55,15 @@ def material_for(config: RunConfig) -> Material:
 def train_miniature(config: RunConfig, out: Path) -> Card:
     """Train `config.base.miniature` and publish it below `out`.
 
-    Stages that are done are kept in `config.cache`, so a killed training costs at most one. The
-    model is evaluated on the val split of the run's manifest, through files and `generate`.
+    Finished stages are kept in `config.cache`, so a killed training loses at most one. The model is
+    evaluated on the val split of the run's manifest, from its media files and with `generate`.
 
     Returns:
         The card, which is also written to `out/NAME/card.json`.
 
     Raises:
-        ModelError: a stage failed, or the model misses a floor; nothing is published then, and
-            what it could do is in `evaluation.json` of the working folder.
+        ModelError: a stage failed, or the model does not qualify as a base; then nothing is
+            published, and the results are in `evaluation.json` of the working folder.
     """
     name = config.base.miniature
     if name is None:
@@ -91,7 +91,7 @@ def train_miniature(config: RunConfig, out: Path) -> Card:
     if missed:
         write_json(work / "evaluation.json", found)
         raise ModelError(
-            "the trained model is no base: " + "; ".join(missed),
+            "the trained model does not qualify as a base: " + "; ".join(missed),
             where=work / "evaluation.json",
             hint="train longer, or with another seed (safe/hearing/miniature/base/recipe.py)",
         )
@@ -112,7 +112,7 @@ def train_miniature(config: RunConfig, out: Path) -> Card:
 
 
 def publish(work: Path, folder: Path) -> Path:
-    """Copy the trained models to `folder`, in place of what was there."""
+    """Copy the trained models to `folder`, replacing its content."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for model in MODELS:
@@ -125,13 +125,13 @@ def publish(work: Path, folder: Path) -> Path:
 def train_models(
     material: Material, recipe: Recipe, folder: Path, *, threads: int
 ) -> dict[str, dict[str, float]]:
-    """Train both models into `folder`, side by side where there are two threads or more.
+    """Train both models into `folder`, in parallel if there are at least two threads.
 
     Returns:
         Stage -> seconds (wall, cpu) and final loss.
 
     Raises:
-        ModelError: a stage failed; stages that were done stay.
+        ModelError: a stage failed; finished stages are kept.
     """
     chains: dict[str, Chain] = {"vlm": train_vlm, "audio_encoder": train_hearing}
     todo = {name: chain for name, chain in chains.items() if finished(folder / name) is None}
@@ -161,7 +161,7 @@ def train_models(
 def _run_chain(
     chain: Chain, material: Material, recipe: Recipe, folder: Path, position: int
 ) -> None:
-    """One chain in a process of its own."""
+    """Run one chain in its own process."""
     torch.set_num_threads(1)
     try:
         chain(material, recipe, recipe.seed, folder, position)
@@ -173,7 +173,7 @@ def _run_chain(
 def _train_side_by_side(
     todo: dict[str, Chain], material: Material, recipe: Recipe, folder: Path
 ) -> None:
-    """Every chain in a fresh process of one thread (a fork would inherit torch's threads)."""
+    """Run each chain in a spawned, single-threaded process; a fork inherits torch's threads."""
     spawn = multiprocessing.get_context("spawn")
     processes = [
         spawn.Process(target=_run_chain, args=(chain, material, recipe, folder, position))
@@ -189,5 +189,5 @@ def _train_side_by_side(
         raise ModelError(
             f"training stopped: {', '.join(failed)}",
             where=folder,
-            hint="the reason is printed above; start again when it is fixed, finished stages stay",
+            hint="the reason is printed above; fix it and start again, finished stages are kept",
         )

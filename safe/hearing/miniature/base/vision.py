@@ -1,4 +1,4 @@
-"""Stage 1: the vision tower on dense labels, what is seen at each patch."""
+"""Stage 1: the vision tower, trained on dense labels for each patch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures with what stands in each cell of a square grid over them.
+    """Pictures with the content of each cell of a square grid.
 
     Attributes:
-        pixels: (N, 3, H, W) as the processor gives them to the model.
+        pixels: (N, 3, H, W) pixel values of the processor.
         cells: (N, cells, attributes) classes; -100 where unknown.
         sizes: number of classes of each attribute.
     """
@@ -35,21 +35,21 @@ class Pictures:
 
 
 def patch_cells(patches: int, cells: int) -> Tensor:
-    """(patches,) the cell that each patch lies in; both grids square, row by row."""
+    """Return (patches,) the cell of each patch; both grids are square and in row-major order."""
     side, grid = round(patches**0.5), round(cells**0.5)
     along = torch.arange(side) * grid // side
     return (along[:, None] * grid + along[None, :]).flatten()
 
 
 def attribute_heads(width: int, sizes: Sequence[int], seed: int) -> nn.ModuleList:
-    """One linear head for each attribute, thrown away after its stage."""
+    """Build one linear head per attribute; they are discarded after the stage."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.ModuleList(nn.Linear(width, size) for size in sizes)
 
 
 def attribute_loss(heads: nn.ModuleList, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy summed over attributes. hidden (B, P, D), labels (B, P, attributes)."""
+    """Cross-entropy summed over attributes. hidden: (B, P, D), labels: (B, P, attributes)."""
     losses = [
         F.cross_entropy(head(hidden).flatten(0, 1), labels[..., i].flatten(), ignore_index=IGNORE)
         for i, head in enumerate(heads)
@@ -66,7 +66,7 @@ def train_vision(
     augment: Augment | None = None,
     position: int = 0,
 ) -> float:
-    """Train the tower in place; returns the final loss."""
+    """Train the tower in place; return the final loss."""
     generator = torch.Generator().manual_seed(seed)
     heads = attribute_heads(model.config.hidden_size, pictures.sizes, seed)
     cell_of = patch_cells(model.embeddings.num_patches, pictures.cells.shape[1])
@@ -94,6 +94,6 @@ def train_vision(
 
 @torch.inference_mode()
 def vision_features(model: Blip2VisionModel, pixels: Tensor, batch_size: int = 256) -> Tensor:
-    """(N, 1 + patches, width), what the Q-Former reads."""
+    """Return (N, 1 + patches, width), the input of the Q-Former."""
     parts = [model(pixel_values=p).last_hidden_state for p in pixels.split(batch_size)]
     return torch.cat(parts).clone()

@@ -1,6 +1,6 @@
 """Pretraining data of the miniature world: scenes, sounds and questions from its generators.
 
-They are drawn from a seed of their own, so none of them is a file of the run's datasets.
+They use a separate random stream, so they differ from the run's datasets.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ from safe.hearing.miniature.world.scene import (
 from safe.hearing.miniature.world.sound import SOUNDS, Sound, draw_sound, synthesize
 from safe.hearing.miniature.world.words import NOUNS
 
-STREAM = 0x5AFE  # keeps these draws apart from the datasets', whatever their seed
-GREYS = (127, 127, 127, 0, 64, 255)  # pictures that show nothing stand for "no picture"
-# Learned last, so asked more often, and some of them twice.
+STREAM = 0x5AFE  # separates these random draws from the datasets' for every seed
+GREYS = (127, 127, 127, 0, 64, 255)  # blank pictures represent "no picture"
+# Learned last, so these are more frequent, and some of them are repeated.
 HARD = ("object_at", "verify_color")
 TWICE = ("exists_color", "seen_count", "verify_color")
-# Questions about each video's sound, told in words. With two of them the look-ups that take picture
-# and sound ("... with the left instrument?") are left for Stage A to find, and not every seed does.
+# Questions per video about its sound described in words. With two, Stage A must learn the look-ups
+# that need picture and sound ("... with the left instrument?"), and fails for some seeds.
 TOLD = 10
-CONCLUDED = 5  # descriptions of each video's sound, told in words
-# Answers that take a look-up in the picture and one in the sound. Told as often as the others,
-# "with" was answered right in 0.81 of held-out cases, "next_to" in 0.89, "which_order" in 0.94.
+CONCLUDED = 5  # lists of facts per video, about its sound described in words
+# Questions that need a look-up in the picture and one in the sound. With the frequency of the
+# others, held-out accuracy was 0.81 for "with", 0.89 for "next_to", 0.94 for "which_order".
 LOOK_UPS = ("with", "next_to", "which_order")
-RETOLD = 4  # more times that each of these is asked, told in other words
+RETOLD = 4  # repetitions of each of these, with other descriptions
 JPEG_QUALITY = (55, 98)
 
 
@@ -79,10 +79,10 @@ class WorldSeen:
 
 
 def _cells(scene: Scene) -> list[list[int]]:
-    """Kind, colour and place of the four cells; the last kind and colour mean nothing is there.
+    """Return kind, colour and place of the four cells; the last kind and colour mean "empty".
 
-    The place is asked for because patches that need not tell where they are forget it, and the
-    Q-Former, whose queries find their cells by place, then hardly learns.
+    The place is a target because patch features otherwise lose their position, and the Q-Former,
+    whose queries locate cells by position, then hardly learns.
     """
     kinds, colours = list(KINDS), list(COLOURS)
     return [
@@ -104,8 +104,8 @@ class WorldMaterial:
     """Scenes and sounds of the miniature world.
 
     Args:
-        pictures, sounds: how many of each.
-        seed: of the base.
+        pictures, sounds: number of each.
+        seed: seed of the base.
     """
 
     pictures: int
@@ -151,8 +151,8 @@ class WorldMaterial:
                 about = questions + audiovisual_questions(scene, sound)
                 told = tell(sound, rng)
                 for question in read.pick(about, TOLD, rng, paired=True, seen=there):
-                    # What is seen sounds more often than what is not. Beside another picture the
-                    # base cannot learn to guess by that what it has not heard.
+                    # Visible instruments sound more often than others. A different picture
+                    # prevents the base from learning to guess the sound from the picture.
                     beside = picture if question.task == "av" else int(rng.integers(picture))
                     ask(beside, [question], told)
                     if question.name in LOOK_UPS:
@@ -209,7 +209,7 @@ class WorldMaterial:
         )
 
     def zero_shot(self, samples: Sequence[Sample]) -> tuple[list[str], list[tuple[Sample, int]]]:
-        """Sounds heard alone: those asked "What sound is heard?", which has one answer."""
+        """Return class prompts, and the samples whose clip has a single sound, with its class."""
         prompts = [f"{NOUNS[label]} can be heard" for label in SOUNDS]
         chosen, sources = [], set()
         for sample in samples:
@@ -226,7 +226,7 @@ class WorldMaterial:
 
 
 def _meanings(sounds: Sequence[Sound]) -> Tensor:
-    """(N, 1): equal where the sounds, their order and their overlaps are, as a caption tells."""
+    """Return (N, 1) ids, equal for sounds with the same labels, order and overlaps."""
     known: dict[tuple[object, ...], int] = {}
 
     def meaning(sound: Sound) -> int:

@@ -1,4 +1,4 @@
-"""The miniature world: scenes, sounds and questions whose truth is known."""
+"""The miniature world: generated scenes, sounds and questions with known truth."""
 
 from safe.hearing.miniature.world.write import is_current, write_world
 

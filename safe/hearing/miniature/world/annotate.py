@@ -1,6 +1,6 @@
-"""The annotation files, in the form their authors publish.
+"""Write the annotation files in the layouts that the datasets' authors publish.
 
-Besides the official keys, rows carry the world's `difficulty`, which other readers pass over.
+Besides the official keys, rows have the key `difficulty`, which other readers ignore.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INFO = {
 }
 LICENSE = {"name": "none: generated data", "url": ""}
 GQA_NAMES = {"train": "train", "val": "val", "test": "testdev"}
-# The openings VQA v2 uses as question types.
+# VQA v2's question types are the first words of the question.
 VQA_TYPES = {
     "color": "what color is the",
     "object": "what is the",
@@ -43,13 +43,13 @@ def _rng(plan: Plan, item: Item, purpose: int) -> np.random.Generator:
 
 
 def _listed(plan: Plan, dataset: str, split: str) -> list[Item]:
-    """The items of a split, and those that leak into it."""
+    """Return the items of a split, and those that leak into it."""
     also = [item for item, where in plan.leaked if item.dataset == dataset and where == split]
     return plan.of(dataset, split) + also
 
 
 def _rows(rows: Iterable[Any], head: dict[str, Any] | None = None, key: str = "") -> str:
-    """JSON with one row a line: a list, or `head` with the list under `key`."""
+    """Format JSON with one row per line: a list, or `head` with the list under `key`."""
     listed = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]"
     if head is None:
         return listed + "\n"
@@ -68,7 +68,7 @@ def _event_lines(item: Item) -> list[str]:
 
 
 def write_audiocaps(plan: Plan, root: Path) -> None:
-    """`{train,val,test}.csv`, and the times of what is heard in `Annotations.txt`."""
+    """Write `{train,val,test}.csv`, and `Annotations.txt` with the times of the sounds."""
     folder, number = root / "audiocaps", 0
     numbers = np.random.default_rng([plan.seed, 5]).permutation(110_000) + 1
     for split in SPLITS:
@@ -94,7 +94,7 @@ def _answer_type(answer: str) -> str:
 
 
 def write_vqav2(plan: Plan, root: Path) -> None:
-    """Questions and annotations of train2014, val2014 and (with answers here) test2015."""
+    """Write questions and annotations of train2014, val2014 and test2015 (here with answers)."""
     for split in SPLITS:
         name, questions, annotations = OFFICIAL[split], [], []
         for item in _listed(plan, "vqav2", split):
@@ -168,7 +168,7 @@ def _gqa_row(item: Item, question: Question) -> dict[str, Any]:
 
 
 def write_gqa(plan: Plan, root: Path) -> None:
-    """`{train,val,testdev}_balanced_questions.json`: question id to question."""
+    """Write `{train,val,testdev}_balanced_questions.json`: question id -> question."""
     numbers = iter(np.random.default_rng([plan.seed, 8]).permutation(10**7).tolist())
     marked = plan.faults.get("id_leak")
     for split in SPLITS:
@@ -185,13 +185,13 @@ def write_gqa(plan: Plan, root: Path) -> None:
 
 
 def write_music_avqa(plan: Plan, root: Path) -> None:
-    """`avqa-{train,val,test}.json`, with types and slot values as JSON strings, and AVE's times."""
+    """Write `avqa-{train,val,test}.json` (types and slot values as JSON strings) and AVE's file."""
     number = 0
     for split in SPLITS:
         rows = []
         for item in _listed(plan, "music_avqa", split):
             for question in item.questions:
-                # "Audio-Visual-Counting" is the pair Audio-Visual, Counting.
+                # "Audio-Visual-Counting" -> "Audio-Visual", "Counting"
                 pair = question.type.rsplit("-", 1)
                 number += 1
                 rows.append(

@@ -1,4 +1,4 @@
-"""Choosing questions so that no answer is worn out, and people who answer them."""
+"""Selection of questions with balanced answers, and simulated annotators."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from safe.hearing.miniature.world.scene import COLOURS, INSTRUMENTS, KINDS
 from safe.hearing.miniature.world.words import NUMBERS, Question
 
 Weights = Mapping[tuple[str, str], float]
-Wording = tuple[str, bool]  # a question's text, and whether it asks for the sound of what is seen
+Wording = tuple[str, bool]  # question text; whether it asks for the sound of a visible instrument
 
 
 def _weights(*rows: tuple[str, Sequence[str], float]) -> dict[tuple[str, str], float]:
     return {(kind, answer): weight for kind, answers, weight in rows for answer in answers}
 
 
-# Relative frequency of (type, answer). Over types and over answers the sums stay within 1:3.
+# Relative frequency of (type, answer). Sums over types and over answers are within 1:3.
 VQA_WEIGHTS = _weights(
     ("color", tuple(COLOURS), 1),
     ("object", KINDS, 1),
@@ -43,7 +43,7 @@ VIDEO_WEIGHTS = _weights(
     ("Audio-Temporal", INSTRUMENTS, 0.4),
     ("Audio-Temporal", ("rain", "speech"), 0.8),
     ("Audio-Visual-Existential", ("yes", "no"), 0.8),
-    # A language model of three layers adds up badly, told or heard: asked less often.
+    # Rarer, because a three-layer language model counts badly, from descriptions and from audio.
     ("Audio-Visual-Counting", ("one", "two", "three"), 0.3),
     ("Audio-Visual-Counting", ("zero",), 0.5),
     ("Audio-Visual-Location", INSTRUMENTS, 0.25),
@@ -60,7 +60,7 @@ SIGN = {"yes": 1, "no": -1}
 
 
 def wording(question: Question, seen: Collection[str]) -> Wording:
-    """What must not tell the answer of a yes/no question.
+    """Return the features of a yes/no question that must not predict its answer.
 
     Args:
         seen: the instruments in the picture.
@@ -69,20 +69,20 @@ def wording(question: Question, seen: Collection[str]) -> Wording:
 
 
 class Balancer:
-    """Picks, of the questions a scene allows, those whose answers were asked least so far.
+    """Selects, from the possible questions of a scene, those with the rarest answers so far.
 
-    Of yes/no questions each wording gets both answers alike, as far as scenes allow; of those about
-    a sound, apart for what is seen and for what is not.
+    Each wording of a yes/no question gets both answers equally often, as far as the scenes allow.
+    For questions about a sound, visible and invisible sources are balanced separately.
     """
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.counts: Counter[tuple[str, str]] = Counter()
         self.recent: Counter[tuple[str, str]] = Counter()
-        self.leaning: Counter[Wording] = Counter()  # of each yes/no question: yes less no
+        self.leaning: Counter[Wording] = Counter()  # yes/no questions: count of yes minus no
 
     def start_split(self) -> None:
-        """Balance what follows within itself, and the whole with what came before."""
+        """Start a split: balance it separately, and also together with the earlier splits."""
         self.recent, self.leaning = Counter(), Counter()
 
     def pick(
@@ -94,11 +94,11 @@ class Balancer:
         paired: bool = False,
         seen: Collection[str] = (),
     ) -> list[Question]:
-        """At most `count` different questions; at most one of a type unless types run out.
+        """Pick at most `count` different questions; at most one per type unless types run out.
 
         Args:
-            paired: with each question, where there is one, comes another of its template that has
-                another answer, so that neither can be known by its picture or sound alone.
+            paired: add to each question one with the same template and another answer, if there is
+                one, so that the picture or sound alone does not determine the answer.
             seen: the instruments in the picture.
         """
         left: dict[tuple[str, str], list[Question]] = {}
@@ -146,20 +146,20 @@ class Balancer:
             for i, key in enumerate(keys)
         ]
         group = groups[keys[min(range(len(keys)), key=lambda i: need[i])]]
-        # Templates of one type share the answer evenly, however many questions each allows.
+        # Templates of one type are equally likely, regardless of their numbers of questions.
         names = sorted({question.name for question in group})
         name = names[rng.integers(len(names))]
         of_name = [question for question in group if question.name == name]
-        # "Is there a rain sound?" would be answered "no" four times in five, and a base that knows
-        # how often that is so would be right without hearing; so would one that says "yes" to what
-        # it sees, as what is seen sounds more often.
+        # Otherwise "Is there a rain sound?" has the answer "no" in four of five cases, and a base
+        # could guess it without audio. It could also answer "yes" for visible instruments, which
+        # sound more often.
         leans = [SIGN.get(q.answer, 0) * self.leaning[wording(q, seen)] for q in of_name]
         least = [q for q, lean in zip(of_name, leans, strict=True) if lean == min(leans)]
         return least[rng.integers(len(least))]
 
 
 def annotators(question: Question, weights: Weights, rng: np.random.Generator) -> tuple[str, ...]:
-    """Ten people's answers: at least seven are right, the others err within the type."""
+    """Return ten annotators' answers: at least seven correct, the others wrong but of the type."""
     others = sorted({a for kind, a in weights if kind == question.type} - {question.answer})
     wrong = int(rng.choice(4, p=(0.6, 0.2, 0.12, 0.08)))
     answers = [question.answer] * 10

@@ -1,4 +1,4 @@
-"""Captions of a sound: five references in different words, all true to the order of events."""
+"""Captions of a sound: five references in different words, all with the true order of events."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ REFERENCES = 5
 
 
 def follows(first: SoundEvent, second: SoundEvent) -> bool:
-    """True where `second` begins after (or hardly before) `first` ends."""
+    """Return whether `second` starts after `first` ends, with 50 ms tolerance."""
     return second.start >= first.end - 0.05
 
 
 def captions(sound: Sound, rng: np.random.Generator) -> tuple[str, ...]:
-    """Five different captions in random order, first letter large, without a full stop.
+    """Return five different captions in random order, capitalised, without a full stop.
 
     Raises:
-        ValueError: nothing is heard.
+        ValueError: the sound has no events.
     """
     if not sound.events:
         raise ValueError("a sound without events has no caption")
@@ -40,7 +40,7 @@ def _caption(events: Sequence[SoundEvent], variant: int) -> str:
     kind = THEN if follows(events[0], events[1]) else WHILE
     text = _fill(kind[variant], labels[:2])
     for before, after in itertools.pairwise(events[1:]):
-        # Further events are joined by a clause of the same kinds, in a few shapes.
+        # Further events are appended as "then" or "while" clauses.
         joint = "then" if follows(before, after) else "while"
         noun, (verb, doing) = NOUNS[after.label], VERBS[after.label]
         tail = (f"{noun} {verb}", f"{noun} is {doing}", f"{noun} {verb}")[variant % 3]
@@ -49,7 +49,7 @@ def _caption(events: Sequence[SoundEvent], variant: int) -> str:
 
 
 def _fill(template: str, labels: Sequence[str]) -> str:
-    """Fill `<Thing>`, `<Doing>` and `<Does>`; a new thing takes the next label."""
+    """Fill `<Thing>`, `<Doing>` and `<Does>`; all but `<Doing>` take the next label."""
     rest, current, parts, last = list(labels), "", [], 0
     for slot in SLOT.finditer(template):
         if slot.group(1) != "Doing":

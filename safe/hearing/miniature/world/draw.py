@@ -1,7 +1,6 @@
-"""Drawing an item's files, and keeping items of different splits apart.
+"""Generate the items' files, and keep items of different splits distinguishable.
 
-Every item is drawn from its own seeds, so that the bytes do not depend on how many processes
-share the work or in which order they do it.
+Every item has its own seeds, so the bytes do not depend on the number of processes or their order.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from safe.processes import end_with_parent
 Array = np.ndarray[Any, np.dtype[Any]]
 
 OFFICIAL = {"train": "train2014", "val": "val2014", "test": "test2015"}
-# Items of different splits must differ by this much; the audit's own bounds are nearer.
+# Minimum difference between items of different splits; the audit reports only closer ones.
 NEAR_PICTURE = 8  # bits of a 64-bit perceptual hash
 NEAR_SOUND = 0.95  # cosine of two fingerprints
 TRIES = 100
 CHUNK = 40  # items sent to a process at once
-POOL_FROM = 200  # items below which a second process does not pay
+POOL_FROM = 200  # minimum number of items for several processes
 
 Likeness = tuple[int | None, Array | None]  # perceptual hash, fingerprint
 
 
 def media_path(item: Item, split: str | None = None) -> str:
-    """The item's file below the world's root, as the dataset's authors name it."""
+    """Return the item's path below the world's root, named as in the published dataset."""
     if item.dataset == "audiocaps":
         return f"audiocaps/audio/{item.native}_{item.start}.{item.form}"
     if item.dataset == "gqa":
@@ -54,7 +53,7 @@ def _style(item: Item) -> Style:
 
 
 def frames_of(item: Item) -> list[Any]:
-    """A video's pictures: an instrument is shaken in every other frame while it sounds."""
+    """Paint a video's frames: an instrument is shaken in every other frame while it sounds."""
     assert item.scene is not None
     assert item.sound is not None
     style, painted, frames = _style(item), {}, []
@@ -71,7 +70,7 @@ def frames_of(item: Item) -> list[Any]:
 
 
 def wave_of(item: Item) -> Array:
-    """The item's sound as it is written, (32000,) float32."""
+    """Return the item's waveform as it is written, (32000,) float32."""
     sound = item.played or item.sound
     assert sound is not None
     rng = np.random.default_rng(item.played_seed or item.sound_seed)
@@ -82,14 +81,14 @@ def wave_of(item: Item) -> Array:
 
 
 def picture_hash(picture: Any) -> int:
-    """64-bit perceptual hash (DCT) of a picture."""
+    """Return the 64-bit perceptual hash (DCT) of a picture."""
     import imagehash
 
     return int(np.packbits(imagehash.phash(picture).hash.ravel()).view(">u8")[0])
 
 
 def draw_item(item: Item, root: Path) -> Likeness:
-    """Write the item's file below `root`, damaged if the plan says so."""
+    """Write the item's file below `root`, damaged if `item.damage` is set; return its features."""
     path, picture, wave = root / media_path(item), None, None
     if item.dataset == "audiocaps":
         wave = wave_of(item)
@@ -118,7 +117,7 @@ def _draw_many(job: tuple[list[Item], Path]) -> list[Likeness]:
 
 
 class Workers:
-    """Maps over chunks of items in this process or in several, always in order."""
+    """Ordered map over chunks of items, in this process or in several."""
 
     def __init__(self, pool: ProcessPoolExecutor | None) -> None:
         self.pool = pool
@@ -129,7 +128,7 @@ class Workers:
 
 @contextmanager
 def workers(count: int, items: int) -> Iterator[Workers]:
-    """Processes for `items` pieces of work; none at all when there is little to do."""
+    """Start processes for `items` items; use the current process if there are few."""
     if count < 2 or items < POOL_FROM:
         yield Workers(None)
         return
@@ -144,10 +143,10 @@ def workers(count: int, items: int) -> Iterator[Workers]:
 
 
 def draw_all(plan: Plan, root: Path, team: Workers, progress: Any) -> None:
-    """Write the media of every item below `root`; no two splits hold things that look alike.
+    """Write the media of every item below `root`, without near duplicates across splits.
 
     Raises:
-        DataError: an item cannot be drawn unlike those of the other splits.
+        DataError: an item resembles one of another split in all attempts.
     """
     items = [item for group in plan.items.values() for item in group]
     for folder in sorted({(root / media_path(item)).parent for item in items}):
@@ -161,9 +160,9 @@ def draw_all(plan: Plan, root: Path, team: Workers, progress: Any) -> None:
 
 
 def _keep_apart(items: list[Item], likeness: list[Likeness], root: Path) -> None:
-    """Draw anew, with the same content, what resembles an earlier item of another split."""
+    """Redraw, with the same content, items that resemble an earlier item of another split."""
     split = np.array([SPLITS.index(item.split) for item in items])
-    free = np.array([not item.copy_of for item in items])  # planted copies stay alike
+    free = np.array([not item.copy_of for item in items])  # planted copies are kept
     pictures = np.array([p or 0 for p, _ in likeness], np.uint64)
     seen = np.flatnonzero([p is not None for p, _ in likeness])
     heard = np.flatnonzero([w is not None for _, w in likeness])
@@ -195,9 +194,9 @@ def _keep_apart(items: list[Item], likeness: list[Likeness], root: Path) -> None
                 alike[row[index]] = alike[:, row[index]] = sounds @ sounds[row[index]]
         else:
             raise DataError(
-                f"nothing unlike the other splits was found in {TRIES} tries",
+                f"an item resembles one of another split in all of {TRIES} tries",
                 key="world",
-                hint="ask for fewer images, clips or videos",
+                hint="use fewer images, clips or videos",
             )
     sources = {(item.dataset, item.native): item for item in items}
     for item in items:

@@ -1,4 +1,4 @@
-"""Drawings of the shapes and instruments, whose silhouettes survive 13 pixels."""
+"""Drawings of the shapes and instruments; their silhouettes are recognisable at 13 pixels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-TILE = 28  # pixels a side of an object's tile at scale 1
-FINE = 4  # objects are drawn this many times larger, then reduced
+TILE = 28  # side of an object's tile at scale 1, in pixels
+FINE = 4  # supersampling factor
 
 
 @cache
 def sized_tile(kind: str, side: int) -> tuple[Array, Array, Array]:
-    """The three layers of `_tile` at `side` pixels, each (side, side, 1) float32 in 0..1."""
+    """Return the three layers of `_tile`, each (side, side, 1) float32 in 0..1."""
     tile = _tile(kind).resize((side, side), Image.Resampling.BOX)
     own, grey, mask = np.split(np.asarray(tile, np.float32) / 255, 3, axis=2)
     return own, grey, mask
@@ -25,7 +25,7 @@ def sized_tile(kind: str, side: int) -> tuple[Array, Array, Array]:
 
 @cache
 def _tile(kind: str) -> Image.Image:
-    """(112, 112) RGB: share of the object's own colour, share of white, coverage."""
+    """Draw (112, 112) RGB: share of the object's own colour, share of white, coverage."""
     side = TILE * FINE
     own, grey, mask = (Image.new("L", (side, side), 0) for _ in range(3))
     pens = [ImageDraw.Draw(layer) for layer in (own, grey, mask)]

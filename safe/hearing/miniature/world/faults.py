@@ -1,4 +1,4 @@
-"""Faults planted on purpose, each so often that its own check must find it, and nothing else."""
+"""Planted faults, each frequent enough for its own check to find it, and no other check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOUNDING = ("audiocaps", "music_avqa")
 
 
 def _pick(plan: Plan, name: str, items: Sequence[Item], share: float) -> list[Item]:
-    """At least one of `items`, about `share` of them, noted under the fault's name."""
+    """Pick about `share` of `items`, at least one, and record them under the fault's name."""
     code = list(FAULTS).index(name)
     rng = np.random.default_rng([plan.seed, 9, code, len(items), len(plan.faults.get(name, []))])
     count = min(len(items), max(1, round(share * len(items))))
@@ -27,7 +27,7 @@ def _pick(plan: Plan, name: str, items: Sequence[Item], share: float) -> list[It
 
 
 def _leak(plan: Plan) -> None:
-    """Train media are listed in the test split as well."""
+    """List train media in the test split too."""
     for dataset in plan.items:
         share = len(plan.of(dataset, "test")) / len(plan.of(dataset, "train")) * 0.2
         for item in _pick(plan, "leak", plan.of(dataset, "train"), share):
@@ -35,12 +35,12 @@ def _leak(plan: Plan) -> None:
 
 
 def _id_leak(plan: Plan) -> None:
-    """The ids of questions end with the answer (GQA, whose ids are text)."""
+    """Append the answer to question ids (of GQA, whose ids are text)."""
     _pick(plan, "id_leak", plan.items["gqa"], 0.5)
 
 
 def _answer_in_filename(plan: Plan) -> None:
-    """The files of sounds and videos are named after what is heard."""
+    """Name the files of sounds and videos after the first sound."""
     renamed = []
     for dataset in SOUNDING:
         for item in _pick(plan, "answer_in_filename", plan.items[dataset], 0.5):
@@ -53,7 +53,7 @@ def _answer_in_filename(plan: Plan) -> None:
 
 
 def _copy(plan: Plan, name: str) -> list[Item]:
-    """Test items take over picture and sound of train items, under their own ids."""
+    """Give test items the picture and sound of train items; ids are kept."""
     copies = []
     for dataset in plan.items:
         test = _pick(plan, name, plan.of(dataset, "test"), 0.15)
@@ -66,19 +66,19 @@ def _copy(plan: Plan, name: str) -> list[Item]:
 
 
 def _duplicate_exact(plan: Plan) -> None:
-    """Test files that are train files byte for byte."""
+    """Make test files byte-identical copies of train files."""
     _copy(plan, "duplicate_exact")
 
 
 def _duplicate_reencoded(plan: Plan) -> None:
-    """Test files that are train files in another format, rate, quality or level."""
+    """Make test files copies of train files with another format, quality or level."""
     for item in _copy(plan, "duplicate_reencoded"):
         item.coarse = True
         item.form = "ogg" if item.form != "ogg" else "mp3"
 
 
 def _undecodable(plan: Plan) -> None:
-    """Files of no length, cut after the header, or of noise."""
+    """Make files empty, truncated after the header, or meaningless bytes."""
     for dataset in plan.items:
         for split, kinds in (("train", ("empty", "header", "noise")), ("test", ("header",))):
             for number, item in enumerate(
@@ -88,12 +88,12 @@ def _undecodable(plan: Plan) -> None:
 
 
 def _skew(plan: Plan) -> None:
-    """Nearly every question asked is one whose answer is `yes` (applied when asking)."""
+    """Select nearly only questions with the answer `yes` (applied by `ask_questions`)."""
     plan.faults.setdefault("skew", []).extend(PICTURES)
 
 
 def _moved(sound: Sound, seconds: float) -> Sound:
-    """All events `seconds` later; what leaves the clip is cut."""
+    """Shift all events by `seconds`, clipped to the clip's length."""
     events = [
         replace(e, start=max(MARGIN, e.start + seconds), end=min(DURATION, e.end + seconds))
         for e in sound.events
@@ -102,7 +102,7 @@ def _moved(sound: Sound, seconds: float) -> Sound:
 
 
 def _overlap(sound: Sound, moved: Sound) -> float:
-    """Share of the time of `sound`'s events during which `moved` is heard."""
+    """Return the share of the time of `sound`'s events during which `moved` is audible."""
     grid = np.arange(0, DURATION, 0.01)
 
     def heard(of: Sound) -> np.ndarray:
@@ -112,7 +112,7 @@ def _overlap(sound: Sound, moved: Sound) -> float:
 
 
 def _shifted(plan: Plan) -> None:
-    """What is heard comes as much too early or late as moves it farthest from its true time."""
+    """Shift sounds in time by the amount that gives the least overlap with the annotation."""
     steps = [sign * step / 10 for step in range(5, 15) for sign in (-1, 1)]
     for dataset in SOUNDING:
         for item in _pick(plan, "shifted", plan.items[dataset], 0.7):
@@ -124,7 +124,7 @@ def _shifted(plan: Plan) -> None:
 
 
 def _swapped(plan: Plan) -> None:
-    """Sounds change places within a split, none with one in which the same is heard."""
+    """Swap sounds within a split, only between items with different labels."""
     for dataset in SOUNDING:
         for split in ("train", "val", "test"):
             chosen = _pick(plan, "swapped", plan.of(dataset, split), 0.4)
@@ -140,7 +140,7 @@ def _swapped(plan: Plan) -> None:
 
 
 def _silent(plan: Plan) -> None:
-    """Sounds of train that hold nothing but the last bit of noise."""
+    """Replace train sounds by noise in the last bit."""
     for dataset in SOUNDING:
         for item in _pick(plan, "silent", plan.of(dataset, "train"), 0.4):
             item.silent = True
@@ -161,10 +161,10 @@ FAULTS: dict[str, Callable[[Plan], None]] = {
 
 
 def check_faults(names: Sequence[str]) -> None:
-    """Refuse what is not in `FAULTS`.
+    """Check that all names are in `FAULTS`.
 
     Raises:
-        ConfigError: an unknown fault; names the known ones.
+        ConfigError: a fault is unknown; the hint names the known ones.
     """
     for name in names:
         if name not in FAULTS:
@@ -176,14 +176,14 @@ def check_faults(names: Sequence[str]) -> None:
 
 
 def plant(plan: Plan, names: Sequence[str]) -> None:
-    """Change `plan` by each fault, in the order of `FAULTS`."""
+    """Apply the named faults to `plan`, in the order of `FAULTS`."""
     for name, change in FAULTS.items():
         if name in names:
             change(plan)
 
 
 def only_yes(plan: Plan) -> dict[str, Callable[[Question], bool]] | None:
-    """What may be asked under `skew`: as good as always something true."""
+    """Return the question filter of each dataset for the fault `skew`, or None without it."""
     if "skew" not in plan.faults:
         return None
     return dict.fromkeys(plan.faults["skew"], lambda question: question.answer == "yes")

@@ -1,4 +1,4 @@
-"""Every question that can truly be asked about a sound, alone or with a picture."""
+"""All questions about a sound, alone or with a picture, with their answers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from safe.hearing.miniature.world.sound import SOUNDS, Sound, draw_sound
 from safe.hearing.miniature.world.words import NUMBERS, VIDEO, Question, Task
 
 Odds = tuple[tuple[int, ...], tuple[float, ...]]
-SEEN: dict[Difficulty, Odds] = {  # instruments in the picture
+SEEN: dict[Difficulty, Odds] = {  # number of instruments in the picture
     "easy": ((1,), (1.0,)),
     "medium": ((1, 2), (0.2, 0.8)),
     "hard": ((2, 3), (0.3, 0.7)),
 }
-HEARD: dict[Difficulty, Odds] = {  # sounds
+HEARD: dict[Difficulty, Odds] = {  # number of sounds
     "easy": ((1,), (1.0,)),
     "medium": ((1, 2), (0.2, 0.8)),
     "hard": ((2, 3), (0.25, 0.75)),
 }
-# How many of the sounds are of instruments that are seen, by how many could be. All three sound
-# more often: "three" would be a rare answer otherwise.
+# Probabilities of the number of sounds from visible instruments, by its maximum. Three of three is
+# more frequent, because "three" would otherwise be a rare answer.
 OWN: dict[int, tuple[float, ...]] = {
     1: (0.5, 0.5),
     2: (0.15, 0.45, 0.4),
@@ -37,7 +37,7 @@ def _ask(task: Task, name: str, answer: str, *values: str) -> Question:
 
 
 def sound_questions(sound: Sound) -> list[Question]:
-    """What is heard, how many sounds, is one of them there, which comes first or last."""
+    """Return questions for the sound, the number of sounds, existence, and the first or last."""
     heard = sound.labels
     found = [_ask("audio", "heard_count", NUMBERS[len(heard)])]
     found += [
@@ -52,7 +52,7 @@ def sound_questions(sound: Sound) -> list[Question]:
 
 
 def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
-    """Questions that neither the picture nor the sound answers alone."""
+    """Return questions that need both picture and sound."""
     seen, heard = scene.instruments, sound.labels
     sounding = [label for label in heard if label in {kind for _, kind in seen}]
     found = [
@@ -61,7 +61,7 @@ def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
     ]
     if len(seen) == 1 and len(heard) == 1:
         found.append(_ask("av", "same", "yes" if sounding else "no"))
-    if len(seen) > 2 and len(heard) > 1 and sounding:  # of two, every second guess would be right
+    if len(seen) > 2 and len(heard) > 1 and sounding:  # with two, half of all guesses are correct
         found.append(_ask("av", "which_order", sounding[0], "first"))
         found.append(_ask("av", "which_order", sounding[-1], "last"))
     for where in ("left", "right"):
@@ -81,9 +81,9 @@ def audiovisual_questions(scene: Scene, sound: Sound) -> list[Question]:
 
 
 def draw_video(rng: np.random.Generator, difficulty: Difficulty) -> tuple[Scene, Sound]:
-    """A scene with one to three different instruments, and sounds of which some are theirs.
+    """Draw a scene with one to three different instruments, and sounds of some of them and others.
 
-    Which instruments are seen says nothing about which of them sound.
+    Which instruments are visible is independent of which of them sound.
     """
     numbers, weights = SEEN[difficulty]
     seen = [INSTRUMENTS[i] for i in rng.permutation(4)[: int(rng.choice(numbers, p=weights))]]
@@ -91,7 +91,7 @@ def draw_video(rng: np.random.Generator, difficulty: Difficulty) -> tuple[Scene,
     numbers, weights = HEARD[difficulty]
     count = int(rng.choice(numbers, p=weights))
     absent = [label for label in SOUNDS if label not in seen]
-    # Rain and speech are only ever heard, never seen: they are put in more often.
+    # Rain and speech are never visible, so they are drawn more often.
     odds = np.array([1.0 if label in INSTRUMENTS else 2.5 for label in absent])
     most = min(len(seen), count)
     own = int(rng.choice(most + 1, p=OWN[most]))

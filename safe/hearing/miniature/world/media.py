@@ -1,4 +1,4 @@
-"""Files of pictures, sounds and videos whose bytes depend on nothing but their content."""
+"""Write pictures, sounds and videos with deterministic bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save_jpeg(image: Image.Image, path: Path, quality: int = 95) -> None:
 
 
 def save_audio(wave: Array, path: Path) -> None:
-    """Write mono float32 at 16 kHz as wav (16 bit), flac, ogg (Vorbis) or mp3, by the suffix."""
+    """Write mono float32 at 16 kHz as wav (16 bit), flac, ogg (Vorbis) or mp3, by suffix."""
     import soundfile
 
     kind = path.suffix[1:]
@@ -54,7 +54,7 @@ _CRC = _crc_table()
 
 
 def _fixed_serial(data: bytes, serial: int = 1) -> bytes:
-    """Give every Ogg page a fixed stream number; libsndfile draws it from the clock.
+    """Give every Ogg page a fixed stream serial number; libsndfile derives it from the clock.
 
     Page layout and checksum: RFC 3533, section 6.
     """
@@ -82,11 +82,11 @@ def save_video(
     quality: int = 8,
     bit_rate: int = 96_000,
 ) -> None:
-    """Write an mp4 of H.264 pictures at 4 per second and AAC sound at 16 kHz.
+    """Write an mp4 with H.264 video at 4 frames per second and AAC audio at 16 kHz.
 
     Args:
-        quality: quantiser of the pictures, 0 (lossless) to 51.
-        bit_rate: of the sound, bits per second.
+        quality: quantiser of the video, 0 (lossless) to 51.
+        bit_rate: bit rate of the audio, in bits per second.
     """
     import av
     from av.codec.context import Flags
@@ -98,7 +98,7 @@ def save_video(
             options={"preset": "ultrafast", "qp": str(quality)},
         )
         picture.width, picture.height = frames[0].size
-        picture.pix_fmt = "yuv444p"  # halved chroma would blur pictures this small
+        picture.pix_fmt = "yuv444p"  # chroma subsampling would blur such small pictures
         track: Any = container.add_stream(
             "aac", rate=RATE, layout="mono", options={"aac_coder": "fast"}
         )

@@ -1,4 +1,4 @@
-"""Every question that can truly be asked about a scene, with its answer."""
+"""All questions about a scene, with their answers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def _yes(truth: bool) -> str:
 
 
 def side(place: int) -> str:
-    """`left` or `right` of a place 0..3 of the grid."""
+    """Return the side (`left` or `right`) of a place 0..3 of the grid."""
     return "right" if place % 2 else "left"
 
 
 def height(place: int) -> str:
-    """`top` or `bottom` of a place 0..3 of the grid."""
+    """Return the row (`top` or `bottom`) of a place 0..3 of the grid."""
     return "bottom" if place // 2 else "top"
 
 
@@ -31,7 +31,7 @@ def _vqa(name: str, answer: str, *values: str) -> Question:
 
 
 def picture_questions(scene: Scene) -> list[Question]:
-    """All questions in the manner of VQA v2: colour, object, count, existence, place."""
+    """Return all VQA v2-style questions: colour, object, count, existence, place."""
     cells = scene.objects
     kinds = Counter(cell.kind for _, cell in cells)
     colours = Counter(cell.colour for _, cell in cells)
@@ -52,7 +52,7 @@ def picture_questions(scene: Scene) -> list[Question]:
 
 
 def gqa_questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
-    """All questions in the manner of GQA: query, verify and choose."""
+    """Return all GQA-style questions: query, verify and choose."""
 
     def gqa(name: str, answer: str, *values: str) -> Question:
         structural, semantic, _, template = GQA[name]
@@ -88,7 +88,7 @@ def gqa_questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
 
 
 def video_picture_questions(scene: Scene) -> list[Question]:
-    """All questions of MUSIC-AVQA's `Visual` types."""
+    """Return all questions of MUSIC-AVQA's `Visual` types."""
 
     def ask(name: str, answer: str, *values: str) -> Question:
         pair, template = VIDEO[name]

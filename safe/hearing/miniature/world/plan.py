@@ -1,4 +1,4 @@
-"""What the world will hold, before anything is drawn: items, splits, ids, questions."""
+"""Plan of the world before its media are generated: items, splits, ids, questions."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ from safe.hearing.miniature.world.sound import Sound, draw_sound
 
 SPLITS = ("train", "val", "test")
 DATASETS = ("audiocaps", "vqav2", "gqa", "music_avqa")
-QUESTIONS = {"vqav2": 3, "gqa": 3, "music_avqa": 7}  # asked of one picture or video
-# Letters of which no word of the world can be made, so that no id spells an answer.
+QUESTIONS = {"vqav2": 3, "gqa": 3, "music_avqa": 7}  # per picture or video
+# Without vowels and Y, so that no id contains an answer.
 ID_LETTERS = "BCDFGHJKLMNPQRSTVWXZbcdfghjklmnpqrstvwxz0123456789_"
 
 
 @dataclass(slots=True)
 class Item:
-    """One picture, sound or video with what is asked about it.
+    """One picture, sound or video with its questions.
 
     Attributes:
-        native: id of the media in its dataset's own form.
-        style_seed, sound_seed: seeds of how the scene looks and how the sound was played.
-        start: second of the recording at which an AudioCaps clip begins.
-        form: suffix of an AudioCaps sound.
-        coarse: written with more loss than usual (a re-encoded copy).
+        native: id of the media in the dataset's form.
+        style_seed, sound_seed: seeds of the scene's style and of the sound's synthesis.
+        start: start of an AudioCaps clip in its recording, in seconds.
+        form: file suffix of an AudioCaps sound.
+        coarse: written with lower quality (a re-encoded copy).
         damage: kind of damage to the written file, or empty.
-        silent: nothing but the last bit of noise is written as sound.
-        played: what is written as sound where it is not what the truth says.
+        silent: the written sound is only noise in the last bit.
+        played, played_seed: the written sound and its seed, if they differ from the annotation.
+        copy_of: id of the item that this one copies, or empty.
     """
 
     dataset: str
@@ -68,31 +69,30 @@ class Item:
 
 @dataclass(slots=True)
 class Plan:
-    """All items by dataset, and what was done to which of them on purpose."""
+    """All items by dataset, and the planted faults."""
 
     seed: int
     items: dict[str, list[Item]]
     faults: dict[str, list[str]] = field(default_factory=dict)
-    leaked: list[tuple[Item, str]] = field(default_factory=list)  # also listed in that split
+    leaked: list[tuple[Item, str]] = field(default_factory=list)  # item, additional split
 
     def of(self, dataset: str, split: str) -> list[Item]:
         return [item for item in self.items[dataset] if item.split == split]
 
 
 def split_sizes(dataset: str, count: int) -> dict[str, int]:
-    """About 70/15/15, of videos 60/15/25, none empty.
+    """Return the split sizes: about 70/15/15, for videos 60/15/25, at least 1 each.
 
-    The test videos decide the criteria about sounds: their number limits how closely accuracies
-    can be compared.
+    The criteria about sounds use the test videos, whose number limits the precision of accuracies.
 
     Raises:
-        ConfigError: fewer than three.
+        ConfigError: `count` is less than three.
     """
     if count < len(SPLITS):
         raise ConfigError(
             f"{count} items cannot fill three splits",
             key="world",
-            hint="ask for at least 3 clips, 9 images and 3 videos",
+            hint="use at least 3 clips, 9 images and 3 videos",
         )
     val = max(1, round(0.15 * count))
     test = max(1, round((0.25 if dataset == "music_avqa" else 0.15) * count))
@@ -100,7 +100,7 @@ def split_sizes(dataset: str, count: int) -> dict[str, int]:
 
 
 def make_items(seed: int, clips: int, images: int, videos: int) -> Plan:
-    """Draw every item's content and id; questions come later."""
+    """Draw every item's content and id; `ask_questions` adds the questions."""
     sizes = {"audiocaps": clips, "vqav2": images, "gqa": images // 3, "music_avqa": videos}
     items: dict[str, list[Item]] = {}
     for code, dataset in enumerate(DATASETS):
@@ -130,7 +130,7 @@ def ask_questions(plan: Plan, only: dict[str, Callable[[Question], bool]] | None
     """Choose the questions of every item, balanced within each split and as a whole.
 
     Args:
-        only: by dataset, which questions may be asked where there are any of them.
+        only: dataset -> filter of questions, ignored for items where none would remain.
     """
     weights = {"vqav2": VQA_WEIGHTS, "gqa": GQA_WEIGHTS, "music_avqa": VIDEO_WEIGHTS}
     for dataset, weight in weights.items():

@@ -1,4 +1,4 @@
-"""Questions, captions and answers of the miniature world: what other modules import."""
+"""Public names of the modules on questions, captions and answers of the miniature world."""
 
 from safe.hearing.miniature.world.balance import (
     GQA_WEIGHTS,

@@ -1,8 +1,8 @@
 """Pictures of the miniature world: coloured shapes and instruments on a 2×2 grid.
 
-A `Scene` is what is there; a `Style` is how it happens to look (background, texture, jitter).
-Nothing in a still picture tells whether an instrument sounds: in a video a sounding instrument
-is shaken between frames, and the shake is no larger than the jitter of any picture.
+A `Scene` is the content; a `Style` is its random appearance (background, texture, jitter). A still
+picture contains no information on whether an instrument sounds: in a video a sounding instrument is
+shaken between frames, within the range of the jitter.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "cross")
 INSTRUMENTS: tuple[str, ...] = ("bell", "guitar", "drum", "siren")
 KINDS: tuple[str, ...] = SHAPES + INSTRUMENTS
 
-SIZE = 64  # pixels a side
+SIZE = 64  # side in pixels
 CELL = SIZE // 2
-JITTER = 2  # pixels an object may lie off the middle of its cell, either way
+JITTER = 2  # maximum offset of an object from the centre of its cell, in pixels
 OBJECTS: dict[Difficulty, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "easy": ((1, 2), (0.5, 0.5)),
     "medium": ((2, 3), (0.5, 0.5)),
@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def objects(self) -> list[tuple[int, Cell]]:
-        """The cells that hold something, with their places 0..3."""
+        """Place (0..3) and content of the cells that are not empty."""
         return [(place, cell) for place, cell in enumerate(self.cells) if cell is not None]
 
     @property
@@ -71,7 +71,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a scene looks. `background` is (64, 64, 3) float32, 0..255; the rest is per cell."""
+    """Appearance of a scene. `background` is (64, 64, 3) float32, 0..255; the rest is per cell."""
 
     background: Array
     offsets: tuple[tuple[int, int], ...]
@@ -84,16 +84,16 @@ def draw_scene(
     difficulty: Difficulty,
     instruments: Sequence[str] = (),
 ) -> Scene:
-    """Draw a scene; more objects, and more that resemble each other, the harder it is.
+    """Draw a random scene; higher difficulties have more objects.
 
     Args:
-        instruments: kinds that must be there, one of each, the first two on different sides;
-            the other objects are then shapes.
+        instruments: kinds to include, one of each, the first two on different sides; the other
+            objects are then shapes.
     """
     numbers, weights = OBJECTS[difficulty]
     count = max(int(rng.choice(numbers, p=weights)), len(instruments))
     places = rng.permutation(4)
-    if len(instruments) > 1 and places[0] % 2 == places[1] % 2:  # one on the left, one right
+    if len(instruments) > 1 and places[0] % 2 == places[1] % 2:  # move to different sides
         places[1], places[2] = places[2], places[1]
     colours = tuple(COLOURS)
     cells: list[Cell | None] = [None] * 4
@@ -153,7 +153,7 @@ def paint(scene: Scene, style: Style, moved: Sequence[int] = ()) -> Image.Image:
     """Paint `scene` in `style`, (64, 64) RGB.
 
     Args:
-        moved: places of the instruments that are shaken out of their resting position.
+        moved: places of the instruments that are shaken.
     """
     canvas = style.background.copy()
     for place, cell in scene.objects:
@@ -167,7 +167,7 @@ def paint(scene: Scene, style: Style, moved: Sequence[int] = ()) -> Image.Image:
         left = column * CELL + (CELL - side) // 2 + dx
         top = row * CELL + (CELL - side) // 2 + dy
         under = canvas[top : top + side, left : left + side]
-        # `own` and `grey` were reduced together with `mask`, so they are already weighted by it.
+        # `own` and `grey` are already multiplied by `mask`, because they were downsampled with it.
         canvas[top : top + side, left : left + side] = (
             under * (1 - mask) + own * colour + grey * 255
         )
@@ -175,10 +175,10 @@ def paint(scene: Scene, style: Style, moved: Sequence[int] = ()) -> Image.Image:
 
 
 def render(scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """Paint `scene` in a freshly drawn style, (64, 64) RGB."""
+    """Paint `scene` in a random style, (64, 64) RGB."""
     return paint(scene, draw_style(rng))
 
 
 def _shaken(offset: int) -> int:
-    """A bijection of -JITTER..JITTER without fixed point: uniform jitter stays uniform."""
+    """Map -JITTER..JITTER bijectively without fixed point, so uniform jitter stays uniform."""
     return (offset + JITTER + 2) % (2 * JITTER + 1) - JITTER

@@ -1,7 +1,7 @@
-"""Sounds of the miniature world: mixtures over time with known events and known noise level.
+"""Sounds of the miniature world: mixtures with known events and known noise level.
 
-Every event sounds from its start to its end (strokes are repeated, tones held), so that the
-truth about when something is heard is also measurable in the waveform.
+Every event is audible from its start to its end (strokes are repeated, tones held), so the
+annotated times can be measured in the waveform.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ LENGTHS: dict[int, tuple[float, float]] = {
     3: (0.45, 0.58),
 }  # seconds of an event, by the number of events
 MARGIN = 0.1  # seconds of silence at both ends of a clip
-MIN_GAP = 0.25  # seconds between two onsets, so that "first" means something
+MIN_GAP = 0.25  # minimum seconds between two onsets, so that their order is clear
 
 
 @dataclass(frozen=True, slots=True)
 class SoundEvent:
-    """A sound of `SOUNDS` heard from `start` to `end` seconds, at `level_db` below full level."""
+    """A sound of `SOUNDS` from `start` to `end` seconds, at a relative level of `level_db` dB."""
 
     label: str
     start: float
@@ -54,7 +54,7 @@ class SoundEvent:
 class Sound:
     """Events in order of onset over 2 s, and the level of the distractor noise.
 
-    `snr_db` is the power of the events while they sound, over the power of the noise, in dB.
+    `snr_db` is the ratio in dB of the events' power while they sound to the noise's power.
     """
 
     events: tuple[SoundEvent, ...]
@@ -62,18 +62,21 @@ class Sound:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What is heard, in order of onset."""
+        """Labels of the events, in order of onset."""
         return tuple(event.label for event in self.events)
 
 
 def draw_sound(
     rng: np.random.Generator, difficulty: Difficulty, labels: Sequence[str] | None = None
 ) -> Sound:
-    """Draw which sounds are heard, when, and under how much noise.
+    """Draw the events of a sound and its noise level.
 
     Args:
-        labels: exactly these sounds, in this order of onset; by default one to three different
-            ones, more the harder it is.
+        labels: the sounds, in order of onset; by default one to three different ones, more for
+            higher difficulties.
+
+    Raises:
+        ValueError: a label is unknown, or there are more than three.
     """
     if labels is None:
         numbers, weights = COUNTS[difficulty]
@@ -86,10 +89,10 @@ def draw_sound(
     events: list[SoundEvent] = []
     if count:
         lengths = rng.uniform(*LENGTHS[count], count)
-        last = DURATION - MARGIN - lengths  # latest onset of each
+        last = DURATION - MARGIN - lengths  # latest possible onsets
         room = last[-1] - MARGIN - MIN_GAP * (count - 1)
         onsets = MARGIN + np.sort(rng.uniform(0, room, count)) + MIN_GAP * np.arange(count)
-        if count > 1 and rng.random() < 0.6:  # a sequence rather than an overlap, if it fits
+        if count > 1 and rng.random() < 0.6:  # a sequence without overlap, if it fits
             free = DURATION - 2 * MARGIN - float(lengths.sum())
             cuts = np.sort(rng.uniform(0, max(free, 0.0), count))
             onsets = MARGIN + cuts + np.concatenate(([0.0], np.cumsum(lengths)[:-1]))
@@ -103,7 +106,7 @@ def draw_sound(
 
 
 def synthesize(sound: Sound, rng: np.random.Generator) -> Array:
-    """The waveform of `sound`, (32000,) float32 in -1..1 at 16 kHz."""
+    """Synthesize the waveform of `sound`, (32000,) float32 in -1..1 at 16 kHz."""
     wave = np.zeros(SAMPLES, np.float32)
     active = np.zeros(SAMPLES, bool)
     for event in sound.events:
@@ -131,7 +134,7 @@ def _fade(tone: Array, seconds: float = 0.008) -> Array:
 
 
 def _distractor(rng: np.random.Generator) -> Array:
-    """Low rumble and mains hum, unit power: unlike any of `SOUNDS`."""
+    """Low rumble and mains hum with unit power; dissimilar to all `SOUNDS`."""
     corner, slope = np.float32(rng.uniform(120, 400)), np.float32(rng.uniform(1.2, 2.0))
     hertz = np.fft.rfftfreq(SAMPLES, 1 / RATE).astype(np.float32)
     spectrum = rng.standard_normal(2 * len(hertz), np.float32).view(np.complex64)

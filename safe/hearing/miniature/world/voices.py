@@ -1,4 +1,4 @@
-"""One function a sound: `count` samples at 16 kHz of it, at any level, different every time."""
+"""Synthesizers, one per sound: each returns `count` random samples at 16 kHz, at any level."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RATE = 16_000  # Hz
 
 
 def _filtered(noise: Array, response: Callable[[Array], Array]) -> Array:
-    """`noise` through a filter whose gain at `hertz` is `response(hertz)`; same length, float32.
+    """Filter `noise` with the gain `response(hertz)`; return float32 of the same length.
 
-    The transform's length is rounded up, since a prime number of samples would be slow.
+    The FFT length is rounded up, because prime lengths are slow.
     """
     size = -(-len(noise) // 512) * 512
     hertz = np.fft.rfftfreq(size, 1 / RATE).astype(np.float32)
@@ -26,7 +26,7 @@ def _filtered(noise: Array, response: Callable[[Array], Array]) -> Array:
 
 
 def _strokes(count: int, rate_hz: float, rng: np.random.Generator, uneven: float = 0.15) -> Array:
-    """Onsets in samples of strokes that fill `count` samples at about `rate_hz`."""
+    """Return the onsets (in samples) of strokes at about `rate_hz` over `count` samples."""
     number = max(1, round(count / RATE * rate_hz))
     places = np.arange(number) + rng.uniform(-uneven, uneven, number)
     places[0] = 0.0
@@ -34,7 +34,7 @@ def _strokes(count: int, rate_hz: float, rng: np.random.Generator, uneven: float
 
 
 def _bell(count: int, rng: np.random.Generator) -> Array:
-    """Inharmonic partials of a church bell, struck a few times."""
+    """Repeated strokes of a church bell, with inharmonic partials."""
     pitch = rng.uniform(420, 1000)
     ratios = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.74, 3.76]) * rng.uniform(0.995, 1.005, 7)
     gains = np.array([0.5, 1.0, 0.8, 0.5, 0.8, 0.5, 0.35]) * rng.uniform(0.7, 1.3, 7)
@@ -54,10 +54,10 @@ def _bell(count: int, rng: np.random.Generator) -> Array:
 
 
 def _pluck(count: int, pitch: float, rng: np.random.Generator) -> Array:
-    """A Karplus-Strong string, all periods at once.
+    """Karplus-Strong string, with all periods computed at once.
 
-    The averaging filter acts on a periodic signal, so period n is the first one with its
-    harmonic h multiplied by (damping · cos(pi h / N)) ** n.
+    The averaging filter acts on a periodic signal, so in period n harmonic h has its initial
+    amplitude times (damping · cos(pi h / N)) ** n.
     """
     period = max(8, round(RATE / pitch))
     spectrum = np.fft.rfft(rng.uniform(-1, 1, period))
@@ -83,7 +83,7 @@ def _guitar(count: int, rng: np.random.Generator) -> Array:
 
 
 def _drum(count: int, rng: np.random.Generator) -> Array:
-    """A roll of falling tones with a noisy stroke."""
+    """Drum roll of tones with falling pitch and noisy attacks."""
     length = int(0.2 * RATE)
     seconds = (np.arange(length) / RATE).astype(np.float32)
     low, fall = rng.uniform(70, 130), rng.uniform(60, 160)

@@ -83,7 +83,7 @@ SLOT_VALUES: dict[str, tuple[str, ...]] = {
     "Playing": ("sounding", "silent"),
 }
 
-# For each sound: the noun, and what it does (finite verb, participle).
+# For each sound: its noun, and its verb (finite form, participle).
 NOUNS: dict[str, str] = {
     "bell": "a bell",
     "guitar": "a guitar",
@@ -100,7 +100,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rain": ("falls", "falling"),
     "speech": ("speaks", "speaking"),
 }
-CAPTION_PROMPT = PROMPT  # as the reader asks
+CAPTION_PROMPT = PROMPT  # the default prompt of the AudioCaps reader
 SINGLE: tuple[str, ...] = (
     "<Does>",
     "<Thing> is <Doing>",
@@ -127,13 +127,13 @@ SLOT = re.compile(r"<(\w+)>")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and its true answer.
+    """A question and its answer.
 
     Attributes:
         name: key of the template in `PICTURE`, `GQA` or `VIDEO`.
         type: question type for balancing and for results by type.
         task: `vl` needs only the picture, `audio` only the sound, `av` both.
-        template, values: `text` before and for filling the slots.
+        template, values: text with slots, and the slots' values in order.
     """
 
     name: str
@@ -145,7 +145,7 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The question with its slots filled."""
+        """Text of the question with its slots filled."""
         return fill(self.template, self.values)
 
 
@@ -162,7 +162,7 @@ def fill(template: str, values: Sequence[str]) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The lower-case words of `text`, without punctuation."""
+    """Return the lower-case words of `text`, without punctuation."""
     return re.findall(r"[a-z]+", text.lower())
 
 

@@ -1,4 +1,4 @@
-"""`write_world`: small datasets on disk in the public layouts, whole or not at all."""
+"""`write_world`: write small datasets in the public layouts, atomically."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GENERATOR_VERSION = 1
 def world_parameters(
     *, seed: int, clips: int, images: int, videos: int, faults: Sequence[str]
 ) -> dict[str, Any]:
-    """What decides a world's bytes; stands in its `world.json`."""
+    """Return the parameters that determine a world's bytes; stored in `world.json`."""
     return {
         "generator_version": GENERATOR_VERSION,
         "generator_code": digest_code("safe.hearing.miniature.world.write"),
@@ -46,20 +46,20 @@ def write_world(
     faults: Sequence[str] = (),
     processes: int = 2,
 ) -> None:
-    """Write the miniature world below `root`: same arguments, same bytes.
+    """Write the miniature world below `root`; equal arguments give equal bytes.
 
-    A world already there is replaced, once the new one is complete.
+    An existing world is replaced when the new one is complete.
 
     Args:
         clips: sounds of the AudioCaps part.
         images: pictures of the VQA v2 part; the GQA part has a third as many.
         videos: videos of the MUSIC-AVQA part.
         faults: names of `safe.hearing.miniature.world.faults.FAULTS`.
-        processes: that share the work; changes nothing in the result.
+        processes: number of processes; does not affect the result.
 
     Raises:
-        ConfigError: an unknown fault, too few items, or `root` holds something else.
-        SafeError: the disk is full or the folder may not be written to.
+        ConfigError: a fault is unknown, there are too few items, or `root` contains other files.
+        SafeError: the disk is full or the folder is not writable.
     """
     from tqdm import tqdm
 
@@ -70,9 +70,9 @@ def write_world(
     root = Path(os.path.abspath(root))
     if root.exists() and not (root / "world.json").is_file() and _is_used(root):
         raise ConfigError(
-            "there is something there, and it is not a miniature world",
+            "the path exists and is not a miniature world",
             where=root,
-            hint="name an empty or a new folder; nothing was touched",
+            hint="use an empty or a new folder; nothing was changed",
         )
     plan = make_items(seed, clips, images, videos)
     plant(plan, faults)
@@ -95,7 +95,7 @@ def write_world(
 
 
 def is_current(root: Path, **parameters: Any) -> bool:
-    """Whether `root` holds exactly the world that these parameters would give."""
+    """Return whether `root` contains the world of exactly these parameters."""
     try:
         found = json.loads((root / "world.json").read_text())["parameters"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -109,7 +109,7 @@ def _is_used(root: Path) -> bool:
 
 @contextmanager
 def _replacing(root: Path) -> Iterator[Path]:
-    """A folder beside `root` that takes its place at the end; remains of killed runs go."""
+    """Yield a temporary folder that replaces `root` at the end; remove leftovers of killed runs."""
     with translate_os_error(root):
         root.parent.mkdir(parents=True, exist_ok=True)
         for left in root.parent.glob(f".{root.name}.*.new"):
@@ -119,7 +119,7 @@ def _replacing(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
-            with translate_os_error(root):  # before the space of what was cut off is given back
+            with translate_os_error(root):  # before the cleanup frees disk space
                 yield folder
             if root.exists():
                 old = root.with_name(f".{root.name}.{os.getpid()}.old.new")
@@ -158,7 +158,7 @@ def _counts(plan: Plan) -> dict[str, Any]:
 
 
 def _truth(plan: Plan) -> dict[str, Any]:
-    """What is really in every file, for oracle tests; no reader opens it."""
+    """Return the true content of every file, for oracle tests only."""
     return {
         "faults": plan.faults,
         **{

@@ -108,5 +108,5 @@ def test_another_seed_or_stage_name_gives_other_batches():
 def test_stage_without_rows_of_a_kind_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"stages\.s.*there are none"):
         StageSampler(rows(0, 9), stage(0.5, ["easy"]), batch_size=4, seed=0)
-    with pytest.raises(ConfigError, match="cannot be dealt out"):
+    with pytest.raises(ConfigError, match="cannot be divided"):
         StageSampler(rows(9, 9), stage(0.5, ["easy"]), batch_size=4, seed=0, world_size=3)

@@ -58,7 +58,7 @@ def test_good_base_has_no_fault():
         (
             "audio",
             {"heard": {"accuracy": 0.6, "n": 200, "prior": 0.35, "chance": 0.3}},
-            "without hearing, prior 0.350",
+            "without audio, prior 0.350",
         ),
         (
             "audio",

@@ -129,7 +129,7 @@ def test_untrained_miniature_is_not_published(tmp_path, monkeypatch):
     config = tiny_world_config(tmp_path)
     write_manifest(samples, config.folder / "data" / "manifest.parquet")
     threads = torch.get_num_threads()
-    with pytest.raises(ModelError, match="no base") as caught:
+    with pytest.raises(ModelError, match="does not qualify as a base") as caught:
         train_miniature(config, tmp_path / "out")
     torch.set_num_threads(threads)
     assert json.loads(caught.value.where.read_text())["vl"]["colour"]["n"] == 4
