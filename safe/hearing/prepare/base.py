@@ -7,6 +7,7 @@ from typing import Any
 
 from safe.errors import ModelError
 from safe.files import write_json
+from safe.gates.pipeline import PLAN
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
@@ -15,6 +16,7 @@ from safe.hearing.models.base import load_vlm, resolve_device
 from safe.hearing.models.weights import weight_digest
 
 MODELS = ("vlm", "audio_encoder")
+LARGEST_MINIATURE = 20_000_000  # parameters; the released ones have 1.5 million
 PER_TYPE = 50  # questions per type; the card has the full evaluation
 
 
@@ -25,7 +27,7 @@ def prepare_base(config: RunConfig) -> None:
     If it fails, the result is written to results/RUN/base_refused.json and base.json is deleted.
 
     Raises:
-        ModelError: the models cannot be opened, a released file does not match its card, or the
+        ModelError: the models cannot be opened or are too large for the scale, a released file does not match its card, or the
             miniature fails the evaluation.
     """
     target = config.folder / "base.json"
@@ -57,6 +59,7 @@ def prepare_base(config: RunConfig) -> None:
     device = resolve_device(config.device)
     vlm, processor = load_vlm(places["vlm"], dtype=config.base.dtype, device=device)
     audio_encoder = load_audio_encoder(places["audio_encoder"], device=device)
+    _check_scale(config, vlm, audio_encoder.model)
     record |= {
         **{model: str(places[model]) for model in MODELS},
         # The folders are copies of these revisions; the hub is not contacted again.
@@ -83,6 +86,23 @@ def prepare_base(config: RunConfig) -> None:
         record["held_out_reason"] = "only a miniature is evaluated here; see the experiments"
     refused.unlink(missing_ok=True)
     write_json(target, record)
+
+
+def _check_scale(config: RunConfig, *models: Any) -> None:
+    """Refuse scaled thresholds for models that are not miniature.
+
+    Raises:
+        ModelError: the models are too large for the run's scale.
+    """
+    count = sum(parameter.numel() for model in models for parameter in model.parameters())
+    if config.scale != PLAN and count > LARGEST_MINIATURE:
+        raise ModelError(
+            f"the models have {count:,} parameters, but scale {config.scale!r} is for miniatures "
+            f"of at most {LARGEST_MINIATURE:,}",
+            where=config.folder / "config.json",
+            key="scale",
+            hint=f"set scale: {PLAN}",
+        )
 
 
 def _held_out_samples(config: RunConfig) -> list[Sample]:

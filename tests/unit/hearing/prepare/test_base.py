@@ -98,3 +98,11 @@ def test_missing_manifest_is_named_when_evaluating_a_miniature(config):
     (config.folder / "data" / "manifest.parquet").unlink()
     with pytest.raises(ModelError, match="prepare-data"):
         module._held_out_samples(config)
+
+
+def test_large_models_are_refused_at_a_scale_for_miniatures(config, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_MINIATURE", 1_000)
+    with pytest.raises(ModelError) as caught:
+        prepare_base(config)
+    assert caught.value.key == "scale"
+    prepare_base(config.model_copy(update={"scale": "full"}))
