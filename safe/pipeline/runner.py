@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import safe
 from safe.digest import digest_code
 from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
@@ -53,16 +54,28 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
-def _git_state() -> dict[str, Any]:
+def _git_state(package: Path = Path(safe.__file__).parent) -> dict[str, Any]:
+    """Return commit and dirty flag of the checkout that the package is run from, or None.
+
+    The working directory may be another repository, or the package may be installed.
+    """
+
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", *arguments], capture_output=True, text=True, timeout=10, check=False
+                ["git", *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+                cwd=package,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return {"git_commit": None, "git_dirty": None}
     status = git("status", "--porcelain", "--untracked-files=no")
     return {
         "git_commit": git("rev-parse", "HEAD"),

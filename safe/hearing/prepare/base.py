@@ -27,8 +27,8 @@ def prepare_base(config: RunConfig) -> None:
     If it fails, the result is written to results/RUN/base_refused.json and base.json is deleted.
 
     Raises:
-        ModelError: the models cannot be opened or are too large for the scale, a released file does not match its card, or the
-            miniature fails the evaluation.
+        ModelError: the models cannot be opened or are too large for the scale, a released file does
+            not match its card, or the miniature fails the evaluation.
     """
     target = config.folder / "base.json"
     refused = config.folder / "base_refused.json"

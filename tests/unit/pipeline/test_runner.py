@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from safe.errors import EvidenceError
 from safe.gates.documents import read_decision
 from safe.gates.schema import Metric, decision_digest
 from safe.pipeline.config import RunSettings
-from safe.pipeline.runner import check_upstream
+from safe.pipeline.runner import _git_state, check_upstream
 from tests.unit.gates.builders import make_run
 
 BAD_LOSS = Metric(name="loss", value=0.21, unit="nats", n=512, provenance="measured")
@@ -52,3 +53,30 @@ def test_forged_decision_stops_what_needs_it(tmp_path: Path) -> None:
     path.write_text(forged.model_copy(update={"digests": digests}).model_dump_json())
     with pytest.raises(EvidenceError, match="judging again gives NO-GO"):
         check_upstream(settings_of(run), ["03_tiny_overfit"])
+
+
+def git(folder: Path, *arguments: str) -> str:
+    settings = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    done = subprocess.run(
+        ["git", *settings, *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_git_state_is_that_of_the_package_and_not_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, elsewhere = tmp_path / "code" / "package", tmp_path / "elsewhere"
+    for folder in (package, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        git(folder, "init", "-q")
+    git(package, "add", ".")
+    git(package, "commit", "-qm", "first")
+    monkeypatch.chdir(elsewhere)
+    commit = git(package, "rev-parse", "HEAD")
+    assert _git_state(package) == {"git_commit": commit, "git_dirty": False}
+    (package / "__init__.py").write_text("changed = True")
+    assert _git_state(package) == {"git_commit": commit, "git_dirty": True}
+    # installed: in a folder of a repository that does not track it
+    assert _git_state(elsewhere) == {"git_commit": None, "git_dirty": None}
