@@ -1,10 +1,12 @@
 """04 on a tiny run: jobs are trained, compared with the base, and plotted."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from safe.errors import ConfigError, EvidenceError
+from safe.gates.schema import Candidates
 from safe.hearing.experiments.stage_a_pilot.jobs import plan
 from safe.pipeline.runner import run_job, run_jobs
 from tests.judging import decide, run, verdicts
@@ -87,9 +89,12 @@ def test_missing_job_is_named_with_the_command_to_run(config, tmp_path):
         run(config, EXPERIMENT, tmp_path / "04")
 
 
-def test_so_few_questions_are_inconclusive(config, measured):
+@pytest.mark.parametrize(("items", "verdict"), [(12, "inconclusive"), (None, "pass")])
+def test_selection_needs_enough_questions(config, measured, items, verdict):
     context, metrics = measured
-    judged = decide(config, EXPERIMENT, metrics, context, min_items=True).criteria
-    found = next(c for c in judged if c.id == "04.smallest_config")
-    assert found.verdict == "inconclusive"
-    assert 0 < found.items < 300
+    found = context.candidates["configurations"]
+    rows = [found.rows[0].model_copy(update={"name": f"cell_{n}"}) for n in range(9)]
+    grid = Candidates(rows=rows, items=items or found.items)
+    grown = replace(context, candidates={"configurations": grid})
+    judged = decide(config, EXPERIMENT, metrics, grown, min_items=True).criteria
+    assert {c.id: c.verdict for c in judged}["04.smallest_config"] == verdict
