@@ -225,6 +225,8 @@ def launch(
         typer.echo(f"launch GO: {run.name}")
         for line in found["deviations"] or []:
             typer.echo(f"  deviates from the shipped criteria: {line}")
+        for line in found["earlier"]:
+            typer.echo(f"  earlier: {line}")
 
 
 @app.command()

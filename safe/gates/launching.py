@@ -14,7 +14,9 @@ from safe.gates.token import GateClosed
 
 
 def evidence_of(launch: Mapping[str, Any]) -> str:
-    """Digest of run, scale, launch verdict, deviations, and each experiment's status and digests.
+    """Digest of what is signed: run, scale, verdict, and each experiment's status and digests.
+
+    Deviations from the shipped criteria and earlier results are included, if there are any.
 
     Args:
         launch: content of launch.json.
@@ -22,8 +24,8 @@ def evidence_of(launch: Mapping[str, Any]) -> str:
     rows = launch["experiments"]
     inputs = {n: [rows[n][k] for k in ("status", "decision", "evidence")] for n in sorted(rows)}
     parts = [launch["run"], launch["scale"], launch["verdict"], inputs]
-    deviations = launch.get("deviations")
-    return digest_json([*parts, deviations] if deviations else parts)
+    listed = [launch[key] for key in ("deviations", "earlier") if launch.get(key)]
+    return digest_json([*parts, *listed])
 
 
 def check_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:

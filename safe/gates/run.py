@@ -13,6 +13,7 @@ from safe.files import write_json
 from safe.gates.criteria import load_criteria
 from safe.gates.criteria_check import check_file
 from safe.gates.documents import read_json, read_measurement
+from safe.gates.history import record_decision
 from safe.gates.judge import judge
 from safe.gates.pipeline import PLAN, PipelineFile, load_pipeline
 from safe.gates.schema import Decision
@@ -133,6 +134,7 @@ def judge_experiment(run: GateRun, experiment: str, today: date | None = None) -
             )
     measurement = read_measurement(run.folder / experiment / "measurement.json")
     decision = judge(measurement, criteria, waivers, run.scale, today=today)
+    record_decision(run.folder, decision)
     write_json(run.folder / experiment / "decision.json", decision.model_dump(mode="json"))
     return decision
 
@@ -149,20 +151,6 @@ def difference(recorded: Decision, again: Decision) -> str | None:
     differ = [j.id for j in again.criteria if old.get(j.id) != j]
     named = f" in {', '.join(differ)}" if differ else ""
     return f"its decision differs from judging again{named}"
-
-
-def judge_again(run: GateRun, decision: Decision, today: date | None = None) -> str | None:
-    """Return why a recorded decision does not follow from measurement and criteria, or None.
-
-    Raises:
-        EvidenceError: the measurement is missing or broken.
-        ConfigError: criteria or waivers cannot be used.
-    """
-    experiment = decision.experiment
-    criteria = load_criteria(run.criteria / f"{experiment}.yaml")
-    measurement = read_measurement(run.folder / experiment / "measurement.json")
-    waivers = load_waivers(run.waivers)
-    return difference(decision, judge(measurement, criteria, waivers, run.scale, today=today))
 
 
 def measured(run: GateRun) -> list[str]:

@@ -145,6 +145,8 @@ class Measurement(Document):
     metrics: list[Metric]
     candidates: dict[str, Candidates] = {}
     digests: dict[str, str]  # data, code, config, criteria, weights
+    files: dict[str, str] = {}  # evidence, jobs and inputs, relative to results/RUN -> digest
+    sections: list[str] = []  # of the config, which `digests["config"]` covers
     upstream: dict[str, Parent] = {}
     environment: dict[str, Any]  # packages, host, device, git commit and dirty flag
     seeds: dict[str, int]
@@ -157,7 +159,16 @@ class Measurement(Document):
 
 
 # Fields added later; empty ones are left out of digests, so digests of older records stay valid.
-LATER_FIELDS = ("candidates", "items", "measured_on", "min_items", "selected", "selections")
+LATER_FIELDS = (
+    "candidates",
+    "files",
+    "items",
+    "measured_on",
+    "min_items",
+    "sections",
+    "selected",
+    "selections",
+)
 EVIDENCE_EXCLUDES = {"started", "duration_s", "device_s", "peak_memory_bytes", "environment"}
 
 

@@ -14,7 +14,9 @@ from safe.errors import SafeError
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
+from safe.gates.history import earlier_results, read_history
 from safe.gates.judge import judge
+from safe.gates.records import foreign, outdated
 from safe.gates.reference import deviations, load_reference
 from safe.gates.run import GateRun, difference, open_gate_run
 from safe.gates.schema import (
@@ -47,6 +49,7 @@ class StatusRow(Document):
     next: str | None  # the command to run next
     decision: str | None = None  # digests
     evidence: str | None = None
+    criteria: str | None = None
     selected: dict[str, str | None] = Field(default_factory=dict)  # selection -> candidate
 
 
@@ -93,10 +96,14 @@ def _own_status(
     folder = run_folder / name
     if not (folder / "measurement.json").is_file() and not (folder / "decision.json").is_file():
         return "not-run", "nothing was measured yet", _command(run_folder, name), None
+    measuring = _command(run_folder, name, force=True)
     try:
         measurement = read_measurement(folder / "measurement.json")
+        not_ours = foreign(run, name, measurement)
     except SafeError as error:
-        return "no-go", _one_line(error), _command(run_folder, name, force=True), None
+        return "no-go", _one_line(error), measuring, None
+    if not_ours is not None:
+        return "no-go", not_ours, measuring, None
     judging = _judge_command(run_folder, name)
     if not (folder / "decision.json").is_file():
         return "not-run", "it was measured but not judged", judging, None
@@ -108,6 +115,13 @@ def _own_status(
         return "stale", "measured again since it was judged", judging, decision
     if decision.digests["criteria"] != criteria_digest(criteria):
         return "stale", "its criteria changed since it was judged", judging, decision
+    try:
+        changed = outdated(run, measurement)
+    except SafeError as error:
+        return "no-go", _one_line(error), None, decision
+    if changed is not None:
+        command = _command(run_folder, name, force=True, jobs=changed.startswith(f"{name}/jobs/"))
+        return "stale", changed, command, decision
     reason = blocking_reason(decision, today)
     if reason is not None:
         explain = shlex.join(["safe", "explain", name[:2], "--run", str(run_folder)])
@@ -182,6 +196,7 @@ def _row(
         next=command,
         decision=None if decision is None else decision.digests["decision"],
         evidence=None if decision is None else decision.digests["evidence"],
+        criteria=None if decision is None else decision.digests["criteria"],
         selected=(
             {} if decision is None else {n: s.selected for n, s in decision.selections.items()}
         ),
@@ -238,7 +253,8 @@ def launch_document(
 
     GO requires every experiment that is not optional to be go or waived, and at least one of them
     to support each item of the pipeline's launch checklist. `deviations` lists the differences from
-    the criteria that the pipeline ships; None if it ships no reference.
+    the criteria that the pipeline ships; None if it ships no reference. `earlier` lists decisions
+    on earlier measurements or by other criteria.
     """
     items: dict[str, dict[str, Any]] = {}
     reasons = []
@@ -281,8 +297,17 @@ def launch_document(
         "reasons": reasons,
         "items": items,
         "deviations": deviating,
+        "earlier": _earlier(run, rows),
         "experiments": {name: row.model_dump(mode="json") for name, row in rows.items()},
     }
+
+
+def _earlier(run: GateRun, rows: Mapping[str, StatusRow]) -> list[str]:
+    current = {n: (r.evidence, r.criteria) for n, r in rows.items() if r.evidence and r.criteria}
+    try:
+        return earlier_results(read_history(run.folder), current)
+    except SafeError as error:
+        return [_one_line(error)]
 
 
 def write_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:

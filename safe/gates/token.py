@@ -10,7 +10,8 @@ from safe.files import write_json
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.formatting import statement
 from safe.gates.judge import failing
-from safe.gates.run import GateRun, judge_again
+from safe.gates.records import judge_again
+from safe.gates.run import GateRun
 from safe.gates.schema import Decision, evidence_digest
 
 SHOWN = 3  # number of criteria named in the reason

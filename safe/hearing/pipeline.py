@@ -43,6 +43,7 @@ PIPELINE = Pipeline(
         "features": artifacts.FEATURES,
         "references": lambda config: EvaluationSettings.of(config).references,
     },
+    identity=("manifest", "base"),
     shared=("world", "datasets", "base", "tracking"),
     planned_sizes=_planned_sizes,
 )

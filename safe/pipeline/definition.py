@@ -35,6 +35,8 @@ class Pipeline:
         context: class of the experiments' context.
         artifacts: role -> path of a shared file, relative to results/RUN, or a function of the
             config that returns the path.
+        identity: roles of the artifacts that identify data and weights; every job and measurement
+            records their digests.
         shared: sections that experiments need not declare, because they affect results only through
             an artifact or not at all.
         check: raises an error if valid sections of a config contradict each other.
@@ -45,6 +47,7 @@ class Pipeline:
     config: type[RunSettings]
     context: type[Context] = Context
     artifacts: Mapping[str, str | Callable[[Any], Path]] = field(default_factory=dict)
+    identity: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     check: Callable[[Any], None] = lambda config: None
     check_prepared: Callable[[Any], None] = lambda config: None

@@ -21,8 +21,10 @@ from safe.errors import ConfigError, EvidenceError
 from safe.files import write_json
 from safe.gates.criteria import criteria_digest, load_criteria
 from safe.gates.documents import read_decision
+from safe.gates.history import write_measurement
 from safe.gates.pipeline import load_pipeline
-from safe.gates.run import GateRun, judge_again
+from safe.gates.records import digest_files, judge_again
+from safe.gates.run import GateRun
 from safe.gates.schema import Measurement, Parent
 from safe.gates.status import decision_parent
 from safe.pipeline.config import RunSettings, restrict, settings_digest
@@ -31,6 +33,9 @@ from safe.pipeline.definition import (
     load_definition,
     load_experiment,
 )
+from safe.pipeline.experiment import Experiment
+from safe.pipeline.job_records import JobRecord, check_records, write_record
+from safe.pipeline.job_results import RESULT
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "snakemake", "safe")
 
@@ -116,10 +121,66 @@ def package_of(config: RunSettings) -> str:
     return load_pipeline(config.criteria).package
 
 
+def recorded_sections(declared: Experiment) -> list[str]:
+    """Return all sections that an experiment and its jobs read, sorted."""
+    return sorted({*declared.reads, *declared.job_reads})
+
+
 def experiment_digest(config: RunSettings, experiment: str) -> str:
     """Digest of all sections that an experiment and its jobs read."""
     declared = load_experiment(package_of(config), experiment)
-    return settings_digest(config, {*declared.reads, *declared.job_reads})
+    return settings_digest(config, recorded_sections(declared))
+
+
+def code_digests(package: str, experiment: str) -> dict[str, str]:
+    """Return the digests of the code that measures an experiment and runs its jobs."""
+    home = experiment_package(package, experiment)
+    digests = {"code": digest_code(f"{home}.measure")}
+    if load_experiment(package, experiment).jobs is not None:
+        digests["code of jobs"] = digest_code(f"{home}.jobs")
+    return digests
+
+
+def input_files(config: RunSettings, experiment: str) -> dict[str, str]:
+    """Return path -> digest of the artifacts that an experiment is given, as they are now.
+
+    Artifacts that identify data and weights (`Pipeline.identity`) are always included.
+    """
+    package = package_of(config)
+    pipeline = load_definition(package)
+    roles = {*pipeline.identity, *load_experiment(package, experiment).inputs}
+    places = [pipeline.artifact(config, role) for role in sorted(roles)]
+    return digest_files(config.folder, [place for place in places if place.is_file()])
+
+
+def job_record(config: RunSettings, experiment: str) -> JobRecord:
+    """Return the record of a job that runs now, without its name and files."""
+    package = package_of(config)
+    return JobRecord(
+        run=config.run,
+        experiment=experiment,
+        job="",
+        seed=config.seed,
+        code=code_digests(package, experiment)["code of jobs"],
+        config=settings_digest(config, load_experiment(package, experiment).job_reads),
+        inputs=input_files(config, experiment),
+        environment=_git_state(),
+    )
+
+
+def check_jobs(config: RunSettings, experiment: str) -> list[JobRecord]:
+    """Return the records of an experiment's finished jobs; see `check_records`."""
+    plan = load_experiment(package_of(config), experiment).jobs
+    if plan is None:
+        return []
+    jobs = [job for group in plan(config) for job in group.jobs]
+    return check_records(config.folder, job_record(config, experiment), jobs)
+
+
+def _git_states(records: Sequence[JobRecord]) -> list[dict[str, Any]]:
+    """Return the distinct commits and dirty flags of jobs."""
+    states = [record.environment for record in records]
+    return [state for n, state in enumerate(states) if state not in states[:n]]
 
 
 def run_experiment(config: RunSettings, experiment: str) -> Path:
@@ -139,6 +200,8 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
     folder = config.folder / experiment
     folder.mkdir(parents=True, exist_ok=True)
     upstream = check_upstream(config, criteria.needs)
+    jobs = check_jobs(config, experiment)
+    inputs = input_files(config, experiment)
     sections = (*declared.reads, *pipeline.shared)
     context = pipeline.context(config=restrict(config, sections, experiment), folder=folder)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -149,16 +212,19 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
         metrics=metrics,
         candidates=context.candidates,
         digests={
-            "code": digest_code(name),
+            **code_digests(package, experiment),
             "config": experiment_digest(config, experiment),
             "criteria": criteria_digest(criteria),
             **context.digests,
         },
+        files=inputs | digest_files(config.folder, [folder]),
+        sections=recorded_sections(declared),
         upstream={
             name: parent.model_copy(update={"selected": context.upstream_selected.get(name, {})})
             for name, parent in upstream.items()
         },
-        environment=environment(context.extra.get("device", "cpu")),
+        environment=environment(context.extra.get("device", "cpu"))
+        | ({"jobs": _git_states(jobs)} if jobs else {}),
         seeds={"run": config.seed, **context.extra.get("seeds", {})},
         started=started.isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - clock, 3),
@@ -167,9 +233,7 @@ def run_experiment(config: RunSettings, experiment: str) -> Path:
         plots=context.plots,
         evidence=context.evidence,
     )
-    path = folder / "measurement.json"
-    write_json(path, measurement.model_dump(mode="json"))
-    return path
+    return write_measurement(config.folder, measurement)
 
 
 def run_job(config: RunSettings, experiment: str, job: str) -> Path:
@@ -199,6 +263,7 @@ def run_jobs(config: RunSettings, experiment: str, jobs: Sequence[str]) -> list[
         raise ConfigError(f"experiment {experiment!r} has no jobs", hint="see `safe measure`")
     module = importlib.import_module(f"{experiment_package(package, experiment)}.jobs")
     folder = config.folder / experiment
+    record = job_record(config, experiment)
     seen = restrict(config, (*declared.job_reads, *pipeline.shared), f"a job of {experiment}")
     shared = module.prepare(pipeline.context(config=seen, folder=folder), jobs)
     written = []
@@ -207,8 +272,9 @@ def run_jobs(config: RunSettings, experiment: str, jobs: Sequence[str]) -> list[
         own.mkdir(parents=True, exist_ok=True)
         context = pipeline.context(config=seen, folder=own, experiment=experiment)
         result = module.run(context, job, shared)
-        written.append(own / "result.json")
+        written.append(own / RESULT)
         write_json(written[-1], result)
+        write_record(config.folder, record.model_copy(update={"job": job}))
     for path in written:
         for checkpoint in path.parent.glob("*.pt"):
             checkpoint.unlink()

@@ -231,7 +231,8 @@ def _header(
             problem = f"{run_folder / 'config.json'}: not a run's config, it has no scale"
     except SafeError as error:
         problem = str(error)
-    environments = [e["measurement"].environment for e in experiments if e["measurement"]]
+    measured = [e["measurement"].environment for e in experiments if e["measurement"]]
+    environments = [found for e in measured for found in (e, *e.get("jobs", []))]
 
     def distinct(key: str) -> list[Any]:
         return sorted({str(e[key]) for e in environments if e.get(key) is not None})

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from safe.gates.criteria import criteria_digest, load_criteria
+from safe.gates.documents import read_measurement
+from safe.gates.history import write_measurement
 from safe.gates.schema import (
     CriteriaFile,
     Criterion,
@@ -129,12 +131,10 @@ def passing_metrics(criteria: CriteriaFile) -> list[Metric]:
     return [metric_for(c, passing_value(c)) for c in criteria.criteria]
 
 
-def write_measurement(folder: Path, made: Measurement) -> None:
-    """Write measurement.json of an experiment in a run's folder."""
-    folder = folder / made.experiment
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(made.model_dump(mode="json"))
-    (folder / "measurement.json").write_text(text, encoding="utf-8")
+def measure_again(run: Path, name: str, **changes: Any) -> None:
+    """Replace fields of a measurement, as if it had been measured so."""
+    document = read_measurement(run / name / "measurement.json").model_dump(mode="json")
+    write_measurement(run, Measurement.model_validate(document | changes))
 
 
 def write_config(folder: Path, waivers: Path, **changes: Any) -> None:

@@ -23,6 +23,7 @@ from tests.unit.gates.builders import (
     criteria_of,
     criterion,
     make_run,
+    measure_again,
     measurement,
     metric,
     toy_criteria,
@@ -56,10 +57,8 @@ def ready(tmp_path: Path) -> GateRun:
 
 def worsen(gates: GateRun, name: str, value: float = 0.5) -> None:
     """Replace the measured value by a worse one and judge again."""
-    path = gates.folder / name / "measurement.json"
-    document = json.loads(path.read_text())
-    document["metrics"][0]["value"] = value
-    path.write_text(json.dumps(document))
+    worse = metric(value, ci=None)
+    measure_again(gates.folder, name, metrics=[worse.model_dump(mode="json")])
     judge_experiment(gates, name)
 
 
@@ -129,8 +128,7 @@ def test_stale_decision_is_no_launch(ready: GateRun) -> None:
     with pytest.raises(GateClosed, match="edited after judging"):
         check_launch(ready)
     decision.write_text(kept)
-    measured = decision.with_name("measurement.json")
-    measured.write_text(measured.read_text().replace("0.97", "0.98"))
+    measure_again(ready.folder, "01_made_up", seeds={"run": 1})
     with pytest.raises(GateClosed, match="measured again since it was judged"):
         check_launch(ready)
 

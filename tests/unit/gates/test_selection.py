@@ -206,6 +206,7 @@ def test_candidates_must_be_declared_as_a_literal(tmp_path: Any) -> None:
 
 
 def test_another_selection_upstream_makes_an_experiment_stale(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
     counted = criterion(
         id="01.best", metric="best", op=">=", threshold=1, unit="count", decide_on="exact", min_n=3
     )
@@ -222,20 +223,20 @@ def test_another_selection_upstream_makes_an_experiment_stale(tmp_path: Path) ->
     )
     later = measurement(metric(), criteria=second, upstream={"01_first": parent})
     for made, judged in ((seen, decision), (later, judge(later, second))):
-        write_measurement(tmp_path, made)
+        write_measurement(folder, made)
         text = judged.model_dump_json()
-        (tmp_path / made.experiment / "decision.json").write_text(text, encoding="utf-8")
-    (tmp_path / "02_second" / "jobs" / "seed_0").mkdir(parents=True)
-    (tmp_path / "02_second" / "jobs" / "seed_0" / "result.json").write_text("{}")
+        (folder / made.experiment / "decision.json").write_text(text, encoding="utf-8")
+    (folder / "02_second" / "jobs" / "seed_0").mkdir(parents=True)
+    (folder / "02_second" / "jobs" / "seed_0" / "result.json").write_text("{}")
     (tmp_path / "waivers.yaml").write_text("[]\n")
-    run = GateRun(tmp_path, tmp_path, tmp_path / "waivers.yaml", "full")
-    assert read_selected(tmp_path / "01_first", "best") == "b"
+    run = GateRun(folder, tmp_path, tmp_path / "waivers.yaml", "full")
+    assert read_selected(folder / "01_first", "best") == "b"
     assert [row.status for row in rows_of(run, [first, second]).values()] == ["go", "go"]
 
     limit = {"value": "gain", "op": ">=", "threshold": 0.7, "rationale": REASON}
     strict = first.model_copy(update={"selections": [rule(limits=[limit])]})
     text = judge(seen, strict).model_dump_json()
-    (tmp_path / "01_first" / "decision.json").write_text(text, encoding="utf-8")
+    (folder / "01_first" / "decision.json").write_text(text, encoding="utf-8")
     row = rows_of(run, [strict, second])["02_second"]
     assert row.status == "stale"
     assert "selects a" in row.reason

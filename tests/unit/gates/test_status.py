@@ -22,6 +22,7 @@ from tests.unit.gates.builders import (
     criteria_of,
     criterion,
     make_run,
+    measure_again,
     measurement,
     metric,
     toy_criteria,
@@ -60,15 +61,14 @@ def test_upstream_no_go_blocks_experiments_that_were_go(run: Path) -> None:
     path = run / NAMES[1] / "measurement.json"
     document = json.loads(path.read_text())
     document["metrics"][0]["provenance"] = "simulated"
-    path.write_text(json.dumps(document))
+    measure_again(run, NAMES[1], metrics=document["metrics"])
     judge_experiment(open_gate_run(run), NAMES[1])
     assert status_by_number(run)["03"] == "blocked"
     assert statuses(run, CRITERIA)[NAMES[2]].verdict == "GO"
 
 
 def test_decision_based_on_earlier_evidence_is_stale(run: Path) -> None:
-    path = run / NAMES[0] / "measurement.json"
-    path.write_text(path.read_text().replace('"run": 0', '"run": 9'))
+    measure_again(run, NAMES[0], seeds={"run": 9})
     assert status_by_number(run)["01"] == "stale"  # measured again, not judged again
     judge_experiment(open_gate_run(run), NAMES[0])
     rows = statuses(run, CRITERIA)
@@ -161,10 +161,7 @@ def test_changed_or_unreadable_waivers_do_not_count(run: Path, tmp_path: Path) -
 
 
 def test_measurement_without_its_upstream_is_stale(run: Path) -> None:
-    path = run / NAMES[2] / "measurement.json"
-    document = json.loads(path.read_text())
-    document["upstream"] = {}
-    path.write_text(json.dumps(document))
+    measure_again(run, NAMES[2], upstream={})
     judge_experiment(open_gate_run(run), NAMES[2])
     assert status_by_number(run)["03"] == "stale"
 

@@ -29,6 +29,7 @@ from tests.unit.gates.builders import (
     criteria_of,
     criterion,
     make_run,
+    measure_again,
     measurement,
 )
 from tests.unit.gates.builders import metric as metric_of
@@ -178,10 +179,8 @@ def test_measured_but_not_judged_is_shown(run: Path) -> None:
 
 def test_waiver_and_changed_criteria_are_announced(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", replace={"03.loss": BAD_LOSS})
-    path = run / NAMES[2]
-    measured = json.loads((path / "measurement.json").read_text())
-    measured["digests"]["criteria"] = "0" * 64
-    (path / "measurement.json").write_text(json.dumps(measured))
+    measured = json.loads((run / NAMES[2] / "measurement.json").read_text())
+    measure_again(run, NAMES[2], digests=measured["digests"] | {"criteria": "0" * 64})
     gates = open_gate_run(run)
     waivers = gates.waivers
     evidence = judge_experiment(gates, NAMES[2]).digests["evidence"]
