@@ -225,6 +225,9 @@ def launch(
         typer.echo(f"launch GO: {run.name}")
         for line in found["deviations"] or []:
             typer.echo(f"  deviates from the shipped criteria: {line}")
+        settings = found["settings"] or {"differences": []}
+        for line in settings["differences"]:
+            typer.echo(f"  differs from {settings['reference']}: {line}")
         for line in found["earlier"]:
             typer.echo(f"  earlier: {line}")
 

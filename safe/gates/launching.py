@@ -16,7 +16,8 @@ from safe.gates.token import GateClosed
 def evidence_of(launch: Mapping[str, Any]) -> str:
     """Digest of what is signed: run, scale, verdict, and each experiment's status and digests.
 
-    Deviations from the shipped criteria and earlier results are included, if there are any.
+    Deviations from the shipped criteria and settings, and earlier results, are included, if there
+    are any.
 
     Args:
         launch: content of launch.json.
@@ -24,8 +25,9 @@ def evidence_of(launch: Mapping[str, Any]) -> str:
     rows = launch["experiments"]
     inputs = {n: [rows[n][k] for k in ("status", "decision", "evidence")] for n in sorted(rows)}
     parts = [launch["run"], launch["scale"], launch["verdict"], inputs]
-    listed = [launch[key] for key in ("deviations", "earlier") if launch.get(key)]
-    return digest_json([*parts, *listed])
+    settings = launch.get("settings") or {}
+    listed = [launch.get("deviations"), launch.get("earlier"), settings.get("differences")]
+    return digest_json([*parts, *(lines for lines in listed if lines)])
 
 
 def check_launch(run: GateRun, today: date | None = None) -> dict[str, Any]:

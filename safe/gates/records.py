@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from safe.digest import digest_code, digest_file, digest_json
 from safe.gates.criteria import load_criteria
-from safe.gates.documents import read_json, read_measurement
+from safe.gates.documents import read_measurement
 from safe.gates.history import FILE, measured_last, read_history
 from safe.gates.judge import judge
-from safe.gates.run import GateRun, difference
+from safe.gates.run import GateRun, difference, read_config
 from safe.gates.schema import Decision, Measurement, evidence_digest
 from safe.gates.waivers import load_waivers
 
@@ -96,7 +96,7 @@ def _settings(folder: Path, measurement: Measurement) -> str | None:
     """Digest of the measurement's sections in config.json; see `settings_digest`."""
     if not measurement.sections:
         return measurement.digests.get("config")
-    values = read_json(folder / "config.json", hint="start the run once")
+    values = read_config(folder)
     return digest_json({name: values.get(name) for name in measurement.sections})
 
 

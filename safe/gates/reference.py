@@ -1,7 +1,7 @@
-"""The criteria that a pipeline ships, and the deviations of a run's criteria from them.
+"""The criteria and settings that a pipeline ships, and the deviations of a run from them.
 
-The reference is a file of the pipeline's package, so that an edit of the criteria files cannot
-change it. It is generated from the shipped criteria files (`python -m safe.schemas`).
+The references are files of the pipeline's package, so that an edit of criteria or configs cannot
+change them. They are generated from the shipped files (`python -m safe.schemas`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from safe.gates.criteria_check import experiments_folder
 from safe.gates.schema import Bound, CriteriaFile
 
 FILE = "reference_criteria.json"
+SETTINGS = "reference_settings.json"
+PLACES = ("run", "results", "cache")  # settings that change no result
 FIELDS = ("metric", "op", "threshold", "unit", "decide_on", "min_n", "min_items", "severity")
 
 
@@ -52,13 +54,13 @@ def _bound(value: str, bound: Bound) -> dict[str, Any]:
     return {"value": value, "op": bound.op, "threshold": threshold, "scaled": _scaled(bound)}
 
 
-def load_reference(package: str) -> dict[str, Any] | None:
-    """Return the reference of a pipeline's package; None if it ships none.
+def load_reference(package: str, name: str = FILE) -> dict[str, Any] | None:
+    """Return a reference of a pipeline's package; None if it ships none.
 
     Raises:
         ConfigError: there is no such package, or the file is broken.
     """
-    path = experiments_folder(package).parent / FILE
+    path = experiments_folder(package).parent / name
     if not path.is_file():
         return None
     try:
@@ -68,6 +70,49 @@ def load_reference(package: str) -> dict[str, Any] | None:
             f"cannot be read: {error}", where=path, hint="install the package again"
         ) from None
     return found
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted key -> value of a run config, as JSON values, without `PLACES`."""
+    return {
+        key: value
+        for name, section in config.items()
+        if name not in PLACES
+        for key, value in _flat(name, section)
+    }
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{key}.{name}", inner)
+    elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        for index, inner in enumerate(value):
+            yield from _flat(f"{key}[{index}]", inner)
+    else:
+        yield key, value
+
+
+def changed_settings(
+    config: Mapping[str, Any], shipped: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, list[str]]:
+    """Return the shipped config that a run is nearest to, and the differences, one line each.
+
+    Args:
+        config: the run's config.json.
+        shipped: name of a shipped config -> its settings, as from `settings_of`.
+    """
+    found = settings_of(config)
+    lines = {
+        name: [
+            line
+            for key in sorted({*found, *reference})
+            for line in _changed(key, found.get(key), reference.get(key))
+        ]
+        for name, reference in shipped.items()
+    }
+    nearest = min(lines, key=lambda name: (len(lines[name]), name))
+    return nearest, lines[nearest]
 
 
 def deviations(files: Iterable[CriteriaFile], reference: Mapping[str, Any]) -> list[str]:

@@ -80,7 +80,7 @@ def open_gate_run(
     values: dict[str, Any] = {}
     if criteria is None or waivers is None or scale is None:
         try:
-            values = _read_config(folder)
+            values = read_config(folder)
         except SafeError:
             if not lenient:
                 raise
@@ -105,7 +105,12 @@ def open_gate_run(
     return run
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json of a run's folder.
+
+    Raises:
+        EvidenceError: it is missing, or not a run's config.
+    """
     hint = "start the run once, or give --criteria, --waivers and --scale"
     values = read_json(folder / "config.json", hint=hint)
     if not isinstance(values, dict) or "scale" not in values:

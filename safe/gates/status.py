@@ -17,8 +17,8 @@ from safe.gates.documents import read_decision, read_measurement
 from safe.gates.history import earlier_results, read_history
 from safe.gates.judge import judge
 from safe.gates.records import foreign, outdated
-from safe.gates.reference import deviations, load_reference
-from safe.gates.run import GateRun, difference, open_gate_run
+from safe.gates.reference import SETTINGS, changed_settings, deviations, load_reference
+from safe.gates.run import GateRun, difference, open_gate_run, read_config
 from safe.gates.schema import (
     SCHEMA_VERSION,
     CriteriaFile,
@@ -253,17 +253,20 @@ def launch_document(
 
     GO requires every experiment that is not optional to be go or waived, and at least one of them
     to support each item of the pipeline's launch checklist. `deviations` lists the differences from
-    the criteria that the pipeline ships; None if it ships no reference. `earlier` lists decisions
-    on earlier measurements or by other criteria.
+    the criteria that the pipeline ships; None if it ships no reference. `settings` lists the
+    differences from the nearest config that it ships. `earlier` lists decisions on earlier
+    measurements or by other criteria.
     """
     items: dict[str, dict[str, Any]] = {}
     reasons = []
     deviating: list[str] | None = None
+    settings: dict[str, Any] | None = None
     try:
         pipeline = run.pipeline()
         launch_items = pipeline.launch_items
         shipped = load_reference(pipeline.package)
         deviating = None if shipped is None else deviations(files, shipped)
+        settings = _settings(run, pipeline.package)
     except SafeError as error:
         launch_items = {}
         reasons.append(f"the pipeline cannot be read: {_one_line(error)}")
@@ -297,9 +300,18 @@ def launch_document(
         "reasons": reasons,
         "items": items,
         "deviations": deviating,
+        "settings": settings,
         "earlier": _earlier(run, rows),
         "experiments": {name: row.model_dump(mode="json") for name, row in rows.items()},
     }
+
+
+def _settings(run: GateRun, package: str) -> dict[str, Any] | None:
+    shipped = load_reference(package, SETTINGS)
+    if shipped is None or not (run.folder / "config.json").is_file():
+        return None
+    nearest, lines = changed_settings(read_config(run.folder), shipped)
+    return {"reference": nearest, "differences": lines}
 
 
 def _earlier(run: GateRun, rows: Mapping[str, StatusRow]) -> list[str]:

@@ -65,13 +65,14 @@ class Features:
         self._pixels: OrderedDict[str, Tensor] = OrderedDict()  # least recently used first
         config, audio_encoder = opened.vlm.config, opened.audio_encoder
         libraries = [transformers.__version__, torch.__version__]
+        code = digest_code(__name__)  # includes decoding and the models
         self._image_space = digest_json(
             [
                 "image tokens",
                 opened.vlm_ref.digest,
                 str(opened.vlm.language_model.dtype),
                 opened.processor.image_processor.to_dict(),
-                digest_code("safe.hearing.models.fusion"),
+                code,
                 *libraries,
             ]
         )
@@ -80,8 +81,7 @@ class Features:
                 audio_kind,
                 opened.audio_encoder_ref.digest,
                 audio_encoder.feature_extractor.to_dict(),
-                digest_code("safe.hearing.models.audio_encoder"),
-                digest_code("safe.hearing.data.decode"),
+                code,
                 *libraries,
             ]
         )

@@ -1,4 +1,4 @@
-"""Deviations of a run's criteria from those that the pipeline ships."""
+"""Deviations of a run's criteria and settings from those that the pipeline ships."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ import yaml
 
 from safe.errors import ConfigError
 from safe.gates.criteria import load_all
-from safe.gates.reference import deviations, load_reference
+from safe.gates.launching import evidence_of
+from safe.gates.reference import SETTINGS, changed_settings, deviations, load_reference
 from safe.gates.run import open_gate_run
 from safe.gates.status import write_launch
+from safe.pipeline.definition import load_run_config
 from safe.report.page import render
+from tests.paths import ROOT
 from tests.unit.gates.builders import CRITERIA, make_run
 
 Edit = Callable[[dict[str, Any]], None]
@@ -125,3 +128,49 @@ def test_a_broken_reference_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_reference("broken_package")
+
+
+# Settings ----------------------------------------------------------------------------------------
+
+SHIPPED = load_reference("safe.hearing", SETTINGS)
+
+
+def config_with(**changes: Any) -> dict[str, Any]:
+    config = load_run_config(ROOT / "config" / "config.yaml").model_dump(mode="json")
+    return config | changes
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "av_digits.yaml", "blip2_opt_2_7b.yaml"])
+def test_shipped_configs_have_no_differences(name: str) -> None:
+    assert SHIPPED is not None
+    config = load_run_config(ROOT / "config" / name).model_dump(mode="json")
+    elsewhere = config | {"run": "other", "results": "/scratch/results"}
+    assert changed_settings(elsewhere, SHIPPED) == (f"config/{name}", [])
+
+
+def test_every_other_setting_is_listed_with_the_shipped_value() -> None:
+    assert SHIPPED is not None
+    changed = config_with(seed=5)
+    changed["preflight"] = changed["preflight"] | {"verdict_file": "all_matched.yaml"}
+    changed["datasets"] = [changed["datasets"][0] | {"name": "mine"}, *changed["datasets"][1:]]
+    nearest, lines = changed_settings(changed, SHIPPED)
+    assert nearest == "config/config.yaml"
+    assert [line.split(":")[0] for line in lines] == [
+        "datasets[0].name",
+        "preflight.verdict_file",
+        "seed",
+    ]
+    assert lines[-1] == "seed: 5, reference 0"
+
+
+def test_launch_lists_settings_and_the_signature_covers_them(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "trial")
+    waivers = json.loads((run / "config.json").read_text())["waivers"]
+    launches = []
+    for seed in (0, 5):
+        changed = config_with(seed=seed, criteria=str(CRITERIA), waivers=waivers)
+        (run / "config.json").write_text(json.dumps(changed))
+        launches.append(write_launch(open_gate_run(run)))
+    assert "seed: 5, reference 0" in launches[1]["settings"]["differences"]
+    assert "seed: 5, reference 0" in render(open_gate_run(run)).read_text(encoding="utf-8")
+    assert evidence_of(launches[0]) != evidence_of(launches[1])

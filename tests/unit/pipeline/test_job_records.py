@@ -72,7 +72,7 @@ def test_job_that_ran_otherwise_is_refused(run: Path, changes: Any, named: str) 
 def test_copied_tables_and_jobs_are_refused(run: Path) -> None:
     first, second = (run / EXPERIMENT / "jobs" / job for job in JOBS)
     shutil.copy(first / "items.parquet", second)
-    with pytest.raises(EvidenceError, match="items.parquet has changed"):
+    with pytest.raises(EvidenceError, match=r"items\.parquet has changed"):
         check_records(run, expected(), JOBS)
     shutil.rmtree(second)
     shutil.copytree(first, second)
@@ -92,5 +92,5 @@ def test_missing_or_broken_record_is_named(run: Path, content: str | None) -> No
 def test_edited_result_is_refused(run: Path) -> None:
     path = run / EXPERIMENT / "jobs" / "seed_1" / "result.json"
     path.write_text(json.dumps({"accuracy": 1}))
-    with pytest.raises(EvidenceError, match="result.json has changed"):
+    with pytest.raises(EvidenceError, match=r"result\.json has changed"):
         check_records(run, expected(), JOBS)
