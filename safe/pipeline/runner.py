@@ -274,8 +274,8 @@ def run_jobs(config: RunSettings, experiment: str, jobs: Sequence[str]) -> list[
         result = module.run(context, job, shared)
         written.append(own / RESULT)
         write_json(written[-1], result)
-        write_record(config.folder, record.model_copy(update={"job": job}))
     for path in written:
         for checkpoint in path.parent.glob("*.pt"):
             checkpoint.unlink()
+        write_record(config.folder, record.model_copy(update={"job": path.parent.name}))
     return written
