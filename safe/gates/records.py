@@ -11,6 +11,7 @@ from safe.gates.criteria import load_criteria
 from safe.gates.documents import read_measurement
 from safe.gates.history import FILE, measured_last, read_history
 from safe.gates.judge import judge
+from safe.gates.recompute import contradiction
 from safe.gates.run import GateRun, difference, read_config
 from safe.gates.schema import Decision, Measurement, evidence_digest
 from safe.gates.waivers import load_waivers
@@ -92,6 +93,20 @@ def outdated(run: GateRun, measurement: Measurement) -> str | None:
     return None
 
 
+def verify(run: GateRun, experiment: str, measurement: Measurement) -> str | None:
+    """Return why a measurement cannot be used, or None; see `foreign` and `outdated`.
+
+    Raises:
+        EvidenceError: history, config.json or a table cannot be read.
+        ConfigError: the pipeline cannot be read.
+    """
+    return (
+        foreign(run, experiment, measurement)
+        or outdated(run, measurement)
+        or contradiction(run.folder / experiment, measurement)
+    )
+
+
 def _settings(folder: Path, measurement: Measurement) -> str | None:
     """Digest of the measurement's sections in config.json; see `settings_digest`."""
     if not measurement.sections:
@@ -121,8 +136,4 @@ def judge_again(run: GateRun, decision: Decision, today: date | None = None) -> 
     criteria = load_criteria(run.criteria / f"{experiment}.yaml")
     measurement = read_measurement(run.folder / experiment / "measurement.json")
     again = judge(measurement, criteria, load_waivers(run.waivers), run.scale, today=today)
-    return (
-        foreign(run, experiment, measurement)
-        or outdated(run, measurement)
-        or difference(decision, again)
-    )
+    return verify(run, experiment, measurement) or difference(decision, again)

@@ -83,6 +83,25 @@ class Interval(Document):
         return self
 
 
+class Derivation(Document):
+    """How a metric follows from its per-item table, so that it can be recomputed.
+
+    `mean`: mean of a column; `difference`: of the means of two columns; `count`: number of true
+    rows; `sd`: sample standard deviation.
+    """
+
+    statistic: Literal["mean", "difference", "count", "sd"]
+    columns: list[str] = Field(min_length=1, max_length=2)
+    where: dict[str, list[str | bool]] = {}  # column -> values of the rows that are included
+    negated: bool = False  # false counts as 1
+
+    @model_validator(mode="after")
+    def _two_columns_differ(self) -> Derivation:
+        if (self.statistic == "difference") != (len(self.columns) == 2):
+            raise ValueError("a difference needs two columns, any other statistic one")
+        return self
+
+
 class Metric(Document):
     """One measured number.
 
@@ -99,9 +118,16 @@ class Metric(Document):
     provenance: Provenance
     ci: Interval | None = None
     per_item: str | None = None
+    derivation: Derivation | None = None  # from `per_item`
     reason: str | None = None
     measured_on: dict[str, str] = {}
     detail: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _derivation_needs_table(self) -> Metric:
+        if self.derivation is not None and self.per_item is None:
+            raise ValueError("a metric with a derivation needs the table `per_item`")
+        return self
 
 
 class Candidate(Document):
@@ -161,6 +187,7 @@ class Measurement(Document):
 # Fields added later; empty ones are left out of digests, so digests of older records stay valid.
 LATER_FIELDS = (
     "candidates",
+    "derivation",
     "files",
     "items",
     "measured_on",

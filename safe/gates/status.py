@@ -16,6 +16,7 @@ from safe.gates.criteria import criteria_digest, load_all, load_each
 from safe.gates.documents import read_decision, read_measurement
 from safe.gates.history import earlier_results, read_history
 from safe.gates.judge import judge
+from safe.gates.recompute import contradiction
 from safe.gates.records import foreign, outdated
 from safe.gates.reference import SETTINGS, changed_settings, deviations, load_reference
 from safe.gates.run import GateRun, difference, open_gate_run, read_config
@@ -117,8 +118,11 @@ def _own_status(
         return "stale", "its criteria changed since it was judged", judging, decision
     try:
         changed = outdated(run, measurement)
+        other = None if changed else contradiction(folder, measurement)
     except SafeError as error:
         return "no-go", _one_line(error), None, decision
+    if other is not None:
+        return "no-go", other, measuring, decision
     if changed is not None:
         command = _command(run_folder, name, force=True, jobs=changed.startswith(f"{name}/jobs/"))
         return "stale", changed, command, decision

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from safe.files import atomic
-from safe.gates.schema import Interval, Metric
-from safe.gates.statistics import paired_difference
+from safe.gates.recompute import included
+from safe.gates.schema import Derivation, Interval, Metric
+from safe.gates.statistics import paired_difference, wilson
 from safe.hearing.context import Context
 from safe.pipeline.job_results import write_rows
+
+Table = Sequence[Mapping[str, Any]]
+Where = Mapping[str, Sequence[str | bool]]  # column -> values of the rows that are included
 
 
 class MetricBuilder:
@@ -27,6 +31,7 @@ class MetricBuilder:
         items: int | None = None,
         ci: Interval | None = None,
         per_item: str | None = None,
+        derivation: Derivation | None = None,
         measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
@@ -34,6 +39,7 @@ class MetricBuilder:
 
         Args:
             items: items behind each sample, such as the questions of a seed.
+            derivation: how the value follows from the table `per_item`.
             measured_on: selection -> candidate, where the number is of a selected candidate.
         """
         return Metric(
@@ -45,6 +51,7 @@ class MetricBuilder:
             provenance="measured",
             ci=ci,
             per_item=per_item,
+            derivation=derivation,
             measured_on=dict(measured_on or {}),
             detail=dict(detail or {}),
         )
@@ -70,6 +77,7 @@ class MetricBuilder:
         seed: int,
         identical: bool = False,
         per_item: str | None = None,
+        derivation: Derivation | None = None,
         measured_on: Mapping[str, str] | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> Metric:
@@ -92,9 +100,99 @@ class MetricBuilder:
             len(left),
             ci=interval,
             per_item=per_item,
+            derivation=derivation,
             measured_on=measured_on,
             detail={**shares, **(detail or {})},
         )
+
+    # The following three can be recomputed by the judge from the table that the rows came from.
+
+    def table_difference(
+        self,
+        name: str,
+        table: Table,
+        columns: tuple[str, str],
+        *,
+        per_item: str,
+        where: Where | None = None,
+        **options: Any,
+    ) -> Metric:
+        """Return `difference` of two columns of a table, over the rows that match `where`."""
+        derived = _derivation("difference", columns, where)
+        rows = included(table, derived)
+        return self.difference(
+            name,
+            [row[columns[0]] for row in rows],
+            [row[columns[1]] for row in rows],
+            [row["source"] for row in rows],
+            per_item=per_item,
+            derivation=derived,
+            **options,
+        )
+
+    def table_share(
+        self,
+        name: str,
+        table: Table,
+        column: str,
+        *,
+        per_item: str,
+        where: Where | None = None,
+        negated: bool = False,
+        **options: Any,
+    ) -> Metric:
+        """Return the share of true rows, with Wilson's interval; `negated`: of false ones."""
+        derived = _derivation("mean", (column,), where, negated)
+        rows = included(table, derived)
+        if not rows:
+            return self.missing(name, "there is no such item")
+        count = sum(row[column] != negated for row in rows)
+        return self.measured(
+            name,
+            count / len(rows),
+            len(rows),
+            ci=wilson(count, len(rows)),
+            per_item=per_item,
+            derivation=derived,
+            **options,
+        )
+
+    def table_count(
+        self,
+        name: str,
+        table: Table,
+        column: str,
+        *,
+        per_item: str,
+        where: Where | None = None,
+        negated: bool = False,
+        **options: Any,
+    ) -> Metric:
+        """Return the number of true rows; `negated`: of false ones."""
+        derived = _derivation("count", (column,), where, negated)
+        rows = included(table, derived)
+        return self.measured(
+            name,
+            sum(row[column] != negated for row in rows),
+            len(rows),
+            per_item=per_item,
+            derivation=derived,
+            **options,
+        )
+
+
+def _derivation(
+    statistic: Literal["mean", "difference", "count"],
+    columns: Sequence[str],
+    where: Where | None,
+    negated: bool = False,
+) -> Derivation:
+    return Derivation(
+        statistic=statistic,
+        columns=list(columns),
+        where={name: list(values) for name, values in (where or {}).items()},
+        negated=negated,
+    )
 
 
 def worst(found: Mapping[str, Metric]) -> Metric:

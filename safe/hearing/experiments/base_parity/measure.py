@@ -284,10 +284,13 @@ def _parity_metrics(
         why = "there is no VL example with a readable image"
         names = ("logits_equal", "logits_identical", "vqa_identical")
         return [BUILDER.missing(name, why) for name in names]
-    write_table(context, ITEMS, [asdict(item) for item in items])
+    table = [
+        asdict(i) | {"identical": i.base_answer == i.safe_answer and i.same_tokens} for i in items
+    ]
+    write_table(context, ITEMS, table)
     gaps = [item.mean_difference for item in items]
     unequal = [item.id for item in items if not item.bit_equal]
-    differing = [i for i in items if i.base_answer != i.safe_answer or not i.same_tokens]
+    differing = [row["id"] for row in table if not row["identical"]]
     worst = math.nan if any(math.isnan(g) for g in gaps) else max(gaps)
 
     def share(answers: Iterator[tuple[str, str]]) -> float:
@@ -308,22 +311,22 @@ def _parity_metrics(
                 "undecodable": faults[:20],
             },
         ),
-        BUILDER.measured(
+        BUILDER.table_count(
             "logits_identical",
-            len(unequal),
-            len(items),
+            table,
+            "bit_equal",
+            negated=True,
             per_item=ITEMS,
             detail={"differing": unequal[:20]},
         ),
-        Metric(
-            name="vqa_identical",
-            value=len(differing),
-            unit="count",
-            n=len(items),
-            provenance="measured",
+        BUILDER.table_count(
+            "vqa_identical",
+            table,
+            "identical",
+            negated=True,
             per_item=ITEMS,
             detail={
-                "differing": [i.id for i in differing[:20]],
+                "differing": differing[:20],
                 "base_in_references": share((i.id, i.base_answer) for i in items),
                 "safe_in_references": share((i.id, i.safe_answer) for i in items),
             },

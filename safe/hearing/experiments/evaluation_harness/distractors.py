@@ -70,14 +70,14 @@ def irrelevance(
         _false_consultation(builder, by_name, gate, others),
         worst(
             {
-                name: builder.difference(
+                name: builder.table_difference(
                     "vl_under_noise",
-                    [r["base_score"] for r in rows],
-                    [r["safe_score"] for r in rows],
-                    [r["source"] for r in rows],
+                    rows,
+                    ("base_score", "safe_score"),
+                    where={"distractor": [name]},
+                    per_item=NOISE,
                     seed=seed,
                     identical=all(r["identical"] for r in rows),
-                    per_item=NOISE,
                 )
                 for name, rows in by_name.items()
             }

@@ -77,13 +77,13 @@ def lomo(
         _drop(builder, needs),
         _vl(builder, pictures, context.config.seed),
         _separation(builder, needs, pictures, context.config.seed),
-        builder.difference(
+        builder.table_difference(
             "follows_sound",
-            [r["score_sound"] for r in needs],
-            [r["score_swapped"] for r in needs],
-            [r["source"] for r in needs],
-            seed=context.config.seed,
+            table,
+            ("score_sound", "score_swapped"),
+            where={"needs_sound": [True]},
             per_item=LOMO,
+            seed=context.config.seed,
         ),
     ]
     return metrics, {mode: given[first_picture:] for mode, given in answers.items()}
@@ -122,14 +122,14 @@ def _drop(builder: MetricBuilder, needs: Table) -> Metric:
 def _vl(builder: MetricBuilder, pictures: Table, seed: int) -> Metric:
     """Largest loss of VL accuracy over the ways to remove the sound."""
     found = {
-        mode: builder.difference(
+        mode: builder.table_difference(
             "lomo_vl",
-            [r["score_sound"] for r in pictures],
-            [r[f"score_{mode}"] for r in pictures],
-            [r["source"] for r in pictures],
+            pictures,
+            ("score_sound", f"score_{mode}"),
+            where={"needs_sound": [False]},
+            per_item=LOMO,
             seed=seed,
             identical=all(r["sound"] == r[mode] for r in pictures),
-            per_item=LOMO,
         )
         for mode in ("muted", "near_silence")
     }

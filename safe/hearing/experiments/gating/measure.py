@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 
 from safe.digest import digest_file
 from safe.errors import EvidenceError
-from safe.gates.schema import Candidate, Metric
-from safe.gates.statistics import wilson
+from safe.gates.schema import Candidate, Derivation, Metric
 from safe.hearing.artifacts import PILOT_ADAPTER
 from safe.hearing.context import Context
 from safe.hearing.evaluation.gate_curve import (
@@ -194,13 +193,12 @@ def _share(rows: Table, column: str) -> float | None:
 
 
 def _skip_rate(table: Table, choices: Mapping[str, Choice]) -> Metric:
-    skipped = sum(not row["consulted"] for row in table)
     tasks = sorted({row["task"] for row in table})
-    return BUILDER.measured(
+    return BUILDER.table_share(
         "skip_rate",
-        skipped / len(table),
-        len(table),
-        ci=wilson(skipped, len(table)),
+        table,
+        "consulted",
+        negated=True,
         per_item=GATED,
         detail={
             "consulted_by_task": {
@@ -221,14 +219,14 @@ def _skip_rate(table: Table, choices: Mapping[str, Choice]) -> Metric:
 
 def _audio_drop(table: Table, seed: int) -> Metric:
     rows = [row for row in table if row["task"] in HEARING]
-    return BUILDER.difference(
+    return BUILDER.table_difference(
         "audio_drop",
-        [r["on_correct"] for r in rows],
-        [r["gated_correct"] for r in rows],
-        [r["source"] for r in rows],
+        table,
+        ("on_correct", "gated_correct"),
+        where={"task": HEARING},
+        per_item=GATED,
         seed=seed,
         identical=all(r["as_always_on"] for r in rows),
-        per_item=GATED,
         detail={
             "skipped": sum(not r["consulted"] for r in rows),
             "answers_that_differ": sum(not r["as_always_on"] for r in rows),
@@ -239,10 +237,12 @@ def _audio_drop(table: Table, seed: int) -> Metric:
 def _vl_unchanged(table: Table) -> Metric:
     skipped = [row for row in table if not row["consulted"]]
     changed = [row["id"] for row in skipped if not row["as_the_base"]]
-    return BUILDER.measured(
+    return BUILDER.table_count(
         "vl_unchanged",
-        len(changed),
-        len(skipped),
+        table,
+        "as_the_base",
+        where={"consulted": [False]},
+        negated=True,
         per_item=GATED,
         detail={
             "compared": "generated tokens, with a separately loaded base",
@@ -259,6 +259,7 @@ def _as_tabulated(table: Table) -> Metric:
         len(other) / len(table),
         len(table),
         per_item=GATED,
+        derivation=Derivation(statistic="mean", columns=["as_tabulated"], negated=True),
         detail={
             "rows": len(other),
             "of_them_consulted_otherwise": sum(r["consulted"] != r["to_consult"] for r in other),

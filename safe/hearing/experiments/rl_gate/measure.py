@@ -20,7 +20,6 @@ import torch
 
 from safe.digest import digest_file
 from safe.gates.schema import Metric
-from safe.gates.statistics import wilson
 from safe.hearing.context import Context
 from safe.hearing.evaluation.action_curve import ActionPoint, undominated
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
@@ -205,17 +204,16 @@ def _at_work(
         for row in gated
     ]
     write_table(context, GATED, table)
-    skipped = sum(not row["consulted"] for row in table)
     audio_examples = [row for row in table if row["task"] in HEARING]
     vl_examples = [row for row in table if row["task"] not in HEARING]
     heard = {str(k): sum(r["tokens_heard"] == k for r in table) / len(table) for k in actions}
     changed = [row["id"] for row in table if row["as_the_base"] is False]
     return [
-        BUILDER.measured(
+        BUILDER.table_share(
             "skips",
-            skipped / len(table),
-            len(table),
-            ci=wilson(skipped, len(table)),
+            table,
+            "consulted",
+            negated=True,
             per_item=GATED,
             detail={
                 "price": chosen.teacher_policy.price,
@@ -226,14 +224,14 @@ def _at_work(
                 "skipped_but_not_as_the_base": changed[:20],
             },
         ),
-        BUILDER.difference(
+        BUILDER.table_difference(
             "audio_drop",
-            [row["on_correct"] for row in audio_examples],
-            [row["gated_correct"] for row in audio_examples],
-            [row["source"] for row in audio_examples],
+            table,
+            ("on_correct", "gated_correct"),
+            where={"task": HEARING},
+            per_item=GATED,
             seed=context.config.seed,
             identical=all(row["tokens_heard"] == actions[-1] for row in audio_examples),
-            per_item=GATED,
             detail={"skipped": sum(not row["consulted"] for row in audio_examples)},
         ),
     ]

@@ -15,7 +15,7 @@ from typing import Any
 
 from safe.errors import EvidenceError
 from safe.gates.formatting import number
-from safe.gates.schema import Metric
+from safe.gates.schema import Derivation, Metric
 from safe.gates.statistics import SeedComponents, sd_interval, seed_components
 from safe.hearing.context import Context
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
@@ -138,6 +138,7 @@ def _deviation(
         items=min(sum(row["kind"] == kind for row in seed.items) for seed in found),
         ci=interval,
         per_item="seeds.parquet",
+        derivation=Derivation(statistic="sd", columns=[f"{kind}_accuracy"]),
         detail={
             "accuracy": {f.name: value for f, value in zip(found, values, strict=True)},
             "questions": sum(row["kind"] == kind for row in found[0].items),

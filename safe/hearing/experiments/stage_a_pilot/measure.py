@@ -101,43 +101,42 @@ def _gains(
         right = (row["correct"], row["base_correct"], row["majority_correct"], True)
         for place, value in enumerate(right):
             by_type[f"{row['task']}: {row['question_type']}"][place] += value
-    ours = [row["correct"] for row in table]
-    options: dict[str, Any] = {"seed": context.config.seed, "per_item": ANSWERS}
-    sources = [row["source"] for row in table]
     detail = {
         "right_by_type": {"of": "SAFE, base, most common answer, items", **by_type},
         "held_out": pilot.result["held_out"],
         "padding": pilot.result["padding"],
         "samples_per_s": pilot.result["samples_per_s"],
     }
+    against = {
+        "audio_gain": "base_correct",
+        "audio_over_majority": "majority_correct",
+        "audio_needed": "correct_with_another_sound",
+    }
     return [
-        BUILDER.difference(
-            "audio_gain", ours, [r["base_correct"] for r in table], sources, detail=detail,
-            **options,
-        ),
-        BUILDER.difference(
-            "audio_over_majority", ours, [r["majority_correct"] for r in table], sources,
-            **options,
-        ),
-        BUILDER.difference(
-            "audio_needed", ours, [r["correct_with_another_sound"] for r in table], sources,
-            **options,
-        ),
-    ]  # fmt: skip
+        BUILDER.table_difference(
+            name,
+            table,
+            ("correct", other),
+            per_item=ANSWERS,
+            seed=context.config.seed,
+            detail=detail if name == "audio_gain" else None,
+        )
+        for name, other in against.items()
+    ]
 
 
 def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
     """VL drop with the gate OFF; the dataset with the worst bound decides."""
     drops = {}
     for dataset in sorted({row["dataset"] for row in table}):
-        rows = [row for row in table if row["dataset"] == dataset]
-        drops[dataset] = BUILDER.difference(
+        drops[dataset] = BUILDER.table_difference(
             "vl_drop",
-            [r["base_correct"] for r in rows],
-            [r["safe_correct"] for r in rows],
-            [r["source"] for r in rows],
+            table,
+            ("base_correct", "safe_correct"),
+            where={"dataset": [dataset]},
+            per_item=VL,
             seed=config.seed,
-            identical=all(r["identical"] for r in rows),
+            identical=all(row["identical"] for row in table if row["dataset"] == dataset),
         )
     if not drops:
         return BUILDER.missing("vl_drop", "there is no held-out VL example with a readable image")
@@ -147,7 +146,7 @@ def _drop_off(config: RunConfig, table: Sequence[Mapping[str, Any]]) -> Metric:
         "decided_by": worst,
         "answers_that_differ": sum(not row["identical"] for row in table),
     }
-    return drops[worst].model_copy(update={"n": len(table), "per_item": VL, "detail": detail})
+    return drops[worst].model_copy(update={"n": len(table), "detail": detail})
 
 
 def _drop_on(

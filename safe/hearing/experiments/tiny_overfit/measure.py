@@ -7,7 +7,7 @@ training as before.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 from safe.digest import digest_file
 from safe.files import write_json
 from safe.gates.schema import Metric
-from safe.gates.statistics import rank_correlation, wilson
+from safe.gates.statistics import rank_correlation
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import prior_entropy, same_answer, smooth
 from safe.hearing.evaluation.snapshot import OffAnswer, off_answers
@@ -28,6 +28,7 @@ from safe.hearing.training.batching import Feeder, batches
 from safe.hearing.training.collate import Example, TextEncoder
 from safe.hearing.training.features import Features
 from safe.hearing.training.frozen_models import open_base, use_threads
+from safe.hearing.training.gating_eval_set import HEARING
 from safe.hearing.training.held_out import swap_sounds
 from safe.hearing.training.trainer import StepRecord
 
@@ -73,45 +74,52 @@ def measure(context: Context) -> list[Metric]:
         same_answer(given, row.sample.answer)
         for given, row in zip(misled, audio_examples, strict=True)
     ]
-    write_table(
-        context,
-        ROWS,
-        [
-            {
-                "id": row.sample.id,
-                "task": row.sample.task,
-                "question_type": row.sample.question_type,
-                "heard": row.heard.id,
-                "answer": row.sample.answer,
-                "nats": loss,
-                "tokens": len(row.answer),
-                "generated": given,
-                "correct": right,
-                "correct_with_another_sound": swapped,
-                "off_changed": (row.sample.id in changed) if row.sample.task == "vl" else None,
-            }
-            for row, loss, given, right, swapped in zip(
-                rows,
-                losses,
-                [*answers, *[None] * len(vl_examples)],
-                [*correct, *[None] * len(vl_examples)],
-                [*without, *[None] * len(vl_examples)],
-                strict=True,
-            )
-        ],
-    )
+    table = [
+        {
+            "id": row.sample.id,
+            "source": row.sample.source,
+            "task": row.sample.task,
+            "question_type": row.sample.question_type,
+            "heard": row.heard.id,
+            "answer": row.sample.answer,
+            "nats": loss,
+            "tokens": len(row.answer),
+            "generated": given,
+            "correct": right,
+            "correct_with_another_sound": swapped,
+            "off_changed": (row.sample.id in changed) if row.sample.task == "vl" else None,
+        }
+        for row, loss, given, right, swapped in zip(
+            rows,
+            losses,
+            [*answers, *[None] * len(vl_examples)],
+            [*correct, *[None] * len(vl_examples)],
+            [*without, *[None] * len(vl_examples)],
+            strict=True,
+        )
+    ]
+    write_table(context, ROWS, table)
     write_table(context, STEPS, [asdict(record) for record in history])
     curve = smooth([record.loss for record in history], trainer.batches.per_epoch)
     _plot(context, history, curve, rows, losses)
     opened.save(model, context.folder / "adapter")
     metrics = [
         _loss(rows, losses, features, trainer.resumed_at),
-        _accuracy(audio_examples, correct),
-        _needed(audio_examples, correct, without, config.seed),
-        BUILDER.measured(
+        _accuracy(table),
+        BUILDER.table_difference(
+            "audio_needed",
+            table,
+            ("correct", "correct_with_another_sound"),
+            where={"task": HEARING},
+            per_item=ROWS,
+            seed=config.seed,
+            detail={"statistic": "accuracy with the example's own sound minus that with another's"},
+        ),
+        BUILDER.table_count(
             "vl_unchanged",
-            len(changed),
-            len(vl_examples),
+            table,
+            "off_changed",
+            where={"task": ["vl"]},
             per_item=ROWS,
             detail={
                 "compared": "logits at every position and generated tokens, bitwise",
@@ -178,34 +186,20 @@ def _loss(
     )
 
 
-def _accuracy(rows: Sequence[Example], correct: Sequence[bool]) -> Metric:
+def _accuracy(table: Sequence[Mapping[str, Any]]) -> Metric:
     by_type: dict[str, list[bool]] = {}
-    for row, right in zip(rows, correct, strict=True):
-        by_type.setdefault(f"{row.sample.task}: {row.sample.question_type}", []).append(right)
-    return BUILDER.measured(
+    for row in table:
+        if row["task"] in HEARING:
+            kind = f"{row['task']}: {row['question_type']}"
+            by_type.setdefault(kind, []).append(row["correct"])
+    return BUILDER.table_share(
         "audio_accuracy",
-        sum(correct) / len(correct),
-        len(correct),
-        ci=wilson(sum(correct), len(correct)),
+        table,
+        "correct",
+        where={"task": HEARING},
         per_item=ROWS,
         detail={
             "by_type": {name: [sum(found), len(found)] for name, found in sorted(by_type.items())}
-        },
-    )
-
-
-def _needed(
-    rows: Sequence[Example], correct: Sequence[bool], without: Sequence[bool], seed: int
-) -> Metric:
-    return BUILDER.difference(
-        "audio_needed",
-        correct,
-        without,
-        [row.sample.source for row in rows],
-        seed=seed,
-        per_item=ROWS,
-        detail={
-            "statistic": "accuracy with the example's own sound minus that with another example's"
         },
     )
 
