@@ -137,7 +137,8 @@ class Dag:
             plant = self.folder / "sabotage"
             plant.mkdir(exist_ok=True)
             (plant / "sitecustomize.py").write_text(sabotage)
-            environment["PYTHONPATH"] = str(plant)
+            inherited = environment.get("PYTHONPATH")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(plant), inherited]))
         return environment
 
     def path(self, *jobs: str) -> Path:

@@ -119,7 +119,11 @@ def test_edited_threshold_rejudges_and_can_be_reverted(finished: Dag, tmp_path: 
     assert dag.path("03_tiny_overfit", "decision.json").read_bytes() == before
     after = {name: dag.path(name, "measurement.json").stat().st_mtime_ns for name in BUILT}
     assert after == measured
-    assert dag.json("LAUNCH") == finished.json("LAUNCH")
+    assert dag.json("LAUNCH")["verdict"] == finished.json("LAUNCH")["verdict"]
+    # The page to sign is another one: it lists the NO-GO with the edited threshold.
+    assert dag.json("LAUNCH")["evidence"] != finished.json("LAUNCH")["evidence"]
+    earlier = dag.json("launch.json")["earlier"]
+    assert [line for line in earlier if "03_tiny_overfit" in line and "NO-GO" in line], earlier
 
 
 def test_run_killed_in_03_finishes_on_restart(finished: Dag, tmp_path: Path) -> None:

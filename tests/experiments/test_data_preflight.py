@@ -119,7 +119,7 @@ def test_worst_dataset_decides_and_not_the_pooled_share(config, tmp_path):
     broken = dataset("vqav2", root, name="broken")
     metrics, _ = measured(config.model_copy(update={"datasets": [*config.datasets, broken]}))
     files = metrics["files_load"]
-    assert (files.value, files.n, files.detail["worst"]) == (30 / 130, 130, "broken")
+    assert (files.value, files.n, files.detail["worst"]) == (30 / 130, 130, "broken, image")
     assert files.detail["undecodable"][0]["files"] == 100
 
 

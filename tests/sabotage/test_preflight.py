@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -14,10 +15,17 @@ from safe.gates.judge import judge
 from safe.gates.schema import Decision, Judged, Measurement, Metric
 from safe.hearing.config import DatasetConfig, RunConfig, WorldConfig
 from safe.hearing.context import Context
+from safe.hearing.data.annotations.base import ReadJob
 from safe.hearing.data.audit import composition
 from safe.hearing.data.audit.base import connect
+from safe.hearing.data.layouts import audiocaps
 from safe.hearing.data.mixing import StageSampler
-from safe.hearing.experiments.data_preflight.measure import audit_metrics, curriculum_metrics
+from safe.hearing.data.sample import Sample
+from safe.hearing.experiments.data_preflight.measure import (
+    _files_load,
+    audit_metrics,
+    curriculum_metrics,
+)
 from safe.hearing.prepare.data import prepare_data
 from safe.hearing.training import curriculum as machine
 from tests.paths import ROOT
@@ -26,6 +34,7 @@ from tests.tiny_data import run_config
 RULES = ROOT / "config" / "hearing" / "criteria" / "01_data_preflight.yaml"
 DATA = {
     "01.no_leakage",
+    "01.all_rows_read",
     "01.files_load",
     "01.class_balance",
     "01.no_cross_split_duplicates",
@@ -105,6 +114,37 @@ def test_world_without_faults_fails_nothing(tmp_path):
 )
 def test_planted_fault_fails_only_its_own_criteria(tmp_path, faults, criteria):
     assert failed(judged(tmp_path, *faults)) & DATA == criteria
+
+
+def test_reader_that_drops_what_it_cannot_decode_fails_all_rows_read(tmp_path, monkeypatch):
+    """Without the dropped sounds, every file that is left loads."""
+    read = audiocaps.read
+
+    def dropping(job: ReadJob) -> Iterator[Sample]:
+        for sample in read(job):
+            if sample.audio is None or sample.audio.path.stat().st_size > 1000:
+                yield sample
+
+    monkeypatch.setattr(audiocaps, "read", dropping)
+    found = judged(tmp_path, "undecodable")
+    assert "01.all_rows_read" in failed(found)
+
+
+def test_many_intact_pictures_do_not_hide_broken_sounds():
+    """3 % of all files are broken, but 10 % of the sounds."""
+    base = duckdb.connect()
+    base.execute(
+        """
+        CREATE TABLE media AS
+        SELECT 'clips' AS dataset, n || '.wav' AS path, 'cut off' AS reason,
+               CASE WHEN n < 300 THEN 'audio' ELSE 'image' END AS kind,
+               NOT (kind = 'audio' AND n % 10 = 0) AS ok
+        FROM range(1000) AS numbers(n)
+        """
+    )
+    found = _files_load(base)
+    assert found.detail["worst"] == "clips, audio"
+    assert found.value == pytest.approx(0.9)
 
 
 def test_answers_in_file_names_fail_no_leakage(tmp_path):

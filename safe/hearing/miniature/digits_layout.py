@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safe.errors import DataError
 from safe.files import atomic
 from safe.hearing.data.annotations.base import ReadJob
+from safe.hearing.data.annotations.raw import Row
 from safe.hearing.data.sample import Difficulty, Event, MediaRef, Sample, Task
 
 OPTIONS = {
@@ -60,7 +61,11 @@ class Recording(NamedTuple):
 
     @property
     def split(self) -> str:
-        return "test" if self.take < 5 else "val" if self.take < 10 else "train"
+        return _split_of(self.take)
+
+
+def _split_of(take: int) -> str:
+    return "test" if take < 5 else "val" if take < 10 else "train"
 
 
 def list_recordings(folder: Path) -> list[Recording]:
@@ -159,6 +164,29 @@ def _sum_pairs(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
         spoken = int(rng.integers(low, high + 1))
         pairs.append((spoken, int(total) - spoken))
     return pairs
+
+
+def census(job: ReadJob) -> Iterator[Row]:
+    """Yield every question, in the order of `read`. Pairs reuse recordings and images."""
+    from sklearn.datasets import load_digits
+
+    folder = job.config.root / "recordings"
+    takes = {path.stem: int(path.stem.rpartition("_")[2]) for path in folder.glob("*.wav")}
+    stems = [stem for stem, take in takes.items() if _split_of(take) == job.native]
+    stems.sort(key=lambda stem: (stem.rpartition("_")[0], takes[stem]))
+    indices = split_images(load_digits().target, job.option("seed", 0))[job.native]
+    size = job.option("image_size", 32)
+    for number, index in enumerate(indices):
+        for kind in ("written", "parity", "size"):
+            yield Row(f"{kind}-{job.native}{number:05d}", [f"{index:04d}_{size}"])
+    for number, stem in enumerate(stems):
+        for kind in ("spoken", "speaker", "over_five", "over_seven"):
+            yield Row(f"{kind}-{job.native}{number:05d}", [stem])
+    every_digit = len({stem[0] for stem in stems}) == 10  # else there are no pairs
+    pairs = job.option("pairs", 1) * len(stems) if every_digit else 0
+    for kind in ("match", "sum"):
+        for number in range(pairs):
+            yield Row(f"{kind}-{job.native}{number:05d}", [])
 
 
 def read(job: ReadJob) -> Iterator[Sample]:

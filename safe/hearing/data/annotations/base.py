@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, cast
 
 from safe.errors import DataError
 from safe.hearing.config import DatasetConfig
+from safe.hearing.data.annotations.raw import Row
 from safe.hearing.data.sample import Difficulty, Event, Sample
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -136,11 +137,13 @@ class ReadJob:
 
 
 class Reader(Protocol):
-    """A layout: the `OPTIONS` it accepts, and `read`."""
+    """A layout: the `OPTIONS` it accepts, `read`, and `census`, which checks `read`."""
 
     OPTIONS: dict[str, str]
 
     def read(self, job: ReadJob) -> Iterator[Sample]: ...
+
+    def census(self, job: ReadJob) -> Iterator[Row]: ...
 
 
 @cache

@@ -19,6 +19,7 @@ __all__ = [
     "metric_of",
     "public_layouts",
     "read_dataset",
+    "reader_of",
     "register_layout",
 ]
 
@@ -51,7 +52,12 @@ def check_layout(dataset: DatasetConfig) -> None:
         )
 
 
-def _reader(dataset: DatasetConfig) -> Reader:
+def reader_of(dataset: DatasetConfig) -> Reader:
+    """Return the module of the dataset's layout.
+
+    Raises:
+        ConfigError: the layout is unknown.
+    """
     check_layout(dataset)
     name = _EXTERNAL.get(dataset.layout, f"{__name__}.{dataset.layout}")
     return cast(Reader, importlib.import_module(name))
@@ -59,7 +65,7 @@ def _reader(dataset: DatasetConfig) -> Reader:
 
 def metric_of(dataset: DatasetConfig) -> str:
     """Name of the module of `safe.hearing.evaluation` that scores answers of this layout."""
-    return str(getattr(_reader(dataset), "METRIC", "exact_match"))
+    return str(getattr(reader_of(dataset), "METRIC", "exact_match"))
 
 
 def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -> Iterator[Sample]:
@@ -73,7 +79,7 @@ def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -
         DataError: a folder or file is missing, damaged, or not in the layout; names the file,
             the line or key, and the fix.
     """
-    reader = _reader(config)
+    reader = reader_of(config)
     for name in config.options:
         if name not in reader.OPTIONS:
             raise DataError(

@@ -20,6 +20,7 @@ from safe.hearing.data.annotations.base import (
     majority,
     repeated_id,
 )
+from safe.hearing.data.annotations.raw import Row, csv_rows
 from safe.hearing.data.annotations.tables import read_table
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
@@ -43,6 +44,14 @@ def _by_length(captions: list[str]) -> Difficulty:
     """Easy up to 7 words on average, medium up to 12 (the mean of AudioCaps is about 9)."""
     words = sum(len(c.split()) for c in captions) / len(captions)
     return "easy" if words <= 7 else "medium" if words <= 12 else "hard"
+
+
+def census(job: ReadJob) -> Iterator[Row]:
+    """Yield every clip, once for each of its rows."""
+    first: dict[str, str] = {}
+    for row in csv_rows(job.annotation(f"{job.native}.csv")):
+        clip = f"{row['youtube_id'].strip()}_{int(row['start_time'])}"
+        yield Row(first.setdefault(clip, row["audiocap_id"].strip()), [clip])
 
 
 def read(job: ReadJob) -> Iterator[Sample]:

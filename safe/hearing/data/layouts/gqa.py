@@ -7,6 +7,7 @@ steps (the `semantic` program that GQA publishes with every question).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from safe.errors import DataError
@@ -19,6 +20,7 @@ from safe.hearing.data.annotations.base import (
     repeated_id,
 )
 from safe.hearing.data.annotations.json_stream import stream_object
+from safe.hearing.data.annotations.raw import Row, json_pairs
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
 OPTIONS = {
@@ -34,9 +36,19 @@ def _by_steps(row: dict[str, Any]) -> Difficulty:
     return "easy" if steps <= 2 else "medium" if steps <= 4 else "hard"
 
 
+def _questions(job: ReadJob) -> Path:
+    return job.annotation(f"{job.native}_balanced_questions.json")
+
+
+def census(job: ReadJob) -> Iterator[Row]:
+    """Yield every question."""
+    for native, question in json_pairs(_questions(job)):
+        yield Row(native, [question["imageId"]])
+
+
 def read(job: ReadJob) -> Iterator[Sample]:
     """Yield samples in file order."""
-    path = job.annotation(f"{job.native}_balanced_questions.json")
+    path = _questions(job)
     pattern = job.option("image", "images/{image_id}")
     prefix = job.option("source", "gqa")
     seen: set[str] = set()

@@ -25,6 +25,7 @@ from safe.hearing.data.annotations.base import (
     repeated_id,
 )
 from safe.hearing.data.annotations.json_stream import stream_array
+from safe.hearing.data.annotations.raw import Row, json_items
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample, Task
 
 OPTIONS = {
@@ -107,6 +108,13 @@ def _rows(job: ReadJob, path: Path) -> Iterator[tuple[int, dict[str, Any], str, 
     job.note("rows marked question_deleted, left out", path, deleted)
     job.note("questions published again with another answer, kept as references", path, twice)
     yield from found.values()
+
+
+def census(job: ReadJob) -> Iterator[Row]:
+    """Yield every question that is not marked as deleted."""
+    for row in json_items(job.annotation(f"avqa-{job.native}.json"), "item"):
+        if not row.get("question_deleted"):
+            yield Row(str(row["question_id"]), [row["video_id"]])
 
 
 def read(job: ReadJob) -> Iterator[Sample]:

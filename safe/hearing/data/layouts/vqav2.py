@@ -22,6 +22,7 @@ from safe.hearing.data.annotations.base import (
     repeated_id,
 )
 from safe.hearing.data.annotations.json_stream import stream_array
+from safe.hearing.data.annotations.raw import Row, json_items
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
 METRIC = "vqa"
@@ -68,11 +69,21 @@ def _paired(
         yield (line, question, *waiting.pop(native))
 
 
-def read(job: ReadJob) -> Iterator[Sample]:
-    """Yield samples in order of the questions file."""
-    questions = job.annotation(
+def _questions(job: ReadJob) -> Path:
+    return job.annotation(
         f"v2_OpenEnded_mscoco_{job.native}_questions.json", f"{job.split}_questions"
     )
+
+
+def census(job: ReadJob) -> Iterator[Row]:
+    """Yield every question."""
+    for question in json_items(_questions(job), "questions.item"):
+        yield Row(str(question["question_id"]), [str(question["image_id"])])
+
+
+def read(job: ReadJob) -> Iterator[Sample]:
+    """Yield samples in order of the questions file."""
+    questions = _questions(job)
     annotations = job.annotation(f"v2_mscoco_{job.native}_annotations.json")
     pattern = job.option("image", "{split}/COCO_{split}_{image_id:012d}")
     for line, question, row, annotation in _paired(questions, annotations):

@@ -6,6 +6,7 @@ from safe.pipeline.experiment import Experiment, MetricTable
 
 METRICS: MetricTable = {
     "no_leakage": {"unit": "count", "low": 0, "high": None},
+    "rows_not_read": {"unit": "count", "low": 0, "high": None},
     "files_load": {"unit": "fraction", "low": 0, "high": 1},
     "class_balance": {"unit": "ratio", "low": 1, "high": None},
     "cross_split_duplicates": {"unit": "count", "low": 0, "high": None},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SHEET_PAIRS = 32
-POOLED_UNDER = 100  # datasets with fewer media files are pooled
+POOLED_UNDER = 100  # sounds or pictures of a dataset with fewer files are pooled
 
 
 def unavailable(name: str, reason: str) -> Metric:
@@ -34,7 +34,7 @@ def _measured(name: str, value: float, n: int, **more: Any) -> Metric:
 
 
 def measure(context: Context) -> list[Metric]:
-    """Compute all nine metrics of experiment 01; write plots, contact and spot-check sheets."""
+    """Compute all ten metrics of experiment 01; write plots, contact and spot-check sheets."""
     config = context.config
     data = read_data_json(config)
     context.digests["data"] = data["digest"]
@@ -49,10 +49,14 @@ def measure(context: Context) -> list[Metric]:
 def audit_metrics(
     base: duckdb.DuckDBPyConnection, context: Context, *, with_media: bool
 ) -> list[Metric]:
-    """Compute the six metrics of the data; `safe audit` calls this without media."""
-    metrics = [_no_leakage(base, context), _class_balance(base, context)]
+    """Compute the seven metrics of the data; `safe audit` calls this without media."""
     names = ("files_load", "cross_split_duplicates", "alignment", "mismatch")
-    has = base.execute("SELECT count(*) FROM media").fetchall()[0][0] if with_media else 0
+    has = with_media and base.execute("SELECT count(*) FROM media").fetchall()[0][0] > 0
+    metrics = [
+        _no_leakage(base, context),
+        _rows_not_read(base, context, with_media=has),
+        _class_balance(base, context),
+    ]
     if not has:
         reason = "there are no media; only annotation files were read"
         missing = {name: unavailable(name, reason) for name in names}
@@ -88,6 +92,17 @@ def _no_leakage(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
     )
 
 
+def _rows_not_read(
+    base: duckdb.DuckDBPyConnection, context: Context, *, with_media: bool
+) -> Metric:
+    from safe.hearing.data.audit.completeness import find_unread
+
+    findings, rows = find_unread(base, context.config.datasets, with_media=with_media)
+    return _measured(
+        "rows_not_read", undeclared(findings), rows, detail={"findings": _listed(findings)}
+    )
+
+
 def _class_balance(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
     from safe.hearing.data.audit.balance import class_balance
 
@@ -112,7 +127,10 @@ def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
     from safe.gates.statistics import wilson
 
     rows = base.execute(
-        "SELECT dataset, count(*) FILTER (ok), count(*) FROM media GROUP BY 1 ORDER BY 1"
+        """
+        SELECT dataset || ', ' || kind, count(*) FILTER (ok), count(*) FROM media
+        GROUP BY ALL ORDER BY ALL
+        """
     ).fetchall()
     reasons = base.execute(
         """
@@ -123,8 +141,8 @@ def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
     groups = {name: (good, n) for name, good, n in rows if n >= POOLED_UNDER}
     small = [(good, n) for _, good, n in rows if n < POOLED_UNDER]
     if small:
-        groups["small datasets, pooled"] = (sum(g for g, _ in small), sum(n for _, n in small))
-    # The worst dataset decides, so that a large intact dataset cannot hide a small broken one.
+        groups["few files, pooled"] = (sum(g for g, _ in small), sum(n for _, n in small))
+    # The worst group decides, so that many intact files cannot hide a few broken ones.
     intervals = {name: wilson(good, n) for name, (good, n) in groups.items()}
     worst = min(groups, key=lambda name: (intervals[name].low, name))
     good, n = groups[worst]
@@ -136,7 +154,7 @@ def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
         ci=intervals[worst],
         detail={
             "worst": worst,
-            "datasets": {name: {"ok": g, "files": m} for name, g, m in rows},
+            "groups": {name: {"ok": g, "files": m} for name, g, m in rows},
             "undecodable": [dict(zip(keys, row, strict=True)) for row in reasons],
         },
     )
