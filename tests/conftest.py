@@ -12,6 +12,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from safe.hearing.config import RunConfig
+from tests import faults
 
 # Test files that share a trained run form one group; every other file is its own group.
 GROUPS = {
@@ -46,6 +47,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long tests first; short ones fill the remaining time."""
     items.sort(key=lambda item: item.path.parent.name not in LONGEST_FIRST)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--catalogue", type=Path, help="write the catalogue of planted faults here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("--catalogue")
+    if path is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(faults.Catalogue(path))
+
+
+def pytest_runtest_setup() -> None:
+    faults.start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Attach the row of a planted fault to the report, which xdist sends to the controller."""
+    row = faults.row_of(item) if call.when == "call" else None
+    if row is not None:
+        item.user_properties.append(("fault", row))
 
 
 @pytest.fixture(scope="session")

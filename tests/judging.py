@@ -20,6 +20,7 @@ from safe.hearing.pipeline import PIPELINE
 from safe.pipeline.config import restrict
 from safe.pipeline.definition import experiment_package, load_experiment
 from safe.pipeline.runner import run_job
+from tests.faults import note
 from tests.paths import ROOT
 
 PACKAGE = "safe.hearing"
@@ -92,7 +93,7 @@ def decide(
     if not min_items:
         relaxed = [c.model_copy(update={"min_items": None}) for c in criteria.criteria]
         criteria = criteria.model_copy(update={"criteria": relaxed})
-    return judge(measurement, criteria, [], config.scale)
+    return note(judge(measurement, criteria, [], config.scale))
 
 
 def with_limits(config: RunConfig, **limits: dict[str, float]) -> RunConfig:

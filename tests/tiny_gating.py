@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from safe.hearing.artifacts import PILOT_BASE_ANSWERS
 from safe.hearing.config import RunConfig, parse_run_config
 from safe.hearing.data.manifest import load_samples, write_manifest
+from safe.hearing.experiments.stage_a_pilot.evaluator import PilotEvaluator
+from safe.hearing.training.frozen_models import open_base
+from safe.pipeline.job_results import write_rows
 from safe.pipeline.runner import run_job
 from tests.tiny_run import make_pilot_run
 
@@ -25,6 +29,9 @@ def make_gating_run(root: Path, steps: int | None = None) -> RunConfig:
     config = make_pilot_run(root, steps)
     add_vl_questions(config)
     run_job(config, "04_stage_a_pilot", "distilled")
+    manifest = config.folder / "data" / "manifest.parquet"
+    answers = PilotEvaluator(config, manifest, open_base(config)).base_answers()
+    write_rows(config.folder / PILOT_BASE_ANSWERS, answers)
     return changed(config, timed_items=6, timing_repeats=1)
 
 

@@ -42,7 +42,7 @@ class Questions:
         heard: with usable picture and sound.
         asked: as `heard`, without repeated questions about a recording.
         sounds: distinct sounds with annotated events.
-        files: media files of each dataset.
+        files: sounds or pictures of each dataset.
         source: where the numbers come from.
     """
 
@@ -235,7 +235,8 @@ def _read_manifest(path: Path) -> Questions:
                     "INSERT INTO bad SELECT key FROM read_parquet(?) WHERE NOT ok", [str(media)]
                 )
                 counts = base.execute(
-                    "SELECT dataset, count(*) FROM read_parquet(?) GROUP BY 1", [str(media)]
+                    "SELECT dataset || ', ' || kind, count(*) FROM read_parquet(?) GROUP BY ALL",
+                    [str(media)],
                 ).fetchall()
                 found.files.update(dict(counts))
             rows = base.execute(
@@ -311,7 +312,11 @@ def _plan_dataset(config: RunConfig, dataset: DatasetConfig, found: Questions) -
             found.seen[key] = n
             if task != "vl":
                 found.heard[key] = found.asked[key] = n
-    found.files[dataset.name] = count * (2 if dataset.layout == "music_avqa" else 1)
+    kinds = {"audiocaps": ["audio"], "music_avqa": ["audio", "image"]}.get(
+        dataset.layout, ["image"]
+    )
+    for kind in kinds:
+        found.files[f"{dataset.name}, {kind}"] = count
     if "events" in dataset.options:
         found.sounds += count
 

@@ -10,6 +10,7 @@ from safe.hearing.experiments.efficiency import measure as efficiency
 from safe.hearing.experiments.efficiency.measure import recommend
 from safe.hearing.models.safe_model import SafeModel
 from safe.pipeline.runner import run_job
+from tests.faults import fault
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_run
 
@@ -58,16 +59,19 @@ def test_metrics_pass_and_plots_are_written(config, tmp_path):
     assert set(by_name["audio_latency"].detail["uncached_ms_by_audio_tokens"]) == {"2", "3"}
 
 
+@fault("model", "a batch that fills the device to the last byte", "06.headroom")
 def test_too_small_memory_budget_fails_headroom(config, tmp_path):
     found = outcome(config, tmp_path, memory_budget_gb=0.05)[2]
     assert found["06.headroom"] == "fail"
 
 
+@fault("training", "a plan that the hardware cannot keep", "06.throughput")
 def test_unreachable_sample_plan_fails_throughput(config, tmp_path):
     found = outcome(config, tmp_path, planned_samples=10**9)[2]
     assert found["06.throughput"] == "fail"
 
 
+@fault("model", "a sound that is encoded again for every question", "06.audio_latency")
 def test_slow_audio_encoder_fails_audio_latency(config, tmp_path, monkeypatch):
     real = SafeModel.hear
 
@@ -81,6 +85,7 @@ def test_slow_audio_encoder_fails_audio_latency(config, tmp_path, monkeypatch):
     assert found["06.audio_latency_p95"] == "fail"
 
 
+@fault("model", "memory that leaks between batches", "06.memory_scaling")
 def test_erratic_memory_growth_fails_memory_scaling(config, tmp_path, monkeypatch):
     real = efficiency._point
 

@@ -8,6 +8,7 @@ from safe.files import write_json
 from safe.hearing.data.mixing import StageSampler
 from safe.hearing.training.curriculum import Curriculum
 from safe.hearing.training.curriculum_log import Log
+from tests.faults import fault
 from tests.judging import decide, restore_afterwards, retrain, run, verdicts
 
 EXPERIMENT = "08_curriculum"
@@ -27,6 +28,7 @@ def outcome(config):
     return verdicts(decision)
 
 
+@fault("training", "a stage change that crashes on one node and is retried by hand", "08.no_crash")
 def test_crash_in_a_transition_fails_no_crash(config, monkeypatch):
     def broken(self, *_):
         raise IndexError("no such stage")
@@ -38,6 +40,7 @@ def test_crash_in_a_transition_fails_no_crash(config, monkeypatch):
     assert found["08.transitions"] == "unavailable"
 
 
+@fault("training", "an off-by-one in the epoch counter of the curriculum", "08.transitions")
 def test_transition_one_epoch_early_fails_transitions(config, monkeypatch):
     """The due extension is skipped."""
     real = Curriculum.observe
@@ -51,6 +54,7 @@ def test_transition_one_epoch_early_fails_transitions(config, monkeypatch):
     assert outcome(config)["08.transitions"] == "fail"
 
 
+@fault("training", "a sampler that rounds the share of audio up in every batch", "08.logging")
 def test_sampler_that_draws_too_much_audio_fails_logging(config, monkeypatch):
     real = StageSampler._audio_before
     monkeypatch.setattr(
@@ -62,6 +66,7 @@ def test_sampler_that_draws_too_much_audio_fails_logging(config, monkeypatch):
     assert found["08.transitions"] == "pass"
 
 
+@fault("training", "a renamed key that the logger drops silently", "08.logging")
 def test_missing_log_field_fails_logging(config, monkeypatch):
     real = Log.write
 
@@ -87,6 +92,7 @@ def test_missing_log_field_fails_logging(config, monkeypatch):
     assert outcome(config)["08.logging"] == "fail"
 
 
+@fault("training", "a checkpoint without the state of the random generators", "08.resume_identical")
 def test_resume_with_another_random_state_fails_resume_identical(config):
     """The log of the killed run has another loss, as after a resume without the random state."""
     path = config.folder / EXPERIMENT / "jobs" / "killed" / "log.jsonl"
@@ -97,6 +103,7 @@ def test_resume_with_another_random_state_fails_resume_identical(config):
     assert outcome(config)["08.resume_identical"] == "fail"
 
 
+@fault("training", "a resume test whose process ended before it was killed", "08.resume_identical")
 def test_run_that_ended_before_the_kill_makes_resume_identical_unavailable(config):
     path = config.folder / EXPERIMENT / "jobs" / "resumed" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"kills": []})

@@ -11,6 +11,7 @@ from safe.hearing.experiments.evaluation_harness.evaluator import HarnessEvaluat
 from safe.hearing.experiments.gating.measure import GATE
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import collate
+from tests.faults import fault
 from tests.judging import decide, run, verdicts
 from tests.tiny_harness import (
     EXPERIMENT,
@@ -43,6 +44,7 @@ def always_on(config):
     path.write_bytes(original)
 
 
+@fault("evaluation", "a metric that leaves out what it cannot parse", "07.metrics_correct")
 def test_metric_that_drops_wrong_answers_fails_metrics_correct(config, tmp_path, monkeypatch):
     real = aggregate.accuracies
     monkeypatch.setattr(
@@ -51,11 +53,28 @@ def test_metric_that_drops_wrong_answers_fails_metrics_correct(config, tmp_path,
     assert outcome(config, tmp_path)["07.metrics_correct"] == "fail"
 
 
+@fault("evaluation", "a shorter prompt for the base than in the pilot", "07.base_differs")
+def test_base_with_a_shorter_prompt_fails_base_differs(config, tmp_path, monkeypatch):
+    real = HarnessEvaluator.base
+
+    def curtailed(self, rows):
+        return real(self, [dataclasses.replace(r, prompt=r.prompt[:1]) for r in rows])
+
+    monkeypatch.setattr(HarnessEvaluator, "base", curtailed)
+    assert outcome(config, tmp_path)["07.base_differs"] == "fail"
+
+
+@fault("evaluation", "answers compared without the official normalisation", "07.metrics_correct")
 def test_answers_compared_without_normalisation_fail_metrics_correct(config, tmp_path, monkeypatch):
     monkeypatch.setattr(vqa, "normalise", lambda answer: answer)
     assert outcome(config, tmp_path)["07.metrics_correct"] == "fail"
 
 
+@fault(
+    "evaluation",
+    "a base evaluated with another prompt than the published one",
+    "07.baseline_matches",
+)
 def test_reference_altered_by_one_percent_fails_baseline_matches(config, tmp_path):
     table = changed(config, references=str(tmp_path / "references.yaml"))
     write_references(table, [reference(config, 0.5, tolerance=1.0)])
@@ -73,6 +92,7 @@ def test_reference_altered_by_one_percent_fails_baseline_matches(config, tmp_pat
     assert outcome(table, tmp_path / "b")["07.baseline_matches"] == "fail"
 
 
+@fault("evaluation", "references that leak into the prompt", "07.follows_sound")
 def test_answer_in_the_prompt_fails_follows_sound(tmp_path_factory, tmp_path, monkeypatch):
     """The model ignores audio and reads the answer from the prompt."""
     real, hear = collate.TextEncoder.row, SafeModel.hear
@@ -89,12 +109,14 @@ def test_answer_in_the_prompt_fails_follows_sound(tmp_path_factory, tmp_path, mo
     assert outcome(config, tmp_path)["07.follows_sound"] == "fail"
 
 
+@fault("model", "a model that answers from the picture alone", "07.follows_sound")
 def test_model_that_ignores_audio_fails_follows_sound(config, tmp_path, monkeypatch):
     hear = SafeModel.hear
     monkeypatch.setattr(SafeModel, "hear", lambda self, audio, rows: hear(self, audio, rows) * 0)
     assert outcome(config, tmp_path)["07.follows_sound"] == "fail"
 
 
+@fault("model", "a projector that is never called", "07.lomo_drop")
 def test_audio_without_effect_fails_lomo_drop(config, tmp_path, monkeypatch):
     """The correct answer has the same probability with the gate ON and OFF."""
     real = HarnessEvaluator.log_probabilities
@@ -106,6 +128,7 @@ def test_audio_without_effect_fails_lomo_drop(config, tmp_path, monkeypatch):
     assert outcome(config, tmp_path)["07.lomo_drop"] == "fail"
 
 
+@fault("model", "audio that disturbs questions about pictures", "07.lomo_separation")
 def test_audio_that_changes_every_answer_fails_lomo_separation(config, tmp_path, monkeypatch):
     """VL questions lose as much as those that need audio."""
     real, rng = HarnessEvaluator.log_probabilities, np.random.default_rng(0)
@@ -117,6 +140,7 @@ def test_audio_that_changes_every_answer_fails_lomo_separation(config, tmp_path,
     assert outcome(config, tmp_path)["07.lomo_separation"] == "fail"
 
 
+@fault("model", "a model that depends on any sound being present", "07.lomo_vl")
 def test_model_that_fails_without_audio_fails_lomo_vl(config, tmp_path, monkeypatch):
     """Answers are correct with the sound and arbitrary with background noise."""
     real = HarnessEvaluator.answer
@@ -134,10 +158,14 @@ def test_model_that_fails_without_audio_fails_lomo_vl(config, tmp_path, monkeypa
     assert outcome(config, tmp_path)["07.lomo_vl"] == "fail"
 
 
+@fault("model", "a gate that consults the audio for every question", "07.false_consultation")
 def test_gate_that_is_always_on_fails_false_consultation(always_on, tmp_path):
     assert outcome(always_on, tmp_path)["07.false_consultation"] == "fail"
 
 
+@fault(
+    "model", "music in the background that changes answers about the picture", "07.vl_under_noise"
+)
 def test_model_confused_by_distractors_fails_vl_under_noise(always_on, tmp_path, monkeypatch):
     """The base answers everything correctly; SAFE answers nothing when the gate is ON."""
     base, answer = HarnessEvaluator.base, HarnessEvaluator.answer
@@ -157,6 +185,9 @@ def test_model_confused_by_distractors_fails_vl_under_noise(always_on, tmp_path,
     assert outcome(always_on, tmp_path)["07.vl_under_noise"] == "fail"
 
 
+@fault(
+    "model", "a gate that depends on the recording quality", "07.gate_robust", "07.metrics_stable"
+)
 def test_gate_with_random_decisions_fails_gate_robust(config, tmp_path, monkeypatch):
     rng, real = np.random.default_rng(1), RecordingGate.decide
 

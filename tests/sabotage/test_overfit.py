@@ -12,6 +12,7 @@ from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training import losses
 from safe.hearing.training.features import Features
 from safe.hearing.training.trainer import Trainer
+from tests.faults import fault
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_learnable_run
 
@@ -37,6 +38,13 @@ def outcome(config, tmp_path):
     return verdicts(decision)
 
 
+@fault(
+    "training",
+    "a scheduler that never leaves zero",
+    "03.loss",
+    "03.audio_accuracy",
+    "03.learning_plateau",
+)
 def test_zero_learning_rate_fails_loss_accuracy_and_plateau(config, tmp_path):
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"projector_lr": 1e-12, "lora_lr": 1e-12, "steps": 180}
@@ -47,6 +55,7 @@ def test_zero_learning_rate_fails_loss_accuracy_and_plateau(config, tmp_path):
     assert found["03.vl_unchanged"] == "pass"
 
 
+@fault("data", "a loader that returns the first sound of a batch for all", "03.audio_accuracy")
 def test_same_sound_for_every_example_fails_audio_accuracy(config, tmp_path, monkeypatch):
     """Only the prior of the answers can be learned."""
     real = Features.audio
@@ -61,6 +70,7 @@ def test_same_sound_for_every_example_fails_audio_accuracy(config, tmp_path, mon
     assert found["03.learning_plateau"] == "fail"
 
 
+@fault("training", "a tiny split memorised from its pictures", "03.audio_needed")
 def test_memorised_pictures_without_audio_fail_audio_needed(config, tmp_path, monkeypatch):
     """The answers are correct but do not depend on the audio."""
     real = SafeModel.hear
@@ -68,6 +78,7 @@ def test_memorised_pictures_without_audio_fail_audio_needed(config, tmp_path, mo
     assert outcome(config, tmp_path)["03.audio_needed"] == "fail"
 
 
+@fault("data", "label noise from a shuffle without its seed", "03.loss", "03.audio_accuracy")
 def test_labels_shuffled_at_every_step_fail_loss_and_accuracy(config, tmp_path, monkeypatch):
     """Labels unrelated to their examples cannot be memorised."""
     real, generator = Overfit._training_batch, torch.Generator().manual_seed(0)
@@ -84,6 +95,7 @@ def test_labels_shuffled_at_every_step_fail_loss_and_accuracy(config, tmp_path, 
     assert found["03.audio_accuracy"] == "fail"
 
 
+@fault("model", "a base weight that an optimiser updates", "03.vl_unchanged")
 def test_base_weight_that_changes_in_training_fails_vl_unchanged(short, tmp_path, monkeypatch):
     """One weight of the base changes slightly, which must show with the gate OFF."""
     real = Trainer.step
@@ -97,6 +109,7 @@ def test_base_weight_that_changes_in_training_fails_vl_unchanged(short, tmp_path
     assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
 
 
+@fault("model", "a merged adapter that cannot be switched off", "03.vl_unchanged")
 def test_adapter_active_when_off_fails_vl_unchanged(short, tmp_path, monkeypatch):
     """No effect before training, when LoRA is zero."""
     real = SafeModel._run_base
@@ -112,6 +125,7 @@ def test_adapter_active_when_off_fails_vl_unchanged(short, tmp_path, monkeypatch
     assert outcome(short, tmp_path)["03.vl_unchanged"] == "fail"
 
 
+@fault("training", "a loss with the wrong sign", "03.learning_curve")
 def test_gradient_ascent_fails_learning_curve(config, tmp_path, monkeypatch):
     """A smoothly rising loss is not learning."""
     values = config.model_dump(mode="json")
@@ -132,6 +146,7 @@ def test_gradient_ascent_fails_learning_curve(config, tmp_path, monkeypatch):
     assert found["03.learning_curve"] == "fail"
 
 
+@fault("training", "a training that diverges to NaN")
 def test_divergence_stops_the_run_without_a_measurement(config, tmp_path):
     values = config.model_dump(mode="json")
     values["tiny_overfit"] |= {"projector_lr": 1e30, "lora_lr": 1e30, "warmup": 0.0}

@@ -11,6 +11,7 @@ from safe.hearing.experiments.base_parity import measure as base_parity
 from safe.hearing.models import lora
 from safe.hearing.models.full_size import PLAN_ADAPTER, build_full_size
 from safe.hearing.models.safe_model import SafeModel
+from tests.faults import fault
 from tests.judging import decide, run, verdicts
 from tests.tiny_run import make_run
 
@@ -55,6 +56,7 @@ def test_without_a_fault_the_small_run_passes(config, tmp_path):
         assert found[f"02.{name}"] == "pass"
 
 
+@fault("model", "PEFT layers that replace those of the base and stay active", "02.logits_equal")
 def test_lora_inside_the_base_fails_parity(large, tmp_path, monkeypatch):
     """The default of PEFT: its layers replace those of the base and are active when OFF."""
     monkeypatch.setattr(lora, "share_weights", lambda module: module)
@@ -64,6 +66,7 @@ def test_lora_inside_the_base_fails_parity(large, tmp_path, monkeypatch):
     assert found["02.no_overhead"] == "fail"
 
 
+@fault("model", "an adapter that is active with the gate OFF", "02.logits_equal")
 def test_lora_active_when_off_fails_logits_equal(large, tmp_path, monkeypatch):
     def run_base(self, batch, kwargs):
         self.base.language_model, kept = self.language_model, self.base.language_model
@@ -80,6 +83,7 @@ def test_lora_active_when_off_fails_logits_equal(large, tmp_path, monkeypatch):
     assert found["02.backbone_frozen"] == "pass"
 
 
+@fault("evaluation", "another decoding than the base's with the gate OFF", "02.vqa_identical")
 def test_other_generation_options_when_off_fail_vqa_identical(large, tmp_path, monkeypatch):
     """Logits are equal but generation differs, so only the answers show the fault."""
     real = SafeModel.generate
@@ -94,6 +98,7 @@ def test_other_generation_options_when_off_fail_vqa_identical(large, tmp_path, m
     assert found["02.vqa_identical"] == "fail"
 
 
+@fault("model", "one backbone tensor left trainable", "02.backbone_frozen")
 def test_trainable_backbone_weight_fails_backbone_frozen(config, tmp_path, monkeypatch):
     def fault(model):
         model.base.language_model.model.decoder.final_layer_norm.weight.requires_grad_(True)
@@ -105,6 +110,7 @@ def test_trainable_backbone_weight_fails_backbone_frozen(config, tmp_path, monke
 
 
 @pytest.mark.parametrize("job", ["base", "audio_encoder"])
+@fault("model", "a base patched in place", "02.backbone_frozen")
 def test_frozen_weight_that_changes_fails_backbone_frozen(config, tmp_path, monkeypatch, job):
     """The weight needs no gradient but is modified in place."""
     real = base_parity._train
@@ -122,6 +128,7 @@ def test_frozen_weight_that_changes_fails_backbone_frozen(config, tmp_path, monk
     assert found["02.trainable_set"] == "pass"
 
 
+@fault("model", "batch statistics of the audio encoder updated in training", "02.backbone_frozen")
 def test_audio_encoder_batch_norm_in_training_fails_backbone_frozen(config, tmp_path, monkeypatch):
     """Running statistics are not parameters but follow the training data."""
     real = SafeModel.train
@@ -135,6 +142,7 @@ def test_audio_encoder_batch_norm_in_training_fails_backbone_frozen(config, tmp_
     assert outcome(config, tmp_path)["02.backbone_frozen"] == "fail"
 
 
+@fault("model", "an adapter trained on a copy of a tied weight", "02.trainable_set")
 def test_copy_of_a_shared_weight_fails_trainable_set(config, tmp_path, monkeypatch):
     def fault(model):
         layer = model.language_model.model.decoder.layers[0].fc1
@@ -146,6 +154,7 @@ def test_copy_of_a_shared_weight_fails_trainable_set(config, tmp_path, monkeypat
     assert found["02.backbone_frozen"] == "fail"
 
 
+@fault("model", "a forgotten head that trains along", "02.trainable_set")
 def test_additional_trainable_module_fails_trainable_set(config, tmp_path, monkeypatch):
     plant_when_built(monkeypatch, lambda model: model.add_module("helper", nn.Linear(2, 2)))
     found = outcome(config, tmp_path)
@@ -153,11 +162,13 @@ def test_additional_trainable_module_fails_trainable_set(config, tmp_path, monke
     assert found["02.backbone_frozen"] == "pass"
 
 
+@fault("model", "a projector frozen with the backbone", "02.trainable_set")
 def test_frozen_projector_fails_trainable_set(config, tmp_path, monkeypatch):
     plant_when_built(monkeypatch, lambda model: model.projector.requires_grad_(False))
     assert outcome(config, tmp_path)["02.trainable_set"] == "fail"
 
 
+@fault("model", "a hook left behind by a profiler", "02.no_overhead")
 def test_leftover_hook_fails_no_overhead(config, tmp_path, monkeypatch):
     def fault(model):
         model.base.language_model.register_forward_hook(lambda *_: None)
@@ -166,6 +177,7 @@ def test_leftover_hook_fails_no_overhead(config, tmp_path, monkeypatch):
     assert outcome(config, tmp_path)["02.no_overhead"] == "fail"
 
 
+@fault("model", "audio encoded although the gate is OFF", "02.no_overhead")
 def test_audio_encoded_while_off_fails_no_overhead(config, tmp_path, monkeypatch):
     real = SafeModel.forward
 
@@ -179,12 +191,14 @@ def test_audio_encoded_while_off_fails_no_overhead(config, tmp_path, monkeypatch
     assert found["02.no_overhead"] == "fail"
 
 
+@fault("model", "a rank ten times the planned one", "02.trainable_count")
 def test_too_many_trainable_parameters_fail_trainable_count(config, tmp_path):
     values = config.model_dump(mode="json")
     values["adapter"]["hidden"] = 20_000
     assert outcome(parse_run_config(values, "t"), tmp_path)["02.trainable_count"] == "fail"
 
 
+@fault("model", "a plan that is small only in the miniature", "02.trainable_count_full")
 def test_too_many_parameters_at_full_size_fail_trainable_count_full(config, tmp_path, monkeypatch):
     heavy = PLAN_ADAPTER.model_copy(update={"audio_tokens": 64})
     monkeypatch.setattr(base_parity, "build_full_size", lambda: build_full_size(heavy))
@@ -193,6 +207,7 @@ def test_too_many_parameters_at_full_size_fail_trainable_count_full(config, tmp_
     assert found["02.trainable_count"] == "pass"
 
 
+@fault("model", "NaN logits that compare as equal")
 def test_nan_logits_are_an_error(config, tmp_path, monkeypatch):
     """NaN is not equal to NaN, so it must not count as a difference of zero."""
 
@@ -204,6 +219,7 @@ def test_nan_logits_are_an_error(config, tmp_path, monkeypatch):
     assert outcome(config, tmp_path)["02.logits_equal"] == "error"
 
 
+@fault("training", "the projector's output detached, so that it never learns", "02.all_trained")
 def test_projector_cut_off_from_the_loss_is_no_go(config, tmp_path, monkeypatch):
     """LoRA alone learns from a random projection; later experiments measured a gain of 0.63."""
     plant_when_built(
@@ -215,6 +231,7 @@ def test_projector_cut_off_from_the_loss_is_no_go(config, tmp_path, monkeypatch)
     assert found["02.trainable_set"] == "pass"
 
 
+@fault("training", "an optimiser built before the adapter was attached", "02.all_trained")
 def test_lora_whose_update_is_lost_is_no_go(config, tmp_path, monkeypatch):
     """A tensor is restored after every step, as a wrongly ordered hook would do."""
     real = base_parity._train
@@ -231,6 +248,7 @@ def test_lora_whose_update_is_lost_is_no_go(config, tmp_path, monkeypatch):
     assert outcome(config, tmp_path)["02.all_trained"] == "fail"
 
 
+@fault("model", "a constant of 1e-6 added to gate-OFF logits", "02.logits_identical")
 def test_constant_offset_below_the_plans_limit_is_no_go(large, tmp_path, monkeypatch):
     real = SafeModel.forward
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
@@ -28,6 +29,7 @@ from safe.hearing.experiments.data_preflight.measure import (
 )
 from safe.hearing.prepare.data import prepare_data
 from safe.hearing.training import curriculum as machine
+from tests.faults import fault, note
 from tests.paths import ROOT
 from tests.tiny_data import run_config
 
@@ -73,7 +75,7 @@ def decide(metrics: list[Metric]) -> Decision:
     )  # fmt: skip
     rules = load_criteria(RULES)
     few = [criterion.model_copy(update={"min_n": 1}) for criterion in rules.criteria]
-    return judge(measurement, rules.model_copy(update={"criteria": few}))
+    return note(judge(measurement, rules.model_copy(update={"criteria": few})))
 
 
 def judged(tmp_path: Path, *faults: str, clips: int = 90, pictures: int = 45) -> dict[str, Judged]:
@@ -100,22 +102,46 @@ def test_world_without_faults_fails_nothing(tmp_path):
     assert passed >= DATA - {"01.files_load", "01.mismatch"}
 
 
+def planted(faults: list[str], imitates: str, *criteria: str) -> ParameterSet:
+    return pytest.param(faults, set(criteria), marks=fault("data", imitates, *criteria))
+
+
 # Faults of different criteria share a world, to keep this file quick.
 @pytest.mark.parametrize(
     ("faults", "criteria"),
     [
-        (["leak"], {"01.no_leakage", "01.no_cross_split_duplicates"}),
-        (["id_leak", "undecodable"], {"01.no_leakage", "01.files_load"}),
-        (["duplicate_exact", "skew"], {"01.no_cross_split_duplicates", "01.class_balance"}),
-        (["duplicate_reencoded"], {"01.no_cross_split_duplicates"}),
-        (["shifted"], {"01.alignment", "01.mismatch"}),
-        (["silent"], {"01.alignment", "01.mismatch"}),
+        planted(
+            ["leak"],
+            "recordings that are in train and in test",
+            "01.no_leakage",
+            "01.no_cross_split_duplicates",
+        ),
+        planted(
+            ["id_leak", "undecodable"],
+            "ids that name the answer; files that were cut off by an aborted download",
+            "01.no_leakage",
+            "01.files_load",
+        ),
+        planted(
+            ["duplicate_exact", "skew"],
+            "files copied to another split; nearly only questions with the answer yes",
+            "01.no_cross_split_duplicates",
+            "01.class_balance",
+        ),
+        planted(
+            ["duplicate_reencoded"],
+            "test files that were encoded again and used for training",
+            "01.no_cross_split_duplicates",
+        ),
+        planted(["shifted"], "annotations shifted in time", "01.alignment", "01.mismatch"),
+        planted(["silent"], "videos without sound", "01.alignment", "01.mismatch"),
     ],
 )
 def test_planted_fault_fails_only_its_own_criteria(tmp_path, faults, criteria):
     assert failed(judged(tmp_path, *faults)) & DATA == criteria
 
 
+@fault("data", "failed rows dropped by the reader", "01.all_rows_read")
 def test_reader_that_drops_what_it_cannot_decode_fails_all_rows_read(tmp_path, monkeypatch):
     """Without the dropped sounds, every file that is left loads."""
     read = audiocaps.read
@@ -130,6 +156,7 @@ def test_reader_that_drops_what_it_cannot_decode_fails_all_rows_read(tmp_path, m
     assert "01.all_rows_read" in failed(found)
 
 
+@fault("data", "broken sounds averaged with many intact pictures", "01.files_load")
 def test_many_intact_pictures_do_not_hide_broken_sounds():
     """3 % of all files are broken, but 10 % of the sounds."""
     base = duckdb.connect()
@@ -147,12 +174,14 @@ def test_many_intact_pictures_do_not_hide_broken_sounds():
     assert found.value == pytest.approx(0.9)
 
 
+@fault("data", "answers readable from file names", "01.no_leakage")
 def test_answers_in_file_names_fail_no_leakage(tmp_path):
     assert failed(judged(tmp_path, "answer_in_filename", clips=9, pictures=150)) == {
         "01.no_leakage"
     }
 
 
+@fault("data", "sounds assigned to the wrong videos", "01.alignment", "01.mismatch")
 def test_swapped_sounds_fail_alignment_and_mismatch(tmp_path):
     found = judged(tmp_path, "swapped", clips=320, pictures=9)
     assert failed(found) & DATA == {"01.alignment", "01.mismatch"}
@@ -205,7 +234,20 @@ class IgnoresDifficulty(StageSampler):
 
 @pytest.mark.parametrize(
     ("sampler", "criterion"),
-    [(TooMuchAudio, "01.batch_composition"), (IgnoresDifficulty, "01.difficulty_filter")],
+    [
+        pytest.param(
+            TooMuchAudio,
+            "01.batch_composition",
+            marks=fault(
+                "training", "three audio examples too many a batch", "01.batch_composition"
+            ),
+        ),
+        pytest.param(
+            IgnoresDifficulty,
+            "01.difficulty_filter",
+            marks=fault("training", "a filter that one code path omits", "01.difficulty_filter"),
+        ),
+    ],
 )
 def test_faulty_sampler_fails_its_criterion(prepared, tmp_path, monkeypatch, sampler, criterion):
     monkeypatch.setattr(composition, "StageSampler", sampler)
@@ -231,6 +273,7 @@ def test_wrong_threshold_is_detected(prepared, tmp_path, monkeypatch, unmet: Cal
     assert curriculum_verdicts(prepared, tmp_path)["01.stage_transitions"] == "fail"
 
 
+@fault("training", "a stage extended beyond its limit", "01.stage_transitions")
 def test_one_extension_too_many_fails_stage_transitions(prepared, tmp_path, monkeypatch):
     real = machine.Curriculum.observe
 

@@ -11,6 +11,7 @@ from safe.hearing.training import losses
 from safe.hearing.training.null_space import NullSpace
 from safe.hearing.training.stage_a import StageA
 from safe.hearing.training.teacher_forcing import ForcedAnswer
+from tests.faults import fault
 from tests.judging import decide, restore_afterwards, retrain, run, verdicts, with_limits
 from tests.tiny_curriculum import teacher_forced
 
@@ -33,6 +34,7 @@ def outcome(config):
     return verdicts(decision), reasons
 
 
+@fault("training", "distillation computed where student and teacher are equal", "09.distillation")
 def test_distillation_with_the_gate_off_is_unavailable(config, monkeypatch):
     """With the gate OFF, teacher and student are the same model, so nothing is learned."""
     real = StageA.make
@@ -68,6 +70,7 @@ def test_distillation_with_the_gate_off_is_unavailable(config, monkeypatch):
     assert "gate OFF" in reasons["distillation"]
 
 
+@fault("training", "a distillation term without gradient", "09.distillation")
 def test_distillation_without_gradient_fails_distillation(config, monkeypatch):
     real = losses.distillation_divergence
     monkeypatch.setattr(losses, "distillation_divergence", lambda *given: real(*given).detach())
@@ -75,6 +78,7 @@ def test_distillation_without_gradient_fails_distillation(config, monkeypatch):
     assert outcome(config)[0]["09.distillation"] == "fail"
 
 
+@fault("training", "a teacher that drifts with the student", "09.distillation")
 def test_teacher_equal_to_the_student_makes_distillation_unavailable(config, monkeypatch):
     """The student's answers replace the base's, in training and in evaluation."""
     real = StageA.make
@@ -97,6 +101,7 @@ def test_teacher_equal_to_the_student_makes_distillation_unavailable(config, mon
     assert "are equal" in reasons["distillation"]
 
 
+@fault("evaluation", "forgetting measured where nothing can be forgotten", "09.distillation")
 def test_drift_measured_with_the_gate_off_makes_distillation_unavailable(config, monkeypatch):
     def off(feeder, rows, teacher=None):
         return [ForcedAnswer(True, True, 0.0) for _ in rows]
@@ -108,6 +113,7 @@ def test_drift_measured_with_the_gate_off_makes_distillation_unavailable(config,
     assert "nothing drifts" in reasons["distillation"]
 
 
+@fault("training", "a projection with its sign inverted", "09.null_space")
 def test_projection_onto_the_picture_directions_fails_null_space(config, monkeypatch):
     """The component of every update inside the basis is amplified instead of removed."""
 
@@ -125,6 +131,7 @@ def test_projection_onto_the_picture_directions_fails_null_space(config, monkeyp
     assert outcome(config)[0]["09.null_space"] == "fail"
 
 
+@fault("statistics", "a method compared with a broken reference", "09.null_space")
 def test_null_space_is_unavailable_when_the_reference_forgot_everything(config):
     """Nothing is worse than a job that lost all accuracy, so the comparison is meaningless."""
     path = config.folder / EXPERIMENT / "jobs" / "none" / ITEMS
@@ -136,6 +143,7 @@ def test_null_space_is_unavailable_when_the_reference_forgot_everything(config):
     assert "too few for the projection" in reasons["null_space"]
 
 
+@fault("statistics", "the best of a bad lot reported as a selection", "09.lambda_selected")
 def test_limits_that_no_weight_meets_fail_lambda_selected(config):
     strict = with_limits(config, lambda_selected={"vl_drop_high": -1.0})
     assert outcome(strict)[0]["09.lambda_selected"] == "fail"

@@ -9,6 +9,7 @@ from safe.hearing.experiments.rl_gate import learning as rl_gate_learning
 from safe.hearing.experiments.rl_gate import measure as rl_gate
 from safe.hearing.models.policy import VIEWS
 from safe.pipeline.job_results import write_rows
+from tests.faults import fault
 from tests.judging import decide, restore_afterwards, run, verdicts, with_limits
 from tests.tiny_policy import EXPERIMENT
 
@@ -31,6 +32,7 @@ def always_on(distil, teacher, features, into):
     return distilled_policy
 
 
+@fault("statistics", "a policy trained on the questions that it is tested on", "12.skips")
 def test_policy_trained_on_test_is_unavailable(policy_run, tmp_path, monkeypatch):
     monkeypatch.setattr(rl_gate, "LEARNED_ON", "test")
     found, metrics = outcome(policy_run, tmp_path)
@@ -38,6 +40,7 @@ def test_policy_trained_on_test_is_unavailable(policy_run, tmp_path, monkeypatch
     assert "also in test" in metrics["skips"].reason
 
 
+@fault("data", "test questions in the training outcomes", "12.skips")
 def test_leaked_test_questions_make_all_unavailable(policy_run, tmp_path):
     folder = policy_run.folder / EXPERIMENT / "jobs"
     with restore_afterwards(folder):
@@ -50,6 +53,7 @@ def test_leaked_test_questions_make_all_unavailable(policy_run, tmp_path):
     assert metrics["skips"].reason.startswith("3 training questions")
 
 
+@fault("training", "a reward that forgets the cost of listening", "12.pareto")
 def test_reward_without_cost_fails_pareto(policy_run, tmp_path, monkeypatch):
     """Every latency weight trains the same policy; one point is not a frontier."""
     real = rl_gate_learning.train_bandit
@@ -63,18 +67,21 @@ def test_reward_without_cost_fails_pareto(policy_run, tmp_path, monkeypatch):
     assert metrics["pareto"].value <= 1
 
 
+@fault("model", "a policy that collapsed to never listening", "12.audio_drop")
 def test_policy_that_never_uses_audio_fails_audio_drop(policy_run, tmp_path, monkeypatch):
     """Without limits, the policy that skips most is selected."""
     free = with_limits(policy_run, policy={"audio_drop_high": 1.0, "vl_drop": 1.0})
     assert outcome(free, tmp_path)[0]["12.audio_drop"] == "fail"
 
 
+@fault("model", "a policy that collapsed to always listening", "12.skips")
 def test_policy_that_always_uses_audio_fails_skips(policy_run, tmp_path, monkeypatch):
     real = rl_gate_learning.distil
     monkeypatch.setattr(rl_gate_learning, "distil", lambda *given: always_on(real, *given))
     assert outcome(policy_run, tmp_path)[0]["12.skips"] == "fail"
 
 
+@fault("training", "a constraint that the training loop ignores", "12.vl_constraint")
 def test_policy_that_breaks_the_constraint_fails_vl_constraint(policy_run, tmp_path, monkeypatch):
     """Audio spoils VL answers, and the distilled policy uses audio where its teacher skips."""
     outcomes, distil = rl_gate.outcomes_of, rl_gate_learning.distil
@@ -89,6 +96,7 @@ def test_policy_that_breaks_the_constraint_fails_vl_constraint(policy_run, tmp_p
     assert outcome(policy_run, tmp_path)[0]["12.vl_constraint"] == "fail"
 
 
+@fault("model", "a policy that costs more time than it saves", "12.pareto")
 def test_policy_slower_than_its_savings_fails_pareto(policy_run, tmp_path, monkeypatch):
     """A faster heuristic of the same accuracy dominates the learned policies."""
     real = rl_gate.read_outcomes

@@ -12,6 +12,7 @@ from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.seeds import jobs as seeds_jobs
 from safe.hearing.experiments.seeds.plan import names
 from safe.hearing.training.stage_a import StageA
+from tests.faults import fault
 from tests.judging import decide, restore_afterwards, retrain, run, verdicts
 from tests.tiny_curriculum import teacher_forced
 
@@ -33,6 +34,7 @@ def outcome(config):
     return verdicts(decision), {m.name: m.reason for m in metrics}
 
 
+@fault("statistics", "the same seed run three times", "11.audio_sd", "11.vl_sd")
 def test_identical_seeds_make_the_deviations_unavailable(config, monkeypatch):
     """Weights and order do not depend on the seed, so the variance is zero and meaningless."""
     real = StageA.__init__
@@ -51,6 +53,7 @@ def test_identical_seeds_make_the_deviations_unavailable(config, monkeypatch):
     assert "the seed has no effect" in reasons["audio_sd"]
 
 
+@fault("statistics", "a seed that changes only part of the randomness", "11.audio_sd")
 def test_order_independent_of_the_seed_makes_audio_sd_unavailable(config):
     folder = config.folder / EXPERIMENT / "jobs"
     first = json.loads((folder / "seed_0" / "result.json").read_text())
@@ -61,6 +64,7 @@ def test_order_independent_of_the_seed_makes_audio_sd_unavailable(config):
     assert "in the same order" in reasons["audio_sd"]
 
 
+@fault("model", "frozen weights that differ between seeds", "11.frozen_checksums")
 def test_changed_frozen_weights_fail_frozen_checksums(config, monkeypatch):
     """Training with one seed modifies the base."""
     real = seeds_jobs.SeedsTraining.frozen
@@ -77,6 +81,7 @@ def test_changed_frozen_weights_fail_frozen_checksums(config, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "criterion"), [("audio", "11.audio_sd"), ("vl", "11.vl_sd")])
+@fault("statistics", "an unlucky seed left out of the report", "11.audio_sd")
 def test_outlier_seed_fails_its_standard_deviation(config, kind, criterion):
     path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "items.parquet"
     rows = pq.read_table(path).to_pylist()
@@ -87,6 +92,7 @@ def test_outlier_seed_fails_its_standard_deviation(config, kind, criterion):
     assert outcome(config)[0][criterion] == "fail"
 
 
+@fault("statistics", "a diverged seed replaced by another", "11.audio_sd")
 def test_diverged_seed_makes_all_unavailable(config):
     path = config.folder / EXPERIMENT / "jobs" / "seed_2" / "result.json"
     write_json(path, json.loads(path.read_text()) | {"diverged": "the loss is nan at step 3"})

@@ -11,6 +11,7 @@ from safe.files import write_json
 from safe.hearing.experiments import training_setup
 from safe.hearing.experiments.sweep.plan import cells
 from safe.hearing.training.sampler import MixedBatches
+from tests.faults import fault
 from tests.judging import decide, restore_afterwards, retrain, run, verdicts
 from tests.tiny_curriculum import teacher_forced
 
@@ -40,6 +41,7 @@ def rewrite(config, cell, choose):
 
 
 @pytest.mark.parametrize("seed", range(5))
+@fault("statistics", "the best of many cells, none of which learned", "10.selected")
 def test_lucky_cell_without_learning_is_not_selected(config, seed):
     """No cell uses audio: each guesses as well as the base, and one of 27 is best by chance."""
     rng = np.random.default_rng(seed)
@@ -58,6 +60,7 @@ def test_lucky_cell_without_learning_is_not_selected(config, seed):
     assert selections["selected"].selected is None
 
 
+@fault("statistics", "a selection that does not hold on test", "10.selected")
 def test_selection_that_test_does_not_confirm_fails_selected(config):
     """The limits are met on validation, but nothing was gained on test."""
     for cell in cells(config.sweep):
@@ -77,12 +80,14 @@ def test_selection_that_test_does_not_confirm_fails_selected(config):
     assert "not confirmed" in selections["selected"].reason
 
 
+@fault("training", "cells that gain audio and lose pictures", "10.selected")
 def test_cells_that_forget_vl_fail_selected(config):
     for cell in cells(config.sweep):
         rewrite(config, cell, lambda row: {"right": False} if row["kind"] == "vl" else {})
     assert outcome(config)[0]["10.selected"] == "fail"
 
 
+@fault("statistics", "one cell far from its neighbours", "10.consistent")
 def test_outlier_cell_fails_consistent(config):
     """All cells but one are equally good."""
     middle = next(cell for cell in cells(config.sweep) if cell.place == (1, 1, 1))
@@ -94,6 +99,7 @@ def test_outlier_cell_fails_consistent(config):
     assert middle.name in next(iter(metrics["consistent"].detail["widest"]))
 
 
+@fault("training", "a loss that oscillates", "10.stable_curves")
 def test_oscillating_loss_fails_stable_curves(config):
     """The loss oscillates without divergence and without spikes."""
     for cell in cells(config.sweep)[:4]:
@@ -107,6 +113,7 @@ def test_oscillating_loss_fails_stable_curves(config):
     assert rising.satisfied == 27 - 4
 
 
+@fault("data", "batches that lost their sounds", "10.selected")
 def test_batches_without_audio_fail_selected(config, monkeypatch):
     """The sampler never draws examples that need audio."""
     real = MixedBatches.next

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from safe.files import atomic
@@ -10,6 +11,7 @@ from safe.gates.recompute import included
 from safe.gates.schema import Derivation, Interval, Metric
 from safe.gates.statistics import paired_difference, wilson
 from safe.hearing.context import Context
+from safe.hearing.evaluation.base_answers import differing, read_base_answers
 from safe.pipeline.job_results import write_rows
 
 Table = Sequence[Mapping[str, Any]]
@@ -104,6 +106,20 @@ class MetricBuilder:
             measured_on=measured_on,
             detail={**shares, **(detail or {})},
         )
+
+    def base_differs(self, path: Path, given: Iterable[tuple[str, Sequence[int]]]) -> Metric:
+        """Return the share of answers of the base that differ from those recorded in `path`.
+
+        Args:
+            given: sample id and generated tokens of each answer.
+
+        Raises:
+            EvidenceError: the table at `path` is missing or cannot be read.
+        """
+        ids, n = differing(read_base_answers(path), given)
+        if n == 0:
+            return self.missing("base_differs", "no question was asked in both experiments")
+        return self.measured("base_differs", len(ids) / n, n, detail={"differing": ids[:20]})
 
     # The following three can be recomputed by the judge from the table that the rows came from.
 

@@ -83,6 +83,8 @@ def test_full_size_criteria_are_never_scaled() -> None:
         "04.latency",
         "04.latency_acceptable",
         "05.as_tabulated",
+        "05.base_differs",
+        "07.base_differs",
     ]
 
 

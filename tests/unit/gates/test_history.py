@@ -14,6 +14,7 @@ from safe.errors import EvidenceError
 from safe.gates.history import FILE, earlier_results, read_history
 from safe.gates.run import judge_experiment, open_gate_run
 from safe.gates.status import statuses, write_launch
+from tests.faults import fault
 from tests.unit.gates.builders import (
     CRITERIA,
     NAMES,
@@ -58,6 +59,7 @@ def test_unfinished_last_line_is_replaced(tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("fault", ["edited", "removed", "swapped", "no JSON"])
+@fault("records", "a NO-GO removed from the history")
 def test_edited_history_is_no_go(run: Path, fault: str) -> None:
     path = run / FILE
     lines = path.read_text().splitlines()
@@ -77,6 +79,7 @@ def test_edited_history_is_no_go(run: Path, fault: str) -> None:
     assert write_launch(open_gate_run(run))["verdict"] == "NO-GO"
 
 
+@fault("records", "a history deleted to start afresh")
 def test_deleted_history_is_no_go(run: Path) -> None:
     (run / FILE).unlink()
     row = statuses(run, CRITERIA)[NAMES[0]]
@@ -84,6 +87,7 @@ def test_deleted_history_is_no_go(run: Path) -> None:
     assert "--forcerun" in str(row.next)
 
 
+@fault("records", "a threshold relaxed after a NO-GO, then measured again")
 def test_edited_threshold_stays_on_record_after_measuring_again(tmp_path: Path) -> None:
     """NO-GO; the threshold is loosened and the experiment measured again: GO, but listed."""
     folder = copy_criteria(tmp_path / "hearing" / "criteria")

@@ -21,6 +21,7 @@ from safe.gates.run import judge_experiment, open_gate_run
 from safe.gates.schema import Derivation
 from safe.gates.status import statuses
 from safe.gates.token import GateClosed, check_gate
+from tests.faults import fault
 from tests.unit.gates.builders import CRITERIA, NAMES, make_run, measure_again, metric
 
 LAST = NAMES[2]
@@ -140,6 +141,7 @@ def test_right_value_is_go(run: Path) -> None:
     ("changes", "named"),
     [({"value": 0.7}, "rows.parquet gives 0.65"), ({"n": 10**9}, "has 40 rows")],
 )
+@fault("records", "a number and all its digests rewritten, its table forgotten")
 def test_value_that_its_table_does_not_give_is_no_go(
     run: Path, changes: dict[str, Any], named: str
 ) -> None:

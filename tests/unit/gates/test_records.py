@@ -15,6 +15,7 @@ from safe.gates.records import changed_file, digest_files
 from safe.gates.run import judge_experiment, open_gate_run
 from safe.gates.status import statuses
 from safe.gates.token import GateClosed, check_gate
+from tests.faults import fault
 from tests.unit.gates.builders import CRITERIA, NAMES, make_run, measure_again
 
 FIRST, LAST = NAMES[0], NAMES[2]
@@ -44,6 +45,7 @@ def assert_closed(run: Path, name: str, status: str, named: str) -> None:
         check_gate(open_gate_run(run), name)
 
 
+@fault("records", "an edited number in a measurement that was judged again")
 def test_edited_measurement_is_no_go_though_judged_again(run: Path) -> None:
     path = run / LAST / "measurement.json"
     document = json.loads(path.read_text())
@@ -54,6 +56,7 @@ def test_edited_measurement_is_no_go_though_judged_again(run: Path) -> None:
     assert_closed(run, LAST, "no-go", "edited")
 
 
+@fault("records", "results of an older run copied in")
 def test_measurement_of_another_run_is_no_go(run: Path, tmp_path: Path) -> None:
     """Old results are copied in, with and without their history."""
     copied = Path(shutil.copytree(run, tmp_path / "copied"))
@@ -83,6 +86,7 @@ def test_files_are_recorded_without_plots_and_records(with_tables: Path) -> None
     assert status_of(with_tables, LAST)[0] == "go"
 
 
+@fault("records", "the items of one seed copied over those of another")
 def test_table_of_one_seed_copied_over_another_is_found(with_tables: Path) -> None:
     first, second = (with_tables / LAST / "jobs" / f"seed_{n}" / "items.parquet" for n in (0, 1))
     shutil.copy(first, second)
@@ -91,6 +95,7 @@ def test_table_of_one_seed_copied_over_another_is_found(with_tables: Path) -> No
     assert_closed(with_tables, LAST, "stale", "seed_1/items.parquet is missing")
 
 
+@fault("records", "an adapter or gate replaced after it was evaluated")
 def test_changed_artifact_upstream_blocks_what_used_it(run: Path) -> None:
     """The adapter of an experiment is replaced after it was measured."""
     artifact = run / FIRST / "adapter.safetensors"
@@ -119,6 +124,7 @@ def test_link_that_leaves_the_run_is_refused(run: Path, tmp_path: Path) -> None:
     assert "outside" in str(changed_file(run, {"link": "0" * 64}))
 
 
+@fault("records", "a setting edited after the measurement")
 def test_other_settings_make_a_measurement_stale(run: Path) -> None:
     path = run / "config.json"
     values = json.loads(path.read_text())
@@ -133,6 +139,7 @@ def test_other_settings_make_a_measurement_stale(run: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["code", "code of jobs"])
+@fault("records", "code changed after the measurement")
 def test_other_code_makes_a_measurement_stale(run: Path, role: str) -> None:
     """It was measured by changed code that was restored afterwards."""
     digests = json.loads((run / LAST / "measurement.json").read_text())["digests"]

@@ -19,6 +19,7 @@ from safe.gates.run import open_gate_run
 from safe.gates.status import write_launch
 from safe.pipeline.definition import load_run_config
 from safe.report.page import render
+from tests.faults import fault
 from tests.paths import ROOT
 from tests.unit.gates.builders import CRITERIA, make_run
 
@@ -99,12 +100,14 @@ def test_prose_and_power_are_no_deviations(tmp_path: Path) -> None:
     assert lines(edited(tmp_path, PILOT, reword)) == []
 
 
+@fault("records", "a criteria file that was removed")
 def test_a_missing_file_is_listed(tmp_path: Path) -> None:
     criteria = edited(tmp_path, PILOT, lambda values: None)
     (criteria / "12_rl_gate.yaml").unlink()
     assert lines(criteria) == ["12_rl_gate: its criteria file is missing"]
 
 
+@fault("records", "a criterion deleted, made advisory or loosened")
 def test_launch_and_page_list_deviations(tmp_path: Path) -> None:
     criteria = edited(tmp_path, PILOT, lambda v: first(v).update(threshold=0.5))
     run = open_gate_run(make_run(tmp_path / "r"), criteria=criteria)
@@ -163,6 +166,7 @@ def test_every_other_setting_is_listed_with_the_shipped_value() -> None:
     assert lines[-1] == "seed: 5, reference 0"
 
 
+@fault("records", "fewer test questions than the shipped config asks for")
 def test_launch_lists_settings_and_the_signature_covers_them(tmp_path: Path) -> None:
     run = make_run(tmp_path / "trial")
     waivers = json.loads((run / "config.json").read_text())["waivers"]

@@ -14,6 +14,7 @@ from safe.gates.criteria import load_all, load_criteria
 from safe.gates.run import GateRun, judge_experiment, open_gate_run
 from safe.gates.schema import Decision, Metric, Parent, decision_digest
 from safe.gates.status import decision_parent, rows_of, statuses, write_launch
+from tests.faults import fault
 from tests.unit.gates.builders import (
     CRITERIA,
     NAMES,
@@ -67,6 +68,7 @@ def test_upstream_no_go_blocks_experiments_that_were_go(run: Path) -> None:
     assert statuses(run, CRITERIA)[NAMES[2]].verdict == "GO"
 
 
+@fault("records", "an experiment measured on an earlier adapter")
 def test_decision_based_on_earlier_evidence_is_stale(run: Path) -> None:
     measure_again(run, NAMES[0], seeds={"run": 9})
     assert status_by_number(run)["01"] == "stale"  # measured again, not judged again
@@ -128,6 +130,7 @@ def test_forged_verdict_with_matching_digest_is_stale(tmp_path: Path) -> None:
     assert "safe judge" in str(row.next)
 
 
+@fault("records", "a limit edited inside a decision")
 def test_forged_margin_is_named(run: Path) -> None:
     path = run / NAMES[2] / "decision.json"
     judged = json.loads(path.read_text())["criteria"]
@@ -221,6 +224,7 @@ def test_optional_no_go_is_shown_and_does_not_block(tmp_path: Path) -> None:
     assert launch["verdict"] == "GO"
 
 
+@fault("records", "a launch item that nothing supports")
 def test_launch_item_without_an_experiment_is_no_go(tmp_path: Path) -> None:
     run, folder = made_up(tmp_path)
     path = folder / "01_made_up.yaml"

@@ -14,6 +14,7 @@ from safe.gates.documents import read_decision
 from safe.gates.run import judge_experiment, open_gate_run
 from safe.gates.schema import Metric, decision_digest
 from safe.gates.token import GateClosed, check_gate
+from tests.faults import fault
 from tests.unit.gates.builders import CRITERIA, NAMES, failing_value, make_run, metric_for
 
 ALL = [(name, item) for name in NAMES for item in load_criteria(CRITERIA / f"{name}.yaml").criteria]
@@ -73,6 +74,7 @@ def test_failing_gate_prints_value_and_bound(tmp_path: Path) -> None:
     assert str(closed.value) == "NO-GO 03_tiny_overfit: 03.loss = 0.21 nats, needs <= 0.05"
 
 
+@fault("records", "a verdict edited in decision.json")
 def test_edited_decision_closes_the_gate(tmp_path: Path) -> None:
     item = ALL[0][1]
     run = make_run(tmp_path / "r", names=upto(NAMES[0]), replace={item.id: metric_for(item, 3)})
@@ -94,6 +96,7 @@ def test_broken_decision_closes_the_gate(run: Path, text: str) -> None:
     assert caught.value.hint
 
 
+@fault("records", "a decision copied from another measurement")
 def test_decision_about_other_evidence_closes_the_gate(run: Path) -> None:
     measured = run / NAMES[0] / "measurement.json"
     measured.write_text(measured.read_text().replace('"run": 0', '"run": 1'))
@@ -104,6 +107,7 @@ def test_decision_about_other_evidence_closes_the_gate(run: Path) -> None:
         gate(run / NAMES[0])
 
 
+@fault("records", "an experiment run although the one before it was refused")
 def test_measurement_made_under_a_no_go_closes_the_gate(tmp_path: Path) -> None:
     item = ALL[0][1]
     run = make_run(tmp_path / "r", names=NAMES[:2], replace={item.id: metric_for(item, 3)})
@@ -111,6 +115,7 @@ def test_measurement_made_under_a_no_go_closes_the_gate(tmp_path: Path) -> None:
         gate(run / NAMES[1])
 
 
+@fault("records", "a waiver that has expired")
 def test_waived_gate_closes_when_the_waiver_expires(tmp_path: Path) -> None:
     item = next(i for _, i in ALL if i.id == "03.loss")
     run = make_run(tmp_path / "r", replace={item.id: metric_for(item, 0.2)})
@@ -129,6 +134,7 @@ def test_waived_gate_closes_when_the_waiver_expires(tmp_path: Path) -> None:
     assert not (path.parent / "GO").exists()
 
 
+@fault("records", "a decision forged together with its digest")
 def test_decision_forged_with_its_digest_opens_nothing(tmp_path: Path) -> None:
     """As an edit of decision.json with a recomputed digest; only launch refused it before."""
     item = next(i for _, i in ALL if i.id == "03.loss")

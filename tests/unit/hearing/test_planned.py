@@ -141,7 +141,7 @@ def test_usable_questions_are_counted_and_capped(tmp_path: Path) -> None:
     assert items(config, "04_stage_a_pilot", "vl_drop") == 40
     assert items(config, "01_data_preflight", "mismatch") == 1
     media = {"key": ["audio:/s/0.wav", "image:/p/3.png", "image:/p/2.png"]}
-    media |= {"dataset": ["d"] * 3, "ok": [False, False, True]}
+    media |= {"dataset": ["d"] * 3, "kind": ["image", "audio", "image"], "ok": [False, False, True]}
     pq.write_table(pa.table(media), config.folder / "data" / "media.parquet")
     assert items(config, "04_stage_a_pilot", "audio_gain") == 37  # 2 use the sound, 1 the picture
     assert items(config, "04_stage_a_pilot", "vl_drop") == 38

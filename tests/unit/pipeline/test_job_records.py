@@ -11,6 +11,7 @@ import pytest
 
 from safe.errors import EvidenceError
 from safe.pipeline.job_records import RECORD, JobRecord, check_records, write_record
+from tests.faults import fault
 
 EXPERIMENT = "11_seeds"
 JOBS = ["seed_0", "seed_1"]
@@ -61,6 +62,7 @@ def test_records_of_finished_jobs_are_returned(run: Path) -> None:
         ({"inputs": {"base.json": "0" * 64}}, "base.json"),
     ],
 )
+@fault("records", "jobs run on changed code, the code restored, then measured")
 def test_job_that_ran_otherwise_is_refused(run: Path, changes: Any, named: str) -> None:
     """Other code that was restored, another run, or data replaced in between."""
     with pytest.raises(EvidenceError, match=named) as found:
@@ -69,6 +71,7 @@ def test_job_that_ran_otherwise_is_refused(run: Path, changes: Any, named: str) 
     assert "run-job 11_seeds seed_0" in str(found.value.hint)
 
 
+@fault("records", "the job of one seed copied to another")
 def test_copied_tables_and_jobs_are_refused(run: Path) -> None:
     first, second = (run / EXPERIMENT / "jobs" / job for job in JOBS)
     shutil.copy(first / "items.parquet", second)
@@ -89,6 +92,7 @@ def test_missing_or_broken_record_is_named(run: Path, content: str | None) -> No
     assert found.value.where == path
 
 
+@fault("records", "an edited result of a training")
 def test_edited_result_is_refused(run: Path) -> None:
     path = run / EXPERIMENT / "jobs" / "seed_1" / "result.json"
     path.write_text(json.dumps({"accuracy": 1}))

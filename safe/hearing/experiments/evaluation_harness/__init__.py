@@ -9,6 +9,7 @@ METRICS: MetricTable = {
     "baseline_matches": {"unit": "ratio", "low": 0, "high": None},
     "metrics_stable": {"unit": "count", "low": 0, "high": None},
     "metrics_correct": {"unit": "score", "low": 0, "high": None},
+    "base_differs": {"unit": "fraction", "low": 0, "high": 1},
     "lomo_drop": {"unit": "fraction", "low": 0, "high": 1},
     "lomo_vl": {"unit": "fraction", "low": -1, "high": 1},
     "follows_sound": {"unit": "fraction", "low": -1, "high": 1},

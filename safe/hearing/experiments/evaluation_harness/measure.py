@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from safe.digest import digest_file
 from safe.gates.schema import Metric
+from safe.hearing.artifacts import PILOT_BASE_ANSWERS
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.evaluation.references import load_references
@@ -63,6 +64,10 @@ def measure(context: Context) -> list[Metric]:
         baseline_matches(BUILDER, context, evaluator, references, asked, answered),
         metrics_stable(BUILDER, context, evaluator, gate, audio_examples, vl_examples),
         metrics_correct(BUILDER, context),
+        BUILDER.base_differs(
+            config.folder / PILOT_BASE_ANSWERS,
+            [(row.sample.id, list(a.tokens)) for row, a in zip(asked, answered, strict=True)],
+        ),
         *drops,
         *irrelevance(BUILDER, context, evaluator, gate, gates, vl_examples, pictures, given),
         gate_robust(BUILDER, context, evaluator, gate, gates, audio_examples, vl_examples),

@@ -11,7 +11,9 @@ METRICS: MetricTable = {
     "vl_unchanged": {"unit": "count", "low": 0, "high": None},
     "tradeoff": {"unit": "count", "low": 0, "high": None},
     "chosen_on_validation": {"unit": "count", "low": 0, "high": None},
+    "choice_differs": {"unit": "count", "low": 0, "high": None},
     "as_tabulated": {"unit": "fraction", "low": 0, "high": 1},
+    "base_differs": {"unit": "fraction", "low": 0, "high": 1},
     "skipped_work": {"unit": "count", "low": 0, "high": None},
     "time_saved": {"unit": "ratio", "low": None, "high": None},
 }

@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 from safe.digest import digest_file
 from safe.errors import EvidenceError
 from safe.gates.schema import Candidate, Derivation, Metric
-from safe.hearing.artifacts import PILOT_ADAPTER
+from safe.hearing.artifacts import PILOT_ADAPTER, PILOT_BASE_ANSWERS
 from safe.hearing.context import Context
 from safe.hearing.evaluation.gate_curve import (
     Choice,
     Outcomes,
     Point,
     choose,
+    choose_threshold,
     curve,
     frontier,
     policies,
@@ -36,7 +37,7 @@ from safe.hearing.experiments.gating.evaluator import GatingEvaluator, outcomes_
 from safe.hearing.experiments.metric_builder import MetricBuilder, write_table
 from safe.hearing.models.checkpoint import RECORD
 from safe.hearing.models.gate_file import ChosenOn, items_digest, read_gate, save_gate
-from safe.hearing.models.gating import UncertaintyGate
+from safe.hearing.models.gating import POLICIES, UncertaintyGate
 from safe.hearing.training.frozen_models import open_base, use_threads
 from safe.hearing.training.gating_eval_set import HEARING, found_in
 
@@ -80,10 +81,17 @@ def measure(context: Context) -> list[Metric]:
     selected = selection.selected
     plots.tradeoff(context, points, choices[selected].gate if selected else None)
     left_out = {s: {"shared": o.shared, "unusable": o.unusable} for s, o in eval_set.items()}
-    tradeoff = _tradeoff(best, points, {s: len(t) for s, t in tables.items()}, left_out)
+    known = [
+        _tradeoff(best, points, {s: len(t) for s, t in tables.items()}, left_out),
+        BUILDER.base_differs(
+            config.folder / PILOT_BASE_ANSWERS,
+            [(row["id"], row["off_tokens"]) for table in tables.values() for row in table],
+        ),
+    ]
     if selected is None:
         why = f"no gate is selected on validation: {selection.reason}"
-        return [tradeoff, *(BUILDER.missing(name, why) for name in METRICS if name != "tradeoff")]
+        names = {metric.name for metric in known}
+        return [*known, *(BUILDER.missing(name, why) for name in METRICS if name not in names)]
 
     chosen = choices[selected].gate
     _save(context, choices[selected], tables, opened.vlm_ref.digest)
@@ -102,12 +110,13 @@ def measure(context: Context) -> list[Metric]:
         _audio_drop(table, config.seed),
         _vl_unchanged(table),
         _chosen_on_validation(context),
+        _choice_differs(context),
         _as_tabulated(table),
         skipped_work(BUILDER, cost),
         time_saved(context, BUILDER, cost),
     ]
     measured_on = {"gate": selected}
-    return [tradeoff, *(m.model_copy(update={"measured_on": measured_on}) for m in of_the_gate)]
+    return [*known, *(m.model_copy(update={"measured_on": measured_on}) for m in of_the_gate)]
 
 
 def _choose(context: Context, val: Outcomes, gates: Sequence[UncertaintyGate]) -> dict[str, Choice]:
@@ -166,6 +175,40 @@ def _chosen_on_validation(context: Context) -> Metric:
         len(listed),
         per_item=SELECTION,
         detail={"seen": seen[:20], "digest": said.digest},
+    )
+
+
+def _choice_differs(context: Context) -> Metric:
+    """Choose again from the tabulated validation rows; count thresholds that differ.
+
+    The rows are those that the gate lists, so a threshold from other rows is found.
+    """
+    folder, config = context.folder, context.config
+    gate = read_gate(folder / GATE)
+    listed = set(pq.read_table(folder / gate.chosen_on.table, columns=["id"])["id"].to_pylist())
+    rows = pq.read_table(folder / ITEMS).to_pylist()
+    chosen_on = outcomes_of([r for r in rows if r["split"] == CHOSEN_ON and r["id"] in listed])
+    used = {row["kind"]: row["threshold"] for row in pq.read_table(folder / CHOICES).to_pylist()}
+    again: dict[str, float] = {}
+    for kind in POLICIES:
+        gates = policies(chosen_on.scores, GatingSettings.of(config).points)
+        choice = choose_threshold(
+            chosen_on,
+            [g for g in gates if g.kind == kind],
+            max_drop=context.limit("gate", "audio_drop_high"),
+            seed=config.seed,
+        )
+        if choice is not None:
+            again[kind] = choice.gate.threshold
+    differ = {kind for kind in POLICIES if used.get(kind) != again.get(kind)}
+    if again.get(gate.kind) != gate.threshold:
+        differ.add(gate.kind)
+    return BUILDER.measured(
+        "choice_differs",
+        len(differ),
+        len(chosen_on),
+        per_item=ITEMS,
+        detail={"used": used, "chosen_again": again, "saved": [gate.kind, gate.threshold]},
     )
 
 

@@ -13,6 +13,7 @@ METRICS: MetricTable = {
     "audio_over_majority": {"unit": "fraction", "low": -1, "high": 1},
     "audio_needed": {"unit": "fraction", "low": -1, "high": 1},
     "latency": {"unit": "ratio", "low": 0, "high": None},
+    "timed_work": {"unit": "count", "low": 0, "high": None},
     "latency_full": {"unit": "ratio", "low": 0, "high": None},
     "stable": {"unit": "count", "low": 0, "high": None},
     "smallest_config": {"unit": "count", "low": 0, "high": None},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import torch
 
 from safe.hearing.config import RunConfig
 from safe.hearing.data.manifest import load_samples
@@ -17,6 +18,7 @@ from safe.hearing.evaluation.learning import same_answer
 from safe.hearing.evaluation.profile import memory_of
 from safe.hearing.experiments.efficiency.config import ProfileSettings
 from safe.hearing.experiments.stage_a_pilot.plan import ARMS, cells
+from safe.hearing.models.probe import trace
 from safe.hearing.models.safe_model import SafeModel
 from safe.hearing.training.batching import Feeder, batches
 from safe.hearing.training.collate import Example, TextEncoder, waveforms
@@ -95,16 +97,27 @@ class PilotEvaluator:
         done = self.plain.generate(**inputs, max_new_tokens=longest, do_sample=False)
         return inputs, done
 
-    def base_right(self) -> dict[str, bool]:
-        """Return sample id -> whether the base answers the audio question correctly."""
-        found = {}
-        for rows in self.rows.values():
+    def base_answers(self) -> list[dict[str, Any]]:
+        """Answers of the base to the audio questions, without the sound."""
+        table = []
+        for split, rows in self.rows.items():
             for batch in batches(rows):
                 inputs, done = self._plain_tokens(batch)
-                answers = self.encoder.decode(done, inputs["input_ids"].shape[1])
-                for row, answer in zip(batch, answers, strict=True):
-                    found[row.sample.id] = same_answer(answer, row.sample.answer)
-        return found
+                length = inputs["input_ids"].shape[1]
+                texts = self.encoder.decode(done, length)
+                tokens = self.encoder.new_tokens(done, length)
+                table += [
+                    {
+                        "id": row.sample.id,
+                        "split": split,
+                        "answer": row.sample.answer,
+                        "base": text,
+                        "base_tokens": given,
+                        "base_correct": same_answer(text, row.sample.answer),
+                    }
+                    for row, text, given in zip(batch, texts, tokens, strict=True)
+                ]
+        return table
 
     def majority(self) -> dict[str, str]:
         """Return question type -> most common answer of the training split."""
@@ -146,22 +159,44 @@ class PilotEvaluator:
         return table
 
     def times(self, model: SafeModel, pairs: int) -> list[dict[str, Any]]:
-        """Seconds of single questions without audio, with cached, and with uncached audio.
+        """Time single questions without audio, with cached, and with uncached audio.
 
         Questions are interleaved: each is timed once before any is timed again. A short disturbance
-        then affects one repeat of many questions instead of all repeats of one.
+        then affects one repeat of many questions instead of all repeats of one. Operations are
+        counted before and after timing, to find answers that were not computed while timed.
+
+        Returns:
+            A row of seconds by mode for each question and repeat. `idle`: a call of this question
+            did less work after timing than before, or no more with audio than without.
         """
         rows = self.rows["test"][:LATENCY_ROWS]
-        calls = [call for row in rows for call in self._ways(model, row)]
+        ways = [self._ways(model, row) for row in rows]
+        calls = [call for way in ways for call in way]
+        before = [self._work(model, way) for way in ways]
         turns = interleaved(calls, model.device, repeats=-(-pairs // len(rows)))
+        after = [self._work(model, way) for way in ways]
+        idle = [
+            any(last[m] < first[m] or (m != "off" and last[m] <= last["off"]) for m in MODES)
+            for first, last in zip(before, after, strict=True)
+        ]
         return [
-            {"id": row.sample.id, **dict(zip(MODES, turn[at : at + len(MODES)], strict=True))}
+            {
+                "id": row.sample.id,
+                **dict(zip(MODES, turn[i * len(MODES) : (i + 1) * len(MODES)], strict=True)),
+                "idle": idle[i],
+            }
             for turn in turns
-            for at, row in zip(range(0, len(calls), len(MODES)), rows, strict=True)
+            for i, row in enumerate(rows)
         ]
 
+    @torch.no_grad()
+    def _work(self, model: SafeModel, way: Sequence[Callable[[], Any]]) -> dict[str, int]:
+        """Floating-point operations of answering a question, by mode."""
+        traced = (trace(call, model.base, wrapper=model, tensor_ops=False) for call in way)
+        return dict(zip(MODES, (found.flops for found in traced), strict=True))
+
     def _ways(self, model: SafeModel, row: Example) -> list[Callable[[], Any]]:
-        """Calls that answer a question, in the order of `WAYS`."""
+        """Calls that answer a question, in the order of `MODES`."""
         inputs = self.feeder.plain([row])
         (wave,) = waveforms([row], self.opened.audio_encoder.sampling_rate)
         cached = self.features.audio([row.heard]).to(model.device)

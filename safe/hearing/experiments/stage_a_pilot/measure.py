@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from safe.digest import digest_file
 from safe.gates.schema import Metric
 from safe.gates.statistics import ratio_bootstrap
+from safe.hearing.artifacts import PILOT_BASE_ANSWERS
 from safe.hearing.config import RunConfig
 from safe.hearing.context import Context
 from safe.hearing.evaluation.learning import same_answer
@@ -53,7 +55,9 @@ def measure(context: Context) -> list[Metric]:
     write_table(context, VL, table)
     on, accuracy = _drop_on(config, jobs, table)
     plots.training(context, jobs, accuracy)
-    base, common = evaluator.base_right(), evaluator.majority()
+    answered, common = evaluator.base_answers(), evaluator.majority()
+    write_table(context, Path(PILOT_BASE_ANSWERS).name, answered)
+    base = {row["id"]: row["base_correct"] for row in answered}
     gains = _gains(context, pilot, base, common)
     times = evaluator.times(model, PilotSettings.of(config).latency_pairs)
     cells = compare_cells(config, evaluator, jobs, base)
@@ -69,6 +73,7 @@ def measure(context: Context) -> list[Metric]:
         on,
         *gains,
         _latency(context, "latency", times),
+        BUILDER.table_count("timed_work", times, "idle", per_item="latency.parquet"),
         _latency_full(),
         stable,
         *_selected(context, evaluator, jobs, chosen),
