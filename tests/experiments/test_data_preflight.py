@@ -63,10 +63,9 @@ def test_every_declared_metric_is_measured_in_its_unit(config):
     assert metrics["alignment"].value == 1
     assert metrics["mismatch"].value == 0
     assert metrics["batch_composition"].value == 0
-    assert {r["detector"] for r in metrics["cross_split_duplicates"].detail["recall"]} >= {
-        "near image",
-        "near audio",
-    }
+    recalls = metrics["duplicate_recall"].detail["recall"]
+    assert {r["detector"] for r in recalls} >= {"near image", "near audio"}
+    assert metrics["duplicate_recall"].value == min(r["recall"] for r in recalls)
     for file in [*context.plots, *context.evidence]:
         assert (context.folder / file).stat().st_size > 0
     assert pq.read_table(context.folder / metrics["alignment"].per_item).num_rows == 60
@@ -105,7 +104,14 @@ def test_without_media_the_metrics_that_need_them_are_unavailable(config):
     alone = config.datasets[0].model_copy(update={"media": False})
     metrics, _ = measured(config.model_copy(update={"datasets": [alone, config.datasets[1]]}))
     unavailable = {name for name, m in metrics.items() if m.provenance == "unavailable"}
-    assert unavailable == {"files_load", "cross_split_duplicates", "alignment", "mismatch"}
+    assert unavailable == {
+        "files_load",
+        "cross_split_duplicates",
+        "held_out_copies",
+        "duplicate_recall",
+        "alignment",
+        "mismatch",
+    }
     assert "audiocaps" in metrics["files_load"].reason
 
 

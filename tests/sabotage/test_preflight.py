@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import duckdb
 import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
+from PIL import Image
 
 from safe.gates.criteria import load_criteria
 from safe.gates.judge import judge
@@ -17,7 +19,7 @@ from safe.gates.schema import Decision, Judged, Measurement, Metric
 from safe.hearing.config import DatasetConfig, RunConfig, WorldConfig
 from safe.hearing.context import Context
 from safe.hearing.data.annotations.base import ReadJob
-from safe.hearing.data.audit import composition
+from safe.hearing.data.audit import composition, pictures
 from safe.hearing.data.audit.base import connect
 from safe.hearing.data.layouts import audiocaps
 from safe.hearing.data.mixing import StageSampler
@@ -40,6 +42,8 @@ DATA = {
     "01.files_load",
     "01.class_balance",
     "01.no_cross_split_duplicates",
+    "01.no_held_out_copies",
+    "01.duplicate_recall",
     "01.alignment",
     "01.mismatch",
 }
@@ -78,9 +82,19 @@ def decide(metrics: list[Metric]) -> Decision:
     return note(judge(measurement, rules.model_copy(update={"criteria": few})))
 
 
-def judged(tmp_path: Path, *faults: str, clips: int = 90, pictures: int = 45) -> dict[str, Judged]:
+def judged(
+    tmp_path: Path,
+    *faults: str,
+    clips: int = 90,
+    pictures: int = 45,
+    change: Callable[[RunConfig], None] | None = None,
+) -> dict[str, Judged]:
+    """Verdicts on a small world with planted faults; `change` edits its files."""
     config = world_config(tmp_path, list(faults), clips, pictures)
     prepare_data(config)
+    if change is not None:
+        change(config)
+        prepare_data(config)
     folder = config.folder / "01_data_preflight"
     folder.mkdir(parents=True)
     context = Context(config=config, folder=folder)
@@ -98,8 +112,8 @@ def test_world_without_faults_fails_nothing(tmp_path):
     found = judged(tmp_path, pictures=90)
     assert failed(found) == set()
     passed = {name for name, criterion in found.items() if criterion.verdict == "pass"}
-    # With so few files, two criteria are inconclusive.
-    assert passed >= DATA - {"01.files_load", "01.mismatch"}
+    # With so few files and copies, these criteria are inconclusive.
+    assert passed >= DATA - {"01.files_load", "01.mismatch", "01.duplicate_recall"}
 
 
 def planted(faults: list[str], imitates: str, *criteria: str) -> ParameterSet:
@@ -172,6 +186,42 @@ def test_many_intact_pictures_do_not_hide_broken_sounds():
     found = _files_load(base)
     assert found.detail["worst"] == "clips, audio"
     assert found.value == pytest.approx(0.9)
+
+
+@fault("data", "test pictures in train, cropped by five per cent", "01.no_cross_split_duplicates")
+def test_cropped_validation_pictures_in_train_fail_no_cross_split_duplicates(tmp_path):
+    def plant(config: RunConfig) -> None:
+        folder = config.datasets[1].root
+        for number, path in enumerate(sorted((folder / "val2014").iterdir())):
+            picture = Image.open(path).convert("RGB")
+            width, height = picture.size
+            box = (0.05 * width, 0.05 * height, 0.95 * width, 0.95 * height)
+            size = (round(0.9 * width), round(0.9 * height))
+            copy = picture.resize(size, Image.Resampling.BICUBIC, box=box)
+            copy.save(sorted((folder / "train2014").iterdir())[number], quality=95)
+
+    found = judged(tmp_path, change=plant)
+    assert failed(found) == {"01.no_cross_split_duplicates"}
+    value = found["01.no_cross_split_duplicates"].value
+    pictures = len(list((tmp_path / "world" / "vqav2" / "val2014").iterdir()))
+    assert value is not None
+    assert value >= 0.8 * pictures
+
+
+@fault("data", "five copies of a test item under other ids", "01.no_held_out_copies")
+def test_copies_within_test_fail_no_held_out_copies(tmp_path):
+    def plant(config: RunConfig) -> None:
+        first, *others = sorted((config.datasets[1].root / "test2015").iterdir())
+        for other in others[:4]:
+            shutil.copy(first, other)
+
+    assert "01.no_held_out_copies" in failed(judged(tmp_path, change=plant))
+
+
+@fault("data", "a duplicate detector that compares nothing", "01.duplicate_recall")
+def test_blind_detector_fails_duplicate_recall(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "CANDIDATE", 2.0)
+    assert failed(judged(tmp_path)) == {"01.duplicate_recall"}
 
 
 @fault("data", "answers readable from file names", "01.no_leakage")

@@ -15,20 +15,20 @@ class PreflightConfig(Strict):
     alignment_pairs: Positive = 1000
     """Pairs of picture and sound that are compared."""
 
-    near_image_distance: int = Field(default=4, ge=0, le=64)
-    """Bits of the perceptual hash within which two pictures are near duplicates."""
+    near_image_similarity: Fraction = 0.98
+    """Correlation of thumbnails from which two pictures are copies."""
 
-    near_audio_similarity: Fraction = 0.9
+    near_audio_similarity: Fraction = 0.8
     """Similarity of audio fingerprints from which two sounds are compared further."""
 
     near_audio_correlation: Fraction = 0.88
     """Correlation of their waveforms from which they are copies."""
 
-    near_text_similarity: float = Field(default=0.9, gt=0, lt=1)
+    near_text_similarity: float = Field(default=0.8, gt=0, lt=1)
     """Similarity of words from which two texts are near duplicates; equal texts always are."""
 
-    recall_copies: Positive = 60
-    """Re-encoded copies made to measure each detector's recall."""
+    recall_copies: Positive = 100
+    """Copies of each kind that are made to measure the detectors' recall."""
 
     verdict_file: Path | None = None
     """A person's signed spot-check verdicts."""

@@ -18,6 +18,7 @@ BANDS = 32
 LOW_HZ, HIGH_HZ = 60.0, 3800.0
 FINGERPRINT_TIME = 32  # segments of the fingerprint
 FINGERPRINT_DB = 25.0
+CUTS = ((0.0, 0.9), (0.1, 1.0), (0.05, 0.95), (0.1, 0.9))  # copies are often cut at their ends
 SILENT_DB = -70.0  # dBFS; below this a sound is silent
 
 Float = NDArray[np.float32]
@@ -32,6 +33,7 @@ class AudioFeatures(NamedTuple):
             frames or none are active. A sound that never stops counts as noise.
         activity: active intervals in seconds.
         fingerprint: unit vector of `FINGERPRINT_TIME * BANDS` float32, to detect copies.
+        cut_fingerprints: (len(CUTS), ...) the same of parts of the sound.
         timbre: `3 * BANDS` float32, to compare kinds of sound; see `describe_timbre`.
     """
 
@@ -39,6 +41,7 @@ class AudioFeatures(NamedTuple):
     snr_db: float
     activity: list[tuple[float, float]]
     fingerprint: Float
+    cut_fingerprints: Float
     timbre: Float
 
 
@@ -126,6 +129,12 @@ def make_fingerprint(mel: Float) -> Float:
     return (parts / norm if norm > 1e-6 else parts * 0).astype(np.float32).ravel()
 
 
+def _part(mel: Float, start: float, end: float) -> Float:
+    """At least one frame from a part of the sound."""
+    first = int(start * len(mel))
+    return mel[first : max(first + 1, round(end * len(mel)))]
+
+
 def describe_timbre(mel: Float, active: NDArray[np.bool_]) -> Float:
     """Return, per band over active frames: mean level, its SD, and the SD of its change.
 
@@ -165,5 +174,6 @@ def describe_audio(wave: Float, rate: int) -> AudioFeatures:
         (round(start * seconds, 3), round(min(end * seconds + 0.015, length), 3))
         for start, end in runs
     ]
-    fingerprint, timbre = make_fingerprint(mel), describe_timbre(mel, raw)
-    return AudioFeatures(rms_db, snr_db, activity, fingerprint, timbre)
+    cuts = np.stack([make_fingerprint(_part(mel, start, end)) for start, end in CUTS])
+    timbre = describe_timbre(mel, raw)
+    return AudioFeatures(rms_db, snr_db, activity, make_fingerprint(mel), cuts, timbre)

@@ -22,7 +22,7 @@ from safe.errors import MediaError
 from safe.files import atomic
 from safe.hearing.data.audio_features import describe_audio
 from safe.hearing.data.decode import load_image, read_audio
-from safe.hearing.data.image_features import perceptual_hash, thumbnail
+from safe.hearing.data.image_features import thumbnail
 from safe.hearing.data.image_integrity import check_integrity
 from safe.hearing.data.rows import media_key
 from safe.hearing.data.sample import MediaRef, Sample
@@ -48,9 +48,9 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("content", pa.string()),  # SHA-256 of the decoded content
-        ("phash", pa.uint64()),
         ("thumbnail", pa.binary()),
         ("fingerprint", pa.binary()),  # float16
+        ("cut_fingerprints", pa.binary()),  # float16
         ("timbre", pa.binary()),  # float16
         ("rms_db", pa.float32()),
         ("snr_db", pa.float32()),
@@ -121,6 +121,7 @@ def _audio(ref: MediaRef) -> dict[str, Any]:
         "rate": rate,
         "content": hashlib.sha256(f"{rate}:".encode() + pcm.tobytes()).hexdigest(),
         "fingerprint": features.fingerprint.astype(np.float16).tobytes(),
+        "cut_fingerprints": features.cut_fingerprints.astype(np.float16).tobytes(),
         "timbre": features.timbre.astype(np.float16).tobytes(),
         "rms_db": features.rms_db,
         "snr_db": None if np.isnan(features.snr_db) else features.snr_db,
@@ -137,7 +138,6 @@ def _image(ref: MediaRef) -> dict[str, Any]:
         "width": image.width,
         "height": image.height,
         "content": hashlib.sha256(size + image.tobytes()).hexdigest(),
-        "phash": perceptual_hash(image),
         "thumbnail": thumbnail(image),
     }
 

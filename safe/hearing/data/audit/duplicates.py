@@ -1,35 +1,33 @@
-"""Exact and near copies of a sound or picture in two splits.
+"""Exact and near copies of a sound or picture in two splits, or of another one in a held-out split.
 
-Exact copies have equal decoded content. Near copies are found in two steps: a hash or fingerprint
-that is robust to re-encoding gives candidates, and a direct comparison removes false positives.
+Exact copies have equal decoded content. Near copies are found in two steps: descriptors that
+survive the usual changes give candidates, and a direct comparison removes false positives
+(pictures.py, sounds.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safe.hearing.config import PreflightConfig
-from safe.hearing.data.audio_features import BANDS, FINGERPRINT_TIME
+from safe.hearing.data.audio_features import CUTS
+from safe.hearing.data.audit import pictures, sounds
 from safe.hearing.data.audit.base import EXAMPLES, Finding
 from safe.hearing.data.decode import Waveform, load_audio
-from safe.hearing.data.image_features import thumbnail_distance
 from safe.hearing.data.sample import MediaRef
 
 if TYPE_CHECKING:
     import duckdb
 
-THUMBNAIL_DISTANCE = 12.0  # re-encoded copies are below 9, different pictures at least 18
-COMPARE_RATE = 8000  # Hz
-EMPHASIS = 0.8  # of the first-order high-pass; different voices share their lowest partials
-BLOCK = 2048  # fingerprints compared at once
+HELD_OUT = ("val", "test")  # copies within them make intervals too narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Pair:
 _PLACES = """
     CREATE OR REPLACE TEMP TABLE places AS
     SELECT DISTINCT u.key, u.kind, u.dataset, u.split, u.source, m.content, m.path,
-           m.start, m.clip, m.phash, m.thumbnail, m.fingerprint
+           m.start, m.clip, m.thumbnail, m.fingerprint, m.cut_fingerprints
     FROM uses u JOIN media m ON u.key = m.key WHERE m.ok
 """
 _WHERE = """
@@ -85,101 +83,120 @@ def find_exact(base: duckdb.DuckDBPyConnection) -> list[Finding]:
     ]
 
 
-def find_near_images(base: duckdb.DuckDBPyConnection, settings: PreflightConfig) -> list[Pair]:
-    """Find pictures in two splits within `near_image_distance` bits and with similar thumbnails.
+def find_near_images(
+    base: duckdb.DuckDBPyConnection, settings: PreflightConfig
+) -> tuple[list[Pair], list[Pair]]:
+    """Find near copies of pictures: (pairs in two splits, pairs within a held-out split)."""
 
-    Two hashes that differ in at most d bits are equal in at least one of d + 1 slices of their
-    bits (pigeonhole), so joins on slices give the candidates without comparing all pairs.
-    """
-    distance = settings.near_image_distance
-    edges = [round(64 * i / (distance + 1)) for i in range(distance + 2)]
-    slices = " UNION ALL ".join(
-        f"SELECT *, {i} AS slice, (phash >> {low}) & {(1 << (high - low)) - 1}::UBIGINT AS bits "  # noqa: S608
-        "FROM places WHERE kind = 'image'"
-        for i, (low, high) in enumerate(pairwise(edges))
-    )
-    rows = base.execute(
-        f"""
-        WITH parts AS ({slices})
-        SELECT DISTINCT a.path, b.path, {_WHERE} AS w, {_DECLARED} AS d, a.thumbnail, b.thumbnail
-        FROM parts a JOIN parts b ON a.slice = b.slice AND a.bits = b.bits
-         AND a.split <> b.split AND (a.dataset, a.split, a.key) < (b.dataset, b.split, b.key)
-        WHERE bit_count(xor(a.phash, b.phash)) <= ? AND a.content <> b.content
-        """,  # noqa: S608
-        [distance],
-    )
-    pairs = []
-    while batch := rows.fetchmany(1024):
-        for first, second, where, declared, one, other in batch:
-            apart = thumbnail_distance(one, other)
-            if apart <= THUMBNAIL_DISTANCE:
-                pairs.append(Pair("image", first, second, where, apart, declared))
-    return pairs
+    def compare(left: list[Place], right: list[Place]) -> Iterator[tuple[int, int, float]]:
+        one, two = (pictures.as_pixels([row.feature for row in side]) for side in (left, right))
+        for found in pictures.find_candidates(one, two):
+            score = pictures.confirm(one, two, found, settings.near_image_similarity)
+            if score is not None:
+                i, j = found.first, found.second
+                yield (j, i, score) if found.swapped else (i, j, score)
+
+    return _compare_splits(base, "image", "thumbnail", compare)
 
 
-def waveform_correlation(first: Waveform, second: Waveform) -> float:
-    """Return the largest normalised cross-correlation of two sounds at 8 kHz over all shifts."""
-    one, two = (wave[1:] - EMPHASIS * wave[:-1] for wave in (first, second))
-    norm = float(np.linalg.norm(one) * np.linalg.norm(two))
-    if norm < 1e-9:
-        return 0.0
-    size = 1 << (len(one) + len(two)).bit_length()
-    spectrum = np.fft.rfft(one, size) * np.conj(np.fft.rfft(two, size))
-    return float(np.fft.irfft(spectrum, size).max() / norm)
-
-
-def similar_fingerprints(
-    left: NDArray[np.float32], right: NDArray[np.float32], threshold: float
-) -> Iterator[tuple[int, int]]:
-    """Yield index pairs of unit vectors whose cosine is at least `threshold`, block by block."""
-    for top in range(0, len(left), BLOCK):
-        for side in range(0, len(right), BLOCK):
-            cosine = left[top : top + BLOCK] @ right[side : side + BLOCK].T
-            for i, j in np.argwhere(cosine >= threshold):
-                yield top + int(i), side + int(j)
-
-
-def _fingerprints(rows: list[tuple[Any, ...]]) -> NDArray[np.float32]:
-    size = FINGERPRINT_TIME * BANDS
-    array = np.zeros((len(rows), size), np.float32)
-    for i, row in enumerate(rows):
-        array[i] = np.frombuffer(row[-1], np.float16)
-    return array
-
-
-def find_near_audio(base: duckdb.DuckDBPyConnection, settings: PreflightConfig) -> list[Pair]:
-    """Find sounds in two splits with similar fingerprints and correlated waveforms."""
+def find_near_audio(
+    base: duckdb.DuckDBPyConnection, settings: PreflightConfig
+) -> tuple[list[Pair], list[Pair]]:
+    """Find near copies of sounds: (pairs in two splits, pairs within a held-out split)."""
 
     @lru_cache(maxsize=512)
     def decoded(path: str, start: float, clip: float | None) -> Waveform:
-        return load_audio(MediaRef(Path(path), start, clip), COMPARE_RATE)
+        return load_audio(MediaRef(Path(path), start, clip), sounds.COMPARE_RATE)
 
-    columns = "path, start, clip, content, dataset, split, source, fingerprint"
-    splits = [
-        row[0]
-        for row in base.execute(
-            "SELECT DISTINCT split FROM places WHERE kind = 'audio' ORDER BY split"
-        ).fetchall()
-    ]
-    query = f"SELECT {columns} FROM places WHERE kind = 'audio' AND split = ? ORDER BY ALL"  # noqa: S608
-    by_split = {split: base.execute(query, [split]).fetchall() for split in splits}
-    prints = {split: _fingerprints(rows) for split, rows in by_split.items()}
+    def compare(left: list[Place], right: list[Place]) -> Iterator[tuple[int, int, float]]:
+        one, two = (
+            np.stack([_fingerprints(row.feature) for row in side]) for side in (left, right)
+        )
+        found = sounds.find_candidates(one, two, settings.near_audio_similarity)
+        for (i, j), likeness in found.items():
+            first, second = (decoded(row.path, row.start, row.clip) for row in (left[i], right[j]))
+            score = sounds.confirm(first, second, likeness, settings.near_audio_correlation)
+            if score is not None:
+                yield i, j, score
+
+    return _compare_splits(base, "audio", "fingerprint || cut_fingerprints", compare)
+
+
+class Place(NamedTuple):
+    """A medium and a split that uses it."""
+
+    path: str
+    start: float
+    clip: float | None
+    content: str
+    dataset: str
+    split: str
+    source: str
+    feature: bytes
+
+
+Compare = Callable[[list[Place], list[Place]], Iterator[tuple[int, int, float]]]
+
+
+def _compare_splits(
+    base: duckdb.DuckDBPyConnection, kind: str, feature: str, compare: Compare
+) -> tuple[list[Pair], list[Pair]]:
+    rows = base.execute(
+        f"""
+        SELECT path, start, clip, content, dataset, split, source, {feature} FROM places
+        WHERE kind = ? ORDER BY ALL
+        """,  # noqa: S608 - constant fragments
+        [kind],
+    ).fetchall()
+    by_split: dict[str, list[Place]] = {}
+    for row in rows:
+        by_split.setdefault(row[5], []).append(Place(*row))
     reasons = dict(base.execute("SELECT dataset, reason FROM declared").fetchall())
-    pairs = []
-    for place, one in enumerate(splits):
-        for two in splits[place + 1 :]:
-            found = similar_fingerprints(prints[one], prints[two], settings.near_audio_similarity)
-            for i, j in found:
-                a, b = by_split[one][i], by_split[two][j]
-                if a[3] == b[3]:
-                    continue
-                score = waveform_correlation(decoded(*a[:3]), decoded(*b[:3]))
-                if score >= settings.near_audio_correlation:
-                    same = a[4] == b[4] and a[6] == b[6]
-                    where = f"{a[4]} {one}, {b[4]} {two}"
-                    declared = reasons.get(a[4]) if same else None
-                    pairs.append(Pair("audio", a[0], b[0], where, score, declared))
-    return pairs
+    across, within = [], []
+    for one, two in combinations_with_replacement(sorted(by_split), 2):
+        if one == two and one not in HELD_OUT:
+            continue
+        for i, j, score in compare(by_split[one], by_split[two]):
+            first, second = by_split[one][i], by_split[two][j]
+            if first.content == second.content:
+                continue  # an exact copy
+            if one != two:
+                across.append(_pair(kind, first, second, score, reasons))
+            elif i < j and first.source != second.source:
+                within.append(_pair(kind, first, second, score, {}))
+    return across, within
+
+
+def _pair(kind: str, first: Place, second: Place, score: float, reasons: Mapping[str, str]) -> Pair:
+    same = first.dataset == second.dataset and first.source == second.source
+    if first.dataset == second.dataset:
+        where = f"{first.dataset}: {', '.join(sorted({first.split, second.split}))}"
+    else:
+        where = f"{first.dataset} {first.split}, {second.dataset} {second.split}"
+    declared = reasons.get(first.dataset) if same else None
+    return Pair(kind, first.path, second.path, where, score, declared)
+
+
+def _fingerprints(data: bytes) -> NDArray[np.float32]:
+    """(1 + len(CUTS), size): of the whole sound and of its parts."""
+    return np.frombuffer(data, np.float16).reshape(1 + len(CUTS), -1).astype(np.float32)
+
+
+def find_exact_within(base: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Find decoded contents of several sources in one held-out split."""
+    rows = base.execute(
+        f"""
+        SELECT kind, split, count(*), list(example ORDER BY example)[:{EXAMPLES}] FROM (
+            SELECT kind, split, content, min(parse_filename(path)) AS example FROM places
+            WHERE split IN {HELD_OUT} GROUP BY kind, split, content
+            HAVING count(DISTINCT source) > 1
+        ) GROUP BY kind, split ORDER BY ALL
+        """  # noqa: S608 - constants
+    ).fetchall()
+    return [
+        Finding(f"exact {kind} copies", count, split, tuple(examples))
+        for kind, split, count, examples in rows
+    ]
 
 
 def as_findings(pairs: list[Pair]) -> list[Finding]:

@@ -14,10 +14,11 @@ from safe.hearing.data.audit.base import EXAMPLES, Finding
 
 if TYPE_CHECKING:
     import duckdb
-    from datasketch import LeanMinHash
+    from datasketch import LeanMinHash, MinHashLSH
 
 PERMUTATIONS, SEED = 64, 1
-LEAST_WORDS = 8  # shorter texts repeat by chance, so only exact matches count
+LEAST_WORDS = 10  # shorter texts repeat by chance, so only exact matches count
+SLACK = 0.3  # the index proposes texts that are less similar than wanted, since it is not exact
 _WORD = re.compile(r"\w+")
 
 
@@ -120,18 +121,24 @@ def _sketched(texts: Sequence[str]) -> list[tuple[str, frozenset[str], LeanMinHa
     return [(text, words, own) for (text, words), own in zip(pairs, hashes, strict=True)]
 
 
+def index_of(hashes: Sequence[LeanMinHash], threshold: float) -> MinHashLSH:
+    """Return an index that proposes texts by their position in `hashes`."""
+    from datasketch import MinHashLSH
+
+    index = MinHashLSH(threshold=max(0.1, threshold - SLACK), num_perm=PERMUTATIONS)
+    for place, minhash in enumerate(hashes):
+        index.insert(place, minhash, check_duplication=False)
+    return index
+
+
 def _near_texts(
     few: Sequence[tuple[str, frozenset[str], LeanMinHash]],
     many: Sequence[tuple[str, frozenset[str], LeanMinHash]],
     threshold: float,
 ) -> list[str]:
     """Return "text ~ near text" for texts of `few` with a similar, unequal text in `many`."""
-    from datasketch import MinHashLSH
-
     # Index the smaller side; compare the candidates by their words.
-    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
-    for place, (_, _, minhash) in enumerate(few):
-        index.insert(place, minhash, check_duplication=False)
+    index = index_of([minhash for _, _, minhash in few], threshold)
     near: dict[int, str] = {}
     for text, words, minhash in many if few else ():
         for place in index.query(minhash):

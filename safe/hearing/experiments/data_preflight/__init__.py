@@ -10,6 +10,8 @@ METRICS: MetricTable = {
     "files_load": {"unit": "fraction", "low": 0, "high": 1},
     "class_balance": {"unit": "ratio", "low": 1, "high": None},
     "cross_split_duplicates": {"unit": "count", "low": 0, "high": None},
+    "held_out_copies": {"unit": "count", "low": 0, "high": None},
+    "duplicate_recall": {"unit": "fraction", "low": 0, "high": 1},
     "alignment": {"unit": "fraction", "low": 0, "high": 1},
     "mismatch": {"unit": "fraction", "low": 0, "high": 1},
     "batch_composition": {"unit": "fraction", "low": 0, "high": 1},

@@ -34,7 +34,7 @@ def _measured(name: str, value: float, n: int, **more: Any) -> Metric:
 
 
 def measure(context: Context) -> list[Metric]:
-    """Compute all ten metrics of experiment 01; write plots, contact and spot-check sheets."""
+    """Compute all twelve metrics of experiment 01; write plots, contact and spot-check sheets."""
     config = context.config
     data = read_data_json(config)
     context.digests["data"] = data["digest"]
@@ -49,8 +49,15 @@ def measure(context: Context) -> list[Metric]:
 def audit_metrics(
     base: duckdb.DuckDBPyConnection, context: Context, *, with_media: bool
 ) -> list[Metric]:
-    """Compute the seven metrics of the data; `safe audit` calls this without media."""
-    names = ("files_load", "cross_split_duplicates", "alignment", "mismatch")
+    """Compute the nine metrics of the data; `safe audit` calls this without media."""
+    names = (
+        "files_load",
+        "cross_split_duplicates",
+        "held_out_copies",
+        "duplicate_recall",
+        "alignment",
+        "mismatch",
+    )
     has = with_media and base.execute("SELECT count(*) FROM media").fetchall()[0][0] > 0
     metrics = [
         _no_leakage(base, context),
@@ -67,7 +74,7 @@ def audit_metrics(
     if absent:
         reason = f"there are no media of {', '.join(absent)} are absent"
         return metrics + [unavailable(name, reason) for name in names]
-    metrics += [_files_load(base), _duplicates(base, context)]
+    metrics += [_files_load(base), *_duplicates(base, context)]
     return metrics + _alignment(base, context)
 
 
@@ -160,28 +167,54 @@ def _files_load(base: duckdb.DuckDBPyConnection) -> Metric:
     )
 
 
-def _duplicates(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
-    from safe.gates.statistics import wilson
+def _duplicates(base: duckdb.DuckDBPyConnection, context: Context) -> list[Metric]:
+    """Copies across splits, copies within held-out splits, and the recall of the detectors."""
     from safe.hearing.data.audit import duplicates
-    from safe.hearing.data.audit.recall import measure_recall
     from safe.hearing.data.audit.texts import find_near_texts
 
     settings = context.config.preflight
     duplicates.prepare_places(base)
-    near = duplicates.find_near_images(base, settings) + duplicates.find_near_audio(base, settings)
-    findings = [
+    images = duplicates.find_near_images(base, settings)
+    heard = duplicates.find_near_audio(base, settings)
+    across = [
         *duplicates.find_exact(base),
-        *duplicates.as_findings(near),
+        *duplicates.as_findings(images[0] + heard[0]),
         *find_near_texts(base, settings.near_text_similarity),
     ]
-    recalls = []
-    for recall in measure_recall(base, settings, context.config.seed):
-        interval = wilson(recall.found, recall.copies)
-        share = recall.found / recall.copies
-        recalls.append(asdict(recall) | {"recall": share, "ci": interval.model_dump()})
+    within = [
+        *duplicates.find_exact_within(base),
+        *duplicates.as_findings(images[1] + heard[1]),
+    ]
     items = base.execute("SELECT count(*) FROM media WHERE ok").fetchall()[0][0]
-    detail = {"findings": _listed(findings), "recall": recalls}
-    return _measured("cross_split_duplicates", undeclared(findings), items, detail=detail)
+    return [
+        _measured(name, undeclared(findings), items, detail={"findings": _listed(findings)})
+        for name, findings in (("cross_split_duplicates", across), ("held_out_copies", within))
+    ] + [_recall(base, context)]
+
+
+def _recall(base: duckdb.DuckDBPyConnection, context: Context) -> Metric:
+    """The lowest recall over kinds of changes."""
+    from safe.gates.statistics import wilson
+    from safe.hearing.data.audit.recall import measure_recall
+
+    shown = []
+    for recall in measure_recall(base, context.config.preflight, context.config.seed):
+        interval = wilson(recall.found, recall.copies)
+        shown.append((recall.found / recall.copies, interval, recall))
+    share, interval, worst = min(shown, key=lambda row: row[1].low)
+    return _measured(
+        "duplicate_recall",
+        share,
+        worst.copies,
+        ci=interval,
+        detail={
+            "worst": f"{worst.detector}: {worst.change}",
+            "recall": [
+                asdict(recall) | {"recall": own, "ci": bounds.model_dump()}
+                for own, bounds, recall in shown
+            ],
+        },
+    )
 
 
 def _alignment(base: duckdb.DuckDBPyConnection, context: Context) -> list[Metric]:

@@ -1,11 +1,13 @@
 """Duplicates, recall, alignment, sheets and plots on generated files."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
+import soxr
+from PIL import Image, ImageOps
 
 from safe.errors import DataError
 from safe.hearing.config import PreflightConfig
@@ -13,7 +15,7 @@ from safe.hearing.data.audit import duplicates
 from safe.hearing.data.audit.alignment import find_pairs, read_verdicts, time_overlap
 from safe.hearing.data.audit.base import connect
 from safe.hearing.data.audit.plots import draw_contact_sheet, draw_histograms
-from safe.hearing.data.audit.recall import disturb_text, measure_recall
+from safe.hearing.data.audit.recall import IMAGES, SOUNDS, TEXTS, measure_recall
 from safe.hearing.data.audit.sheet import write_sheet
 from safe.hearing.data.manifest import load_samples
 from safe.hearing.data.sample import Sample
@@ -56,9 +58,10 @@ def opened(config):
 
 
 def near(base):
+    """Near copies across splits."""
     return [
-        *duplicates.find_near_images(base, SETTINGS),
-        *duplicates.find_near_audio(base, SETTINGS),
+        *duplicates.find_near_images(base, SETTINGS)[0],
+        *duplicates.find_near_audio(base, SETTINGS)[0],
     ]
 
 
@@ -131,26 +134,66 @@ def test_file_in_two_splits_counts_unless_declared(config):
         assert "published split by caption" in found.declared
 
 
-def test_recall_is_measured_on_disturbed_copies(config):
+def test_changed_copies_are_found(config):
+    """A cropped picture, a mirrored one, a faster sound and one without its ends."""
+    sounds, pictures = (d.root for d in config.datasets)
+    name = "COCO_val_{0:012d}.png"
+    picture(4).crop((1, 1, 31, 31)).save(pictures / "val" / name.format(22))
+    ImageOps.mirror(picture(7)).convert("L").save(pictures / "val" / name.format(23))
+    faster = soxr.resample(melody(3), RATE * 1.02, RATE)
+    soundfile.write(sounds / "audio" / "clip21_0.wav", faster, RATE)
+    cut = melody(5)[int(0.04 * 1.5 * RATE) : int(0.95 * 1.5 * RATE)]
+    soundfile.write(sounds / "audio" / "clip22_0.wav", cut, RATE)
     with opened(config) as base:
-        recalls = {r.detector: r for r in measure_recall(base, SETTINGS, seed=0)}
-    assert recalls["near image"].copies == recalls["near audio"].copies == 12
-    assert recalls["near image"].found >= 11
-    assert recalls["near audio"].found >= 11
+        found = {(Path(p.first).stem, Path(p.second).stem) for p in near(base)}
+    assert found == {
+        ("COCO_train_000000000004", "COCO_val_000000000022"),
+        ("COCO_train_000000000007", "COCO_val_000000000023"),
+        ("clip3_0", "clip21_0"),
+        ("clip5_0", "clip22_0"),
+    }
 
 
-def test_recall_of_a_detector_that_finds_nothing_is_low(config):
-    strict = SETTINGS.model_copy(update={"near_audio_correlation": 1.0, "near_image_distance": 0})
+def test_copies_of_other_sources_within_a_held_out_split_are_found(config):
+    sounds, pictures = (d.root for d in config.datasets)
+    soundfile.write(sounds / "audio" / "clip21_0.wav", melody(22), RATE)
+    picture(23).resize((40, 40)).save(pictures / "val" / "COCO_val_000000000024.png")
     with opened(config) as base:
-        recalls = {r.detector: r for r in measure_recall(base, strict, seed=0)}
-    assert recalls["near audio"].found <= 2
+        exact = duplicates.find_exact_within(base)
+        images = duplicates.find_near_images(base, SETTINGS)[1]
+    assert [(f.kind, f.count, f.where) for f in exact] == [("exact audio copies", 1, "val")]
+    assert [Path(p.first).stem[-2:] + Path(p.second).stem[-2:] for p in images] == ["2324"]
 
 
-def test_disturbed_texts_keep_nearly_all_words():
+def test_recall_is_measured_for_each_kind_of_change(config):
+    with opened(config) as base:
+        recalls = measure_recall(base, SETTINGS, seed=0)
+    assert {r.change for r in recalls} >= {*IMAGES, *SOUNDS}
+    for recall in recalls:
+        assert recall.copies == 12 or recall.detector == "near text"
+        assert recall.found >= 0.8 * recall.copies, recall
+
+
+@pytest.mark.parametrize(
+    ("settings", "detector"),
+    [
+        ({"near_audio_similarity": 1.0}, "near audio"),
+        ({"near_image_similarity": 1.0}, "near image"),
+    ],
+)
+def test_recall_of_a_detector_that_finds_little_is_low(config, settings, detector):
+    strict = SETTINGS.model_copy(update=settings)
+    with opened(config) as base:
+        recalls = [r for r in measure_recall(base, strict, seed=0) if r.detector == detector]
+    assert min(r.found for r in recalls) <= 2
+
+
+@pytest.mark.parametrize("change", TEXTS)
+def test_changed_texts_differ_in_at_most_one_word(change):
     text = " ".join(f"word{i}" for i in range(40))
-    words = set(disturb_text(text, np.random.default_rng(0)).lower().replace(".", "").split())
-    assert words <= set(text.split())
-    assert len(words) >= 30
+    words = set(TEXTS[change](text, np.random.default_rng(0)).lower().split()) - {"."}
+    assert len(set(text.split()) - words) <= 1
+    assert len(words - set(text.split())) <= 1
 
 
 @pytest.mark.parametrize(
