@@ -51,6 +51,7 @@ def encode(
     fps: int = 10,
     options: dict[str, str] | None = None,
     codec_options: dict[str, str] | None = None,
+    video_options: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
     late: float = 0.0,
 ) -> None:
@@ -60,7 +61,7 @@ def encode(
         out.metadata.update(metadata or {})
         picture: Any = None
         if video is not None:
-            picture = out.add_stream(video, rate=fps)
+            picture = out.add_stream(video, rate=fps, options=video_options or {})
             picture.width = picture.height = SIDE
             picture.pix_fmt = "yuvj420p" if video == "mjpeg" else "yuv420p"
             picture.gop_size = 5
@@ -173,3 +174,23 @@ def png(rows: NDArray[Any], colour: int, bits: int, *, after: bytes = b"") -> by
         + chunk(b"IEND", b"")
         + after
     )
+
+
+def turned_video(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
+    """Return an MP4 file whose video track states the display matrix (a, b, c, d)."""
+    changed = bytearray(data)
+    at = changed.index(b"tkhd") + 44
+    a, b, c, d = (n << 16 for n in matrix)
+    changed[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    return bytes(changed)
+
+
+def between_segments(jpeg: bytes, inserted: bytes) -> bytes:
+    """Return a JPEG with bytes inserted before each marker but the first, up to the scan."""
+    found = [2]
+    while jpeg[found[-1] + 1] != 0xDA:
+        at = found[-1]
+        found.append(at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big"))
+    for at in reversed(found[1:]):
+        jpeg = jpeg[:at] + inserted + jpeg[at:]
+    return jpeg

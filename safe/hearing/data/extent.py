@@ -117,6 +117,14 @@ def _mp3_fault(file: BinaryIO, at: int, size: int) -> str | None:
     return _cut(present, stated) if stated is not None and present < stated else None
 
 
+def is_unfinished_avi(path: Path) -> bool:
+    """Return whether an AVI was written to a pipe: its header states lengths that mean nothing."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    length = int.from_bytes(head[4:8], "little")
+    return head[8:] == b"AVI " and not 0 < length < STREAMED
+
+
 def for_soundfile(path: Path) -> bool:
     """Return whether libsndfile reads this file more exactly than ffmpeg: WAV, Ogg Vorbis.
 
@@ -137,6 +145,8 @@ def _check_of(head: bytes) -> Callable[[BinaryIO, int, int], str | None] | None:
         return _riff_fault
     if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
         return _aiff_fault
+    if head[:4] == b"caff":
+        return _caf_fault
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"):
         return _boxes_fault
     if head[:4] == _EBML.to_bytes(4, "big"):
@@ -190,6 +200,18 @@ def _aiff_fault(file: BinaryIO, at: int, size: int) -> str | None:
     if _at(file, end, 4) == b"FORM":
         return JOINED.format(end)
     return None
+
+
+def _caf_fault(file: BinaryIO, at: int, size: int) -> str | None:
+    at += 8
+    while at + 12 <= size:
+        name, length = struct.unpack(">4sq", _at(file, at, 12))
+        if length < 0:
+            return None  # streamed: the sound continues to the end of the file
+        if name == b"data" and at + 12 + length > size:
+            return _cut(size - at - 12, length)
+        at += 12 + length
+    return JOINED.format(at) if _at(file, at, 4) == b"caff" else None
 
 
 def _wave_fault(file: BinaryIO, start: int, size: int, order: str) -> tuple[str | None, int]:

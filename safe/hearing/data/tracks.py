@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safe.hearing.data.extent import mp3_frame_bytes, mp3_frames
+from safe.hearing.data.extent import is_unfinished_avi, mp3_frame_bytes, mp3_frames
 from safe.hearing.data.sample import MediaRef, media_fault
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class _Length:
     def __init__(self, container: av.container.InputContainer, path: Path) -> None:
         self.path = path
         self.is_mp3 = container.format.name == "mp3"
-        self.is_wav = container.format.name == "wav"
-        self.is_stated = container.format.name not in FRAMES_ONLY
+        self.is_to_end = container.format.name in ("wav", "caf")
+        self.is_stated = container.format.name not in FRAMES_ONLY and not is_unfinished_avi(path)
         self.stated = (container.duration or 0) / 1e6
         self.start = (container.start_time or 0) / 1e6
         self.end = 0.0
@@ -124,8 +124,8 @@ class _Length:
 
     def add(self, packet: av.Packet) -> None:
         is_short = self.is_mp3 and packet.size < mp3_frame_bytes(bytes(packet)[:4])
-        # A WAV file without a length has no end but the file's; `extent_fault` checked the others.
-        if (packet.is_corrupt and not self.is_wav) or is_short:
+        # WAV and CAF without a length have no end but the file's; `extent_fault` checks the others.
+        if (packet.is_corrupt and not self.is_to_end) or is_short:
             raise media_fault(f"cut off or damaged at {self.end:.2f} s", self.path)
         if packet.pts is None or packet.size == 0:
             return

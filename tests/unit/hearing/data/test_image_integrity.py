@@ -14,6 +14,7 @@ from safe.hearing.data.image_integrity import check_integrity
 from safe.hearing.data.sample import MediaRef
 from tests.paths import SHARED
 from tests.tiny_data import picture
+from tests.tiny_media import between_segments
 
 
 def encoded(image, kind, **options) -> bytes:
@@ -85,22 +86,12 @@ def test_other_formats_are_not_checked(tmp_path):
     check_integrity(tmp_path / "a.bmp")
 
 
-def segments(data: bytes) -> list[int]:
-    """Return the positions of a JPEG's markers up to the scan."""
-    found = [2]
-    while data[found[-1] + 1] != 0xDA:
-        at = found[-1]
-        found.append(at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
-    return found
-
-
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("inserted", [b"\xff", b"\xff" * 9, b"\0\1abc", b"abc\xff\0def"])
 def test_bytes_between_jpeg_segments_are_skipped(tmp_path, inserted, progressive):
     data = encoded(picture(3, 96), "JPEG", progressive=progressive)
     (tmp_path / "a.jpg").write_bytes(data)
-    for at in reversed(segments(data)[1:]):
-        data = data[:at] + inserted + data[at:]
+    data = between_segments(data, inserted)
     (tmp_path / "b.jpg").write_bytes(data)
     check_integrity(tmp_path / "b.jpg")
     images = [load_image(MediaRef(tmp_path / name)) for name in ("a.jpg", "b.jpg")]

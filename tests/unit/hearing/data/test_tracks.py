@@ -17,6 +17,7 @@ from tests.tiny_media import (
     pcm16,
     sound_bytes,
     sweep,
+    turned_video,
     wav,
 )
 
@@ -142,13 +143,10 @@ TURNS = {  # a, b, c, d of the display matrix -> what it does to an array of row
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_turn_stated_by_a_video_is_applied(tmp_path, turn):
-    data = bytearray(encoded("mp4", video="libx264"))
+    data = encoded("mp4", video="libx264")
     upright = tmp_path / "upright.mp4"
     upright.write_bytes(data)
-    at = data.index(b"tkhd") + 44
-    a, b, c, d = (n << 16 for n in turn)
-    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    (tmp_path / "a.mp4").write_bytes(data)
+    (tmp_path / "a.mp4").write_bytes(turned_video(data, turn))
     found = np.asarray(load_image(MediaRef(tmp_path / "a.mp4", frame=1.0)))
     wanted = TURNS[turn](np.asarray(load_image(MediaRef(upright, frame=1.0))))
     assert np.array_equal(found, wanted)
