@@ -10,7 +10,8 @@ if "datasets" not in config:
     configfile: "config/config.yaml"
 
 
-RUN = open_run(config, Path(workflow.basedir), ", ".join(map(str, workflow.configfiles)))
+FILES = ", ".join(map(str, workflow.configfiles))
+RUN = open_run(config, Path(workflow.basedir), FILES, sys.argv)
 RUN_CONFIG = RUN.write_config()
 
 

@@ -52,7 +52,7 @@ def world(
 @app.command()
 def audit(
     paths: Annotated[list[Path], typer.Argument(help="annotation files, or their folder")],
-    layout: Annotated[str, typer.Option(help="audiocaps, vqav2, gqa or music_avqa")],
+    layout: Annotated[str, typer.Option(help="audiocaps, clotho, vqav2, gqa or music_avqa")],
     split_unit: Annotated[str, typer.Option(help="media, or question with --reason")] = "media",
     reason: Annotated[str | None, typer.Option(help="why a question split is allowed")] = None,
     criteria: Annotated[Path, typer.Option(help="criteria folder")] = Path(

@@ -237,13 +237,44 @@ def _read_or_none(path: Path) -> Any:
         return None  # an unreadable file is written again
 
 
-def open_run(config: Mapping[str, Any], root: Path, where: str) -> Run:
+def _run_name(value: Any, arguments: Sequence[str]) -> Any:
+    """Return the run's name as it was typed.
+
+    Snakemake reads `--config run=2024_01` as the number 202401, and YAML does the same.
+
+    Raises:
+        ConfigError: the name is a number in a file, where it cannot be told what was typed.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    typed = [text for text in arguments if text.startswith("run=")]
+    if typed:
+        return typed[-1].removeprefix("run=")
+    raise ConfigError(
+        f"the run's name is read as {value!r}, not as text",
+        key="run",
+        hint="quote it in the file, e.g. run: '2024_01'",
+    )
+
+
+def open_run(
+    config: Mapping[str, Any], root: Path, where: str, arguments: Sequence[str] = ()
+) -> Run:
     """Validate config and criteria, and return the run.
+
+    Args:
+        config: the merged config of Snakemake.
+        root: the folder of the Snakefile.
+        where: the config files, for errors.
+        arguments: the command line, in which `--config run=NAME` is text.
 
     Raises:
         ConfigError: config or criteria are invalid; names file, key and hint.
     """
-    run = Run(parse_run_config(dict(config), where), root)
+    values = dict(config)
+    if "run" in values:
+        values["run"] = _run_name(values["run"], arguments)
+    run = Run(parse_run_config(values, where), root)
     judged = {name[3:] for name in run.criteria}
     orphans = [name for name in built_experiments(run.package) if name not in judged]
     if orphans:

@@ -29,6 +29,9 @@ REASON = "published split by question, as the authors describe"
         ("v2_mscoco_val2014_annotations.json", "val"),
         ("testdev_balanced_questions.json", "test"),
         ("Dev.csv", "val"),
+        ("clotho_captions_development.csv", "train"),
+        ("clotho_captions_validation.csv", "val"),
+        ("clotho_captions_evaluation.csv", "test"),
     ],
 )
 def test_guess_split_from_file_name(name, split):
@@ -77,6 +80,53 @@ def test_audit_accepts_a_folder_and_names_faulty_input(tmp_path):
         audit_annotations("audiocaps", [tmp_path], criteria=CRITERIA, split_unit="question")
     with pytest.raises(DataError, match="is missing"):
         audit_annotations("audiocaps", [tmp_path / "val.csv"], criteria=CRITERIA)
+
+
+def left_out(audit):
+    return [
+        name for p in audit.problems if p.what.startswith("files left out") for name in p.examples
+    ]
+
+
+def test_vqa_folder_as_unzipped_is_audited_and_other_files_are_named(tmp_path):
+    for split in ("train2014", "val2014"):
+        tiny_data.write_vqav2(tmp_path, split, [(1, 7, "is it", "yes")], media=False)
+        (tmp_path / f"v2_mscoco_{split}_complementary_pairs.json").write_text("[[1, 2]]")
+    (tmp_path / "v2_OpenEnded_mscoco_test2015_questions.json").write_text('{"questions": []}')
+    audit = audit_annotations("vqav2", [tmp_path], criteria=CRITERIA)
+    assert audit.rows == 2
+    assert left_out(audit) == [
+        "v2_OpenEnded_mscoco_test2015_questions.json",
+        "v2_mscoco_train2014_complementary_pairs.json",
+        "v2_mscoco_val2014_complementary_pairs.json",
+    ]
+    assert "note: 3 files left out" in as_text(audit)
+
+
+def test_gqa_folder_with_all_beside_balanced_is_audited(tmp_path):
+    row = {"imageId": "n1", "question": "Is it red?", "answer": "yes"}
+    for split, kinds in (("train", "all balanced"), ("val", "all"), ("testdev", "all balanced")):
+        for number, kind in enumerate(kinds.split()):
+            rows = {f"{split}{n}": row for n in range(3 - number)}
+            path = tmp_path / f"{split}_{kind}_questions.json"
+            path.write_text(json.dumps(rows))
+    (tmp_path / "test_balanced_questions.json").write_text("{}")
+    (tmp_path / "val_sceneGraphs.json").write_text("{}")
+    audit = audit_annotations("gqa", [tmp_path], criteria=CRITERIA)
+    assert {row["split"]: row["rows"] for row in audit.counts} == {"train": 2, "val": 3, "test": 2}
+    assert left_out(audit) == [
+        "test_balanced_questions.json",
+        "testdev_all_questions.json",
+        "train_all_questions.json",
+        "val_sceneGraphs.json",
+    ]
+
+
+def test_real_vqa_folder_is_audited():
+    folder = SHARED.parent / "cases" / "vqa_trainval"
+    if not folder.is_dir():
+        pytest.skip("shared/cases is absent")
+    assert audit_annotations("vqav2", [folder], criteria=CRITERIA).rows == 10
 
 
 def run(*arguments: str):

@@ -119,12 +119,16 @@ def paired_difference(
 ) -> Interval:
     """Interval of mean(a - b), where a[i] and b[i] are two models' scores of item i.
 
+    If all scores are equal, in [0, 1], the score interval for no discordant pair is returned. It
+    has both signs: equal scores do not show that the models are equal.
+
     Args:
         identical_outputs: the outputs themselves are bitwise identical, so the difference is
             exactly 0. Equal scores alone are not sufficient.
 
     Raises:
-        ValueError: no pairs, too few units, or identical outputs with different scores.
+        ValueError: no pairs, too few units, no variation of scores outside [0, 1], or identical
+            outputs with different scores.
     """
     import numpy as np
 
@@ -133,11 +137,14 @@ def paired_difference(
         return exact_equality(left.tolist(), right.tolist(), level)
     difference = left - right
     if np.ptp(difference) == 0 and difference[0] in (-1.0, 0.0, 1.0):
+        # `mean_interval` would take these for proportions, which end at 0 and 1.
+        scores = np.concatenate([left, right])
+        if scores.min() < 0 or scores.max() > 1:
+            raise ValueError("no variation between units: uncertainty cannot be estimated")
         units = left.size if clusters is None else len({str(c) for c in clusters})
-        if set(np.unique(np.concatenate([left, right]))) <= {0.0, 1.0}:
-            wins = units if difference[0] == 1 else 0
-            losses = units if difference[0] == -1 else 0
-            return tango(wins, losses, units, level)
+        wins = units if difference[0] == 1 else 0
+        losses = units if difference[0] == -1 else 0
+        return tango(wins, losses, units, level)
     found = mean_interval(
         difference, seed=seed, clusters=clusters, level=level, resamples=resamples
     )

@@ -41,8 +41,8 @@ class DatasetConfig(Strict):
     """Your name for it, lower case."""
 
     layout: str = Field(pattern=r"^[a-z0-9_]+$")
-    """How its authors publish it: `audiocaps`, `vqav2`, `gqa`, `music_avqa`, or `digits` of the
-    miniature (`docs/data.md`).
+    """How its authors publish it: `audiocaps`, `clotho`, `vqav2`, `gqa`, `music_avqa`, or `digits`
+    of the miniature (`docs/data.md`).
     """
 
     root: Path

@@ -1,45 +1,38 @@
 """Decode sounds, images and video frames completely, or raise a `MediaError` with the reason.
 
-soundfile reads wav, flac, ogg and mp3; soxr resamples; PyAV (ffmpeg) reads the tracks of videos.
+The content decides which library reads a file, not its suffix: soundfile reads WAV and Ogg
+Vorbis, PyAV (ffmpeg) all other sounds and videos, Pillow pictures. soxr resamples. docs/media.md
+compares the result with ffmpeg for every kind of file.
 """
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from safe.errors import MediaError
-from safe.hearing.data.sample import MediaRef
+from safe.hearing.data.extent import extent_fault, for_soundfile
+from safe.hearing.data.sample import MediaRef, media_fault
+from safe.hearing.data.tracks import MAX_PIXELS, MAX_SECONDS, Waveform, read_frame, read_track
+
+__all__ = ["MAX_PIXELS", "Waveform", "load_audio", "load_image", "read_audio"]
 
 if TYPE_CHECKING:
     from PIL import Image
 
-CONTAINERS = frozenset((".mp4", ".m4a", ".mkv", ".webm", ".avi", ".mov"))
-MAX_PIXELS = 50_000_000  # limits memory: a header of a few bytes can claim gigabytes
-MAX_SECONDS = 3600.0
-# libsndfile uses the file's size instead of the header's and logs the difference.
-_CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
-Waveform = NDArray[np.float32]
 
-
-def _fault(what: str, path: Path, hint: str = "replace the file, or remove its rows") -> MediaError:
-    return MediaError(what, where=path, hint=hint)
-
-
-def _check_file(path: Path) -> None:
+def _check_file(path: Path, *, is_picture: bool = False) -> None:
     try:
-        size = path.stat().st_size
+        if path.stat().st_size == 0:
+            raise media_fault("the file is empty (0 bytes)", path)
+        fault = None if is_picture else extent_fault(path)
     except FileNotFoundError:
-        raise _fault("the file is missing", path, "fetch it, or remove its rows") from None
+        raise media_fault("the file is missing", path, "fetch it, or remove its rows") from None
     except OSError as error:
-        raise _fault(f"cannot be read: {error.strerror}", path) from None
-    if size == 0:
-        raise _fault("the file is empty (0 bytes)", path)
+        raise media_fault(f"cannot be read: {error.strerror}", path) from None
+    if fault is not None:
+        raise media_fault(fault, path)
 
 
 def load_audio(ref: MediaRef, rate: int) -> Waveform:
@@ -67,76 +60,41 @@ def load_audio(ref: MediaRef, rate: int) -> Waveform:
 def read_audio(ref: MediaRef) -> tuple[Waveform, int]:
     """Decode the clip at the file's sampling rate: ((n,) float32 mono, rate in Hz)."""
     _check_file(ref.path)
-    wave, rate = (
-        _container_audio(ref) if ref.path.suffix.lower() in CONTAINERS else _file_audio(ref)
-    )
+    found = _exact(ref) if for_soundfile(ref.path) else None
+    wave, rate = found or read_track(ref)
     if wave.size == 0:
-        raise _fault("there is no sound in the file (a header without samples)", ref.path)
+        raise media_fault("there is no sound in the file (a header without samples)", ref.path)
     if not np.isfinite(wave).all():
-        raise _fault("the sound contains values that are not finite", ref.path)
+        raise media_fault("the sound contains values that are not finite", ref.path)
     return wave, rate
 
 
-def _file_audio(ref: MediaRef) -> tuple[Waveform, int]:
+def _exact(ref: MediaRef) -> tuple[Waveform, int] | None:
+    """Read WAV or Ogg Vorbis, or return None if libsndfile does not know the codec."""
     import soundfile
 
     try:
         with soundfile.SoundFile(ref.path) as file:
-            rate, declared = file.samplerate, file.frames
-            if declared > MAX_SECONDS * rate:
-                raise _fault(f"longer than {MAX_SECONDS:.0f} s", ref.path, "cut it into clips")
+            rate, present = file.samplerate, file.frames
+            # libsndfile cannot seek in GSM 6.10, and estimates the length of MP3 in WAV. ffmpeg
+            # reads a sound after a length of 0, which a writer that was stopped leaves.
+            if not file.seekable() or file.subtype == "MPEG_LAYER_III" or present == 0:
+                return None
+            if present > MAX_SECONDS * rate:
+                raise media_fault(f"longer than {MAX_SECONDS:.0f} s", ref.path, "cut it into clips")
             first = round(ref.start * rate)
-            if first and first >= declared:
-                raise _fault(f"the clip begins at {ref.start} s, after the end", ref.path)
+            if first and first >= present:
+                raise media_fault(f"the clip begins at {ref.start} s, after the end", ref.path)
             file.seek(first)
             wanted = -1 if ref.duration is None else round(ref.duration * rate)
             data = file.read(wanted, dtype="float32", always_2d=True)
-            # The length of an mp3 may be an estimate; a missing tenth counts as truncated.
-            least = 0.9 if file.format == "MP3" else 1.0
-            if wanted == -1 and len(data) < least * (declared - first):
-                raise _fault(
-                    f"cut off: {len(data)} of {declared - first} samples are present", ref.path
+            if wanted == -1 and len(data) < present - first:
+                raise media_fault(
+                    f"damaged: {len(data)} of {present - first} samples can be decoded", ref.path
                 )
-            short = _CUT_WAV.search(file.extra_info)
-            if short and int(short[1]) < 0x7FFFFFFF:  # streamed files claim the maximum
-                raise _fault(f"cut off: {short[2]} of {short[1]} bytes are present", ref.path)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise _fault(f"cannot be decoded: {str(error).rpartition(': ')[2]}", ref.path) from None
+    except soundfile.LibsndfileError:
+        return None
     return data.mean(axis=1), rate
-
-
-def _container_audio(ref: MediaRef) -> tuple[Waveform, int]:
-    import av
-
-    blocks: list[NDArray[np.float32]] = []
-    end = MAX_SECONDS if ref.duration is None else ref.start + ref.duration
-    try:
-        with av.open(str(ref.path)) as container:
-            if not container.streams.audio:
-                raise _fault("the video has no sound track", ref.path)
-            stream = container.streams.audio[0]
-            rate = stream.rate
-            resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-            begin: float | None = None
-            for frame in container.decode(stream):
-                if begin is None:
-                    begin = max(0.0, frame.time or 0.0)
-                if frame.time is not None and frame.time >= end:
-                    break
-                blocks.extend(f.to_ndarray() for f in resampler.resample(frame))
-    except (av.FFmpegError, ValueError) as error:
-        raise _fault(f"cannot be decoded: {_reason(error)}", ref.path) from None
-    if not blocks:
-        return np.zeros(0, np.float32), rate
-    wave = np.concatenate(blocks, axis=1).mean(axis=0)
-    # Pad a track that starts late, to keep its position in time.
-    wave = np.concatenate([np.zeros(round((begin or 0.0) * rate), np.float32), wave])
-    last = None if ref.duration is None else round(end * rate)
-    return wave[round(ref.start * rate) : last].astype(np.float32), rate
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", "") or error)
 
 
 def load_image(ref: MediaRef) -> Image.Image:
@@ -151,47 +109,37 @@ def load_image(ref: MediaRef) -> Image.Image:
     Raises:
         MediaError: the file is missing, empty, undecodable, truncated, or over `MAX_PIXELS`.
     """
-    _check_file(ref.path)
+    _check_file(ref.path, is_picture=ref.frame is None)
     if ref.frame is not None:
-        return _video_frame(ref.path, ref.frame)
-    from PIL import Image, ImageFile
+        return read_frame(ref.path, ref.frame)
+    from PIL import Image, ImageFile, ImageOps
 
     try:
         with Image.open(ref.path) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise _fault(
+                raise media_fault(
                     f"claims {width} x {height} pixels, more than {MAX_PIXELS:,}", ref.path
                 )
             assert not ImageFile.LOAD_TRUNCATED_IMAGES
             image.load()
-            return image.convert("RGB")
+            return _rgb(ImageOps.exif_transpose(image), ref.path, image.format)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "unknown or damaged format" if "identify" in str(error) else str(error)
-        raise _fault(f"cannot be decoded: {reason}", ref.path) from None
+        raise media_fault(f"cannot be decoded: {reason}", ref.path) from None
 
 
-def _video_frame(path: Path, second: float) -> Image.Image:
-    import av
+def _rgb(image: Image.Image, path: Path, kind: str | None) -> Image.Image:
+    """Convert to 8-bit RGB. Pillow clips greys of more bits, so they are scaled first.
 
-    found: Any = None
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise _fault("the file has no picture track", path)
-            stream = container.streams.video[0]
-            if stream.width * stream.height > MAX_PIXELS:
-                raise _fault(f"claims {stream.width} x {stream.height} pixels", path)
-            if second > 2 and stream.time_base is not None:
-                # Seek to the preceding key frame and decode forward.
-                container.seek(int(Fraction(second) / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                found = frame
-                if frame.time is not None and frame.time >= second:
-                    break
-    except (av.FFmpegError, ValueError) as error:
-        raise _fault(f"cannot be decoded: {_reason(error)}", path) from None
-    if found is None:
-        raise _fault("no frame can be decoded", path)
-    image: Image.Image = found.to_image()
+    Args:
+        kind: the file's format, as Pillow names it.
+    """
+    from PIL import Image
+
+    wide = image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM"))
+    if image.mode in ("I", "F") and not wide:
+        raise media_fault("has greys without a stated range", path, "save it with 8 or 16 bits")
+    if wide:  # 0 to 65535
+        image = Image.fromarray((np.asarray(image, np.int64) >> 8).astype(np.uint8))
     return image.convert("RGB")

@@ -14,6 +14,9 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> samples per pix
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
 _SOF = (0xC0, 0xC1)  # baseline and extended sequential JPEG
+_STRICT = (*_SOF, 0xC2)  # and progressive
+# Fill bytes, stuffed zeros, TEM, restart markers, another start.
+_WITHOUT_LENGTH = frozenset(bytes((m,)) for m in (0xFF, 0, 1, *range(0xD0, 0xD9)))
 _ALL_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 MAX_BYTES = 400_000_000
 
@@ -52,6 +55,8 @@ def _png_fault(data: bytes) -> str | None:
         elif kind == b"IDAT":
             pixels.append(body)
         at += 12 + length
+        if kind == b"IEND":
+            break  # decoders ignore what follows
     if len(header) != 13:
         return "no header"
     width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
@@ -75,15 +80,32 @@ def _png_fault(data: bytes) -> str | None:
     return None
 
 
-def _jpeg_fault(data: bytes) -> str | None:
+def _frame_header(data: bytes) -> int | None:
+    """Return the position of a JPEG's frame header (its marker), or None.
+
+    Fill bytes before a marker are legal (ITU-T T.81, B.1.1.2); decoders also skip other bytes
+    between two segments.
+    """
     at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _ALL_SOF:
-            break
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    else:
+    while (at := data.find(b"\xff", at)) >= 0:
+        marker = data[at + 1 : at + 2]
+        if marker and marker[0] in _ALL_SOF:
+            return at if at + 9 <= len(data) else None
+        if marker in _WITHOUT_LENGTH:
+            at += 1
+        elif marker in (b"\xda", b"\xd9", b""):  # the scan, the end
+            return None
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _jpeg_fault(data: bytes) -> str | None:
+    at = _frame_header(data)
+    if at is None:
         return "no frame header"
+    if data[at + 1] not in _STRICT:
+        return None  # Pillow decodes it, but there is no strict decoder of arithmetic coding
     if not _decodes(data):
         return "the data end before the last row"
     if data[at + 1] in _SOF:

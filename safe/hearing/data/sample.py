@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from safe.errors import MediaError
+
 Task = Literal["vl", "audio", "av", "caption"]
 Difficulty = Literal["easy", "medium", "hard"]
 
@@ -25,6 +27,13 @@ class MediaRef:
     start: float = 0.0
     duration: float | None = None
     frame: float | None = None
+
+
+def media_fault(
+    what: str, path: Path, hint: str = "replace the file, or remove its rows"
+) -> MediaError:
+    """Build the error for a media file that cannot be used."""
+    return MediaError(what, where=path, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
+from transformers import AutoTokenizer, ClapAudioConfig, ClapFeatureExtractor, ClapModel
 
 from safe.errors import ModelError
 from safe.hearing.models.base import (
@@ -120,7 +120,7 @@ def load_audio_encoder(
 
     Raises:
         ModelError: the folder or id does not exist, weights are damaged or incomplete, or the
-            architecture is not CLAP.
+            architecture is not CLAP, or the feature extractor belongs to another model.
     """
     source = str(path_or_id)
     check_model_type(source, revision, "clap", kind=KIND, key=KEY)
@@ -135,5 +135,37 @@ def load_audio_encoder(
     )
     refuse_incomplete(info, source, kind=KIND, key=KEY)
     extractor = open_pretrained(ClapFeatureExtractor, source, kind=KIND, key=KEY, revision=revision)
+    _check_extractor(extractor, model.config.audio_config, source)
     target = resolve_device(device) if isinstance(device, str) else device
     return AudioEncoder(model.to(target), extractor, source)
+
+
+def _check_extractor(extractor: ClapFeatureExtractor, audio: ClapAudioConfig, source: str) -> None:
+    """Refuse a feature extractor whose output the audio tower cannot take.
+
+    Raises:
+        ModelError: names the field of preprocessor_config.json that differs.
+    """
+    fused = bool(audio.enable_fusion)
+    # Fusion stacks four spectrograms; the tower without it takes one.
+    wanted = "`fusion`" if fused else "`rand_trunc` (anything but fusion)"
+    steps = int(extractor.nb_max_samples) // int(extractor.hop_length) + 1
+    most = audio.spec_size * (audio.spec_size // audio.num_mel_bins)
+    for field, found, fits, needed in (
+        ("truncation", extractor.truncation, (extractor.truncation == "fusion") == fused, wanted),
+        (
+            "feature_size",
+            extractor.feature_size,
+            extractor.feature_size == audio.num_mel_bins,
+            f"{audio.num_mel_bins}, the model's num_mel_bins",
+        ),
+        ("max_length_s", f"{steps} spectra", steps <= most, f"at most {most} spectra"),
+    ):
+        if not fits:
+            raise ModelError(
+                f"the feature extractor does not fit the model: `{field}` is {found}, the model"
+                f" (enable_fusion: {str(fused).lower()}) needs {needed}",
+                where=f"{source}, preprocessor_config.json",
+                key=field,
+                hint="use the preprocessor_config.json of the same checkpoint",
+            )

@@ -205,6 +205,21 @@ def test_equal_scores_have_zero_width_only_with_identical_outputs() -> None:
     assert (certain.low, certain.high) == (0, 0)
 
 
+@pytest.mark.parametrize("clusters", [None, [n // 4 for n in range(200)]])
+def test_equal_soft_scores_have_an_interval_on_both_sides(clusters: list[int] | None) -> None:
+    soft = [0.0, 0.3, 0.6, 0.9, 1.0] * 40
+    found = paired_difference(soft, soft, seed=0, clusters=clusters)
+    units = 200 if clusters is None else 50
+    # Tango's interval without discordant pairs: +- z^2 / (n + z^2).
+    z = stats.norm.ppf(0.975)
+    assert found.high == pytest.approx(z**2 / (units + z**2), rel=1e-6)
+    assert found.low == pytest.approx(-found.high, rel=1e-6)
+    with pytest.raises(ValueError, match="no variation"):  # CIDEr, for example, exceeds 1
+        paired_difference([1.7] * 50, [1.7] * 50, seed=0)
+    with pytest.raises(ValueError, match="no variation"):
+        paired_difference([2.5] * 50, [1.5] * 50, seed=0)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=8, max_size=40), st.integers(0, 9))
 def test_bootstrap_interval_lies_within_the_data_or_is_refused(

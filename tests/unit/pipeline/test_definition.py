@@ -62,3 +62,14 @@ def test_two_experiments_with_one_number_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="11"):
         open_run(values() | {"criteria": str(criteria)}, ROOT, "a.yaml")
+
+
+def test_run_name_that_snakemake_reads_as_a_number_is_taken_as_typed() -> None:
+    command = ["snakemake", "--config", "run=2024_01", "seed=1"]
+    run = open_run(values() | {"run": 202401}, ROOT, "a.yaml", command)
+    assert run.config.run == "2024_01"
+    assert open_run(values() | {"run": "a"}, ROOT, "a.yaml", command).config.run == "a"
+    with pytest.raises(ConfigError) as caught:
+        open_run(values() | {"run": 202401}, ROOT, "a.yaml")
+    assert caught.value.key == "run"
+    assert "'2024_01'" in caught.value.hint

@@ -19,12 +19,16 @@ from safe.hearing.config import DatasetConfig
 from safe.hearing.data.annotations.raw import Row
 from safe.hearing.data.sample import Difficulty, Event, Sample
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus", ".oga", ".aac", ".aiff", ".aif", ".webm",
+    ".mp4", ".mkv", ".mka", ".mov",
+)  # fmt: skip
+IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
 MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + IMAGE_SUFFIXES + VIDEO_SUFFIXES)
 DIFFICULTIES = ("easy", "medium", "hard")
 
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}\Z")  # at the end of a pattern
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.+-]*\Z")
 _PART = re.compile(r"(?!\.\.?(?:/|\Z))[^/\x00]+(?:/(?!\.\.?(?:/|\Z))[^/\x00]+)*\Z")
 
@@ -55,7 +59,7 @@ class ReadJob:
     split: Literal["train", "val", "test"]
     native: str
     problems: list[Problem]
-    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _listed: dict[str, dict[str, str]] = field(default_factory=dict)
     _events: dict[str, list[Event]] | None = None
     _root: str = ""
 
@@ -109,21 +113,30 @@ class ReadJob:
     def media(self, pattern: str, suffixes: tuple[str, ...], **fields: object) -> Path:
         """Return the path of the media file that `pattern` names below the root.
 
-        If the pattern has no media suffix, the first of `suffixes` for which a file exists is
-        used. If no file exists, the first suffix is used, and the file is later counted as missing.
+        If neither the pattern nor the name has a suffix, the first of `suffixes` for which a file
+        exists is used. Suffixes may be in capitals on disk. If no file exists, the first suffix is
+        used, and the file is later counted as missing.
         """
         relative = fill_pattern(pattern, self.config.name, fields)
         folder, _, name = os.path.join(self._root, relative).rpartition("/")
-        if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:
-            return Path(folder, name)
+        is_media = os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES
+        wanted = [name] if is_media or _SUFFIX.search(pattern) else []
+        wanted += [] if is_media else [name + suffix for suffix in suffixes]
+        names = self._files_in(folder)
+        keys = (key for file in wanted for key in (file, _key(file)))
+        found = next((names[key] for key in keys if key in names), wanted[0])
+        return Path(f"{folder}/{found}")
+
+    def _files_in(self, folder: str) -> dict[str, str]:
+        """Return the files of a folder by name, and by name with the suffix in small letters."""
         if folder not in self._listed:
             try:
-                self._listed[folder] = frozenset(os.listdir(folder))
+                listed = sorted(os.listdir(folder))
             except OSError:
-                self._listed[folder] = frozenset()
-        names = self._listed[folder]
-        suffix = next((s for s in suffixes if name + s in names), suffixes[0])
-        return Path(f"{folder}/{name}{suffix}")
+                listed = []
+            exact = {name: name for name in listed}
+            self._listed[folder] = {_key(name): name for name in listed} | exact
+        return self._listed[folder]
 
     def events_of(self, key: str) -> tuple[Event, ...]:
         """Return the events of the media `key` from the file named in `options.events`."""
@@ -137,13 +150,23 @@ class ReadJob:
 
 
 class Reader(Protocol):
-    """A layout: the `OPTIONS` it accepts, `read`, and `census`, which checks `read`."""
+    """A layout: its `OPTIONS`, its annotation `FILES` in a folder, `read`, and `census`.
+
+    `FILES` maps the end of a key of `annotations` (such as `_questions`; mostly empty) to patterns
+    of file names. The first pattern that a split has a file for is used. `census` checks `read`.
+    """
 
     OPTIONS: dict[str, str]
+    FILES: dict[str, tuple[str, ...]]
 
     def read(self, job: ReadJob) -> Iterator[Sample]: ...
 
     def census(self, job: ReadJob) -> Iterator[Row]: ...
+
+
+def _key(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return stem + suffix.lower()
 
 
 @cache
@@ -224,6 +247,14 @@ def need(row: Any, key: str, kind: type | tuple[type, ...], where: Path, line: i
             line=line,
             key=key,
             hint="correct the value at that line",
+        )
+    if isinstance(value, str) and "\0" in value:
+        raise DataError(
+            "contains a NUL character",
+            where=where,
+            line=line,
+            key=key,
+            hint="correct the value at that line (a damaged download?)",
         )
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safe.errors import DataError
@@ -24,16 +24,49 @@ def _decoded_lines(path: Path) -> Iterator[str]:
                     line=number,
                     hint="save the file as UTF-8",
                 ) from None
+            if b"\0" in raw:
+                raise DataError(
+                    "contains a NUL character",
+                    where=path,
+                    line=number,
+                    hint="correct the broken row (a damaged download?)",
+                )
+
+
+def _missing_column(
+    path: Path, columns: tuple[str, ...], names: list[str], known: Mapping[str, tuple[str, ...]]
+) -> DataError:
+    missing = next(column for column in columns if column not in names)
+    fitting = [layout for layout, others in known.items() if set(others) <= set(names)]
+    formats = "; ".join(f"{layout}: {', '.join(others)}" for layout, others in known.items())
+    return DataError(
+        f"the column {missing!r} is missing; found: {', '.join(names) or 'nothing'}",
+        where=path,
+        line=1,
+        key=missing,
+        hint=f"this is a table of the layout `{fitting[0]}`"
+        if fitting
+        else f"the first line must name {', '.join(columns)}"
+        + (f", or use another layout ({formats})" if known else ""),
+    )
 
 
 def read_table(
-    path: Path, columns: tuple[str, ...], *, delimiter: str = ",", quoted: bool = True
+    path: Path,
+    columns: tuple[str, ...],
+    *,
+    delimiter: str = ",",
+    quoted: bool = True,
+    known: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line, row) of a table whose first line names its columns.
 
+    Args:
+        known: layout -> columns of tables that may be given by mistake; named in the error.
+
     Raises:
-        DataError: the file does not exist or is not UTF-8, a column is missing, or the number of
-            fields of a row differs from the header's.
+        DataError: the file does not exist or is not UTF-8, a column is missing, a row contains a
+            NUL character, or the number of fields of a row differs from the header's.
     """
     try:
         lines = _decoded_lines(path)
@@ -45,15 +78,8 @@ def read_table(
         )
         header = next(rows, None)
         names = [] if header is None else [name.strip() for name in header]
-        missing = [column for column in columns if column not in names]
-        if missing:
-            raise DataError(
-                f"the column {missing[0]!r} is missing; found: {', '.join(names) or 'nothing'}",
-                where=path,
-                line=1,
-                key=missing[0],
-                hint=f"the first line must name {', '.join(columns)}",
-            )
+        if not set(columns) <= set(names):
+            raise _missing_column(path, columns, names, known or {})
         while True:
             start = rows.line_num + 1
             row = next(rows, None)

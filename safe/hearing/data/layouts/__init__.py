@@ -15,6 +15,7 @@ from safe.hearing.data.sample import Sample
 
 __all__ = [
     "Problem",
+    "annotation_files",
     "check_layout",
     "metric_of",
     "public_layouts",
@@ -66,6 +67,12 @@ def reader_of(dataset: DatasetConfig) -> Reader:
 def metric_of(dataset: DatasetConfig) -> str:
     """Name of the module of `safe.hearing.evaluation` that scores answers of this layout."""
     return str(getattr(reader_of(dataset), "METRIC", "exact_match"))
+
+
+def annotation_files(layout: str) -> dict[str, tuple[str, ...]]:
+    """Return the patterns of a public layout's annotation files; see `Reader.FILES`."""
+    reader = cast(Reader, importlib.import_module(f"{__name__}.{layout}"))
+    return reader.FILES
 
 
 def read_dataset(config: DatasetConfig, problems: list[Problem] | None = None) -> Iterator[Sample]:

@@ -1,8 +1,8 @@
 """AudioCaps: `{split}.csv` with `audiocap_id,youtube_id,start_time,caption`.
 
 The rows of one clip (five in val and test) become one Sample whose `answers` are the references.
-The sound is `audio/{youtube_id}_{start}` with suffix wav, flac, ogg or mp3. An optional column
-`difficulty` sets the difficulty; the default depends on the length of the captions.
+The sound is `audio/{youtube_id}_{start}` with a suffix such as wav, flac, ogg, mp3 or m4a. An
+optional column `difficulty` sets the difficulty; the default depends on the length of the captions.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ from safe.hearing.data.annotations.base import (
     majority,
     repeated_id,
 )
+from safe.hearing.data.annotations.captions import (
+    PROMPT,
+    TABLES,
+    check_caption,
+    difficulty_by_length,
+)
 from safe.hearing.data.annotations.raw import Row, csv_rows
 from safe.hearing.data.annotations.tables import read_table
 from safe.hearing.data.sample import Difficulty, MediaRef, Sample
 
-COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
-PROMPT = "What do you hear?"
+COLUMNS = TABLES["audiocaps"]
 OPTIONS = {
     "audio": "path of a clip's sound, from {youtube_id} and {start}; suffix optional",
     "events": "AVE-style Annotations.txt whose VideoID is the youtube_id",
     "prompt": f"question that asks for a caption (default: {PROMPT})",
 }
+FILES = {"": (r"\.csv\Z",)}
 
 
 @dataclass(slots=True)
@@ -38,12 +44,6 @@ class _Clip:
     first_id: str
     captions: list[str] = field(default_factory=list)
     difficulty: str = ""
-
-
-def _by_length(captions: list[str]) -> Difficulty:
-    """Easy up to 7 words on average, medium up to 12 (the mean of AudioCaps is about 9)."""
-    words = sum(len(c.split()) for c in captions) / len(captions)
-    return "easy" if words <= 7 else "medium" if words <= 12 else "hard"
 
 
 def census(job: ReadJob) -> Iterator[Row]:
@@ -59,13 +59,14 @@ def read(job: ReadJob) -> Iterator[Sample]:
     path = job.annotation(f"{job.native}.csv")
     clips: dict[tuple[str, int], _Clip] = {}
     seen: set[str] = set()
-    for line, row in read_table(path, COLUMNS):
+    suspicious: list[str] = []
+    for line, row in read_table(path, COLUMNS, known=TABLES):
         native = check_name(row["audiocap_id"].strip(), where=path, line=line, key="audiocap_id")
         if native in seen:
             raise repeated_id(native, path, line, "audiocap_id")
         seen.add(native)
         youtube = check_name(row["youtube_id"].strip(), where=path, line=line, key="youtube_id")
-        start, caption = row["start_time"].strip(), row["caption"].strip()
+        start = row["start_time"].strip()
         if not start.isdecimal():
             raise DataError(
                 f"{start!r} is not a whole number of seconds",
@@ -74,23 +75,17 @@ def read(job: ReadJob) -> Iterator[Sample]:
                 key="start_time",
                 hint="correct the broken row",
             )
-        if not caption:
-            raise DataError(
-                "the caption is empty",
-                where=path,
-                line=line,
-                key="caption",
-                hint="give the clip a caption or remove the row",
-            )
+        caption = check_caption(row["caption"], path, line, "caption", suspicious)
         clip = clips.setdefault((youtube, int(start)), _Clip(native))
         clip.captions.append(caption)
         clip.difficulty = clip.difficulty or row.get("difficulty", "").strip()
         if clip.difficulty:
             check_difficulty(clip.difficulty, where=path, line=line)
+    job.note("captions that look like a missing value", path, suspicious)
     pattern = job.option("audio", "audio/{youtube_id}_{start}")
     prompt = job.option("prompt", PROMPT)
     for (youtube, begin), clip in clips.items():
-        difficulty = cast(Difficulty, clip.difficulty) or _by_length(clip.captions)
+        difficulty = cast(Difficulty, clip.difficulty) or difficulty_by_length(clip.captions)
         yield Sample(
             id=job.sample_id(clip.first_id),
             dataset=job.config.name,

@@ -27,6 +27,13 @@ OPTIONS = {
     "image": "path of an image, from {image_id}; suffix optional",
     "source": "prefix of the source key (default gqa; `coco` where imageId is a COCO id)",
 }
+# `all` is a larger set of questions than `balanced`; `test` and `challenge` have no answers.
+FILES = {
+    "": (
+        r"\A(train|val|testdev)_balanced_questions\.json\Z",
+        r"\A(train|val|testdev)_all_questions\.json\Z",
+    )
+}
 
 
 def _by_steps(row: dict[str, Any]) -> Difficulty:

@@ -35,6 +35,7 @@ OPTIONS = {
     "duration": "seconds of sound taken (default 0.0: to the end)",
     "events": "AVE-style Annotations.txt whose VideoID is the video_id",
 }
+FILES = {"": (r"avqa-\w+\.json\Z",)}
 TASKS: dict[str, Task] = {"Audio": "audio", "Visual": "vl", "Audio-Visual": "av"}
 DIFFICULTY: dict[str, Difficulty] = {
     "Existential": "easy",

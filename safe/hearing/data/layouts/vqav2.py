@@ -29,6 +29,11 @@ METRIC = "vqa"
 OPTIONS = {
     "image": "path of an image, from {split} and {image_id}; suffix optional",
 }
+# A folder as unzipped also has complementary pairs, and questions of test without annotations.
+FILES = {
+    "": (r"annotations",),
+    "_questions": (r"OpenEnded.*questions", r"questions"),
+}
 
 
 def _by_agreement(answers: tuple[str, ...]) -> Difficulty:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ from safe.gates.schema import Decision, Measurement, Metric
 from safe.hearing.config import BaseConfig, CurriculumConfig, DatasetConfig, RunConfig, StageConfig
 from safe.hearing.context import Context
 from safe.hearing.data.audit.base import connect
-from safe.hearing.data.layouts import Problem, public_layouts, read_dataset
+from safe.hearing.data.layouts import Problem, annotation_files, public_layouts, read_dataset
 from safe.hearing.data.manifest import write_manifest
 from safe.hearing.experiments.data_preflight import METRICS
 from safe.hearing.experiments.data_preflight.measure import audit_metrics, unavailable
 from safe.reading import explain_validation
 
 EXPERIMENT = "01_data_preflight"
-_SPLIT = re.compile(r"(?:^|[^a-z])(train|val|dev|test)(?:dev|std|\d{4})?(?=[^a-z]|$)")
+_SPLIT = re.compile(
+    r"(?:^|[^a-z])(train|val|dev|test|development|validation|evaluation)(?:dev|std|\d{4})?(?=[^a-z]|$)"
+)
+_NAMES = {"dev": "val", "development": "train", "validation": "val", "evaluation": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +70,63 @@ def guess_split(path: Path) -> str:
             hint="name the file after its split, such as train.csv or avqa-val.json",
         )
     split: str = found.pop()
-    return "val" if split == "dev" else split
+    return _NAMES.get(split, split)
 
 
-def _annotations(layout: str, paths: Sequence[Path]) -> dict[str, Path]:
-    """Annotation files by the key that the layout's reader expects."""
-    files: list[Path] = []
+def _annotations(layout: str, paths: Sequence[Path], problems: list[Problem]) -> dict[str, Path]:
+    """Annotation files by the key that the layout's reader expects.
+
+    Files of a folder that the layout does not read are left out and added to `problems`.
+    """
+    files = annotation_files(layout)
+    found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
-            inside = [*path.glob("*.csv"), *path.glob("*.json")]
-            files += sorted(p for p in inside if _SPLIT.search(p.name.lower()))
+            inside = _in_folder(path, files, problems)
         else:
-            files.append(path)
-    if not files:
+            # A file that was named is used, whatever its name.
+            roles = [role for role in files if role and _matches(path, files[role])]
+            inside = [(guess_split(path) + (roles[0] if roles else ""), path)]
+        for key, file in inside:
+            if key in found:
+                raise DataError(
+                    f"split {key!r} is given by two files, the other is {found[key].name}",
+                    where=file,
+                    hint="give one file for each split",
+                )
+            found[key] = file.absolute()
+    if not found:
         raise DataError(
             "no annotation file found", where=paths[0], hint="name the files of each split"
         )
-    found: dict[str, Path] = {}
-    for path in files:
-        key = guess_split(path)
-        if layout == "vqav2" and "question" in path.name.lower():
-            key += "_questions"
-        if key in found:
-            raise DataError(
-                f"split {key!r} is given by two files, the other is {found[key].name}",
-                where=path,
-                hint="give one file for each split",
-            )
-        found[key] = path.absolute()
     return found
+
+
+def _matches(path: Path, patterns: Sequence[str]) -> bool:
+    return any(re.search(pattern, path.name) for pattern in patterns)
+
+
+def _in_folder(
+    folder: Path, files: Mapping[str, Sequence[str]], problems: list[Problem]
+) -> list[tuple[str, Path]]:
+    """Choose the annotation files of each split in a folder, as unzipped."""
+    inside = sorted([*folder.glob("*.csv"), *folder.glob("*.json")])
+    splits = {path: guess_split(path) for path in inside if _SPLIT.search(path.name.lower())}
+    chosen: dict[tuple[str, str], list[Path]] = {}
+    for role, patterns in files.items():
+        for pattern in patterns:
+            for path, split in splits.items():
+                if re.search(pattern, path.name) and path not in chain(*chosen.values()):
+                    taken = chosen.setdefault((split, role), [])
+                    if not taken or re.search(pattern, taken[0].name):
+                        taken.append(path)
+    # A split is complete if every role has a file: questions alone cannot be audited.
+    complete = {s for s, _ in chosen if all((s, role) in chosen for role in files)}
+    used = {p: s + role for (s, role), taken in chosen.items() if s in complete for p in taken}
+    if left := [path.name for path in inside if path not in used]:
+        what = "files left out, which the layout does not read or need"
+        problems.append(Problem(folder.name, "", what, str(folder), len(left), tuple(left[:5])))
+    return [(key, path) for path, key in used.items()]
 
 
 def _dataset(
@@ -166,10 +198,10 @@ def audit_annotations(
     if layout not in public_layouts():
         known = ", ".join(public_layouts())
         raise DataError(f"no annotation layout {layout!r}", hint=f"use one of {known}")
-    files = _annotations(layout, paths)
+    problems: list[Problem] = []
+    files = _annotations(layout, paths, problems)
     dataset = _dataset(layout, files, split_unit, reason)
     started = datetime.now(UTC)
-    problems: list[Problem] = []
     with tempfile.TemporaryDirectory(prefix="safe-audit-") as name:
         folder = Path(name)
         config = _config(dataset, folder, criteria)
@@ -204,7 +236,8 @@ def as_text(audit: Audit) -> str:
         by_split[row["split"]] = by_split.get(row["split"], 0) + row["rows"]
     lines += [f"  {split:<6} {rows:>8,}" for split, rows in by_split.items()]
     for problem in audit.problems:
-        lines.append(f"note for {problem.split}: {problem.count:,} {problem.what}")
+        place = f" for {problem.split}" if problem.split else ""
+        lines.append(f"note{place}: {problem.count:,} {problem.what}")
         lines += [f"    {example}" for example in problem.examples[:3]]
     metrics = {metric.name: metric for metric in audit.metrics}
     for judged in audit.decision.criteria:

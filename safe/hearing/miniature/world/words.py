@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from safe.hearing.data.layouts.audiocaps import PROMPT
+from safe.hearing.data.annotations.captions import PROMPT
 from safe.hearing.miniature.world.scene import COLOURS, KINDS
 from safe.hearing.miniature.world.sound import SOUNDS
 

@@ -52,6 +52,19 @@ def test_captions_of_one_clip_are_one_row(tmp_path: Path) -> None:
     assert census.media == {"a_0", "b_30"}
 
 
+def test_clips_of_clotho_are_counted(tmp_path: Path) -> None:
+    lines = ["file_name," + ",".join(f"caption_{n}" for n in range(1, 6))]
+    lines += [f"{name},{','.join(['a sound'] * 5)}" for name in ("One, two.wav", "b.wav")]
+    lines[1] = '"One, two.wav"' + lines[1].removeprefix("One, two.wav")
+    (tmp_path / "clotho_captions_train.csv").write_text("\n".join(lines) + "\n")
+    config = dataset("clotho", tmp_path)
+    (census,) = take_census(config)
+    assert census.rows == {"One, two.wav", "b.wav"}
+    assert {sample.id for sample in read_dataset(config)} == {
+        f"clotho/train/{name}" for name in census.rows
+    }
+
+
 def test_questions_marked_as_deleted_are_no_rows(tmp_path: Path) -> None:
     rows = [
         {"question_id": 1, "video_id": "v1"},

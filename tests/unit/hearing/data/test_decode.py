@@ -9,7 +9,9 @@ from PIL import Image
 from safe.errors import MediaError
 from safe.hearing.data.decode import load_audio, load_image
 from safe.hearing.data.sample import MediaRef
+from tests.paths import SHARED
 from tests.tiny_data import RATE, picture, tone
+from tests.tiny_media import png
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
@@ -166,3 +168,85 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
         path = tmp_path / f"{mode}.png"
         picture(2).convert(mode).save(path)
         assert load_image(MediaRef(path)).mode == "RGB"
+
+
+TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_orientation_is_applied(tmp_path, orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = picture(4, 48).resize((48, 32))
+    image.save(tmp_path / "a", kind, exif=exif)
+    image.save(tmp_path / "b", kind)
+    wanted, turn = Image.open(tmp_path / "b").convert("RGB"), TURNS[orientation]
+    wanted = wanted if turn is None else wanted.transpose(turn)
+    assert load_image(MediaRef(tmp_path / "a")).tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", "png"), ("TIFF", "tif"), ("PPM", "pgm")])
+def test_grey_of_16_bits_keeps_its_levels(tmp_path, kind, suffix):
+    path = tmp_path / f"a.{suffix}"
+    grey = np.arange(0, 65536, 64, dtype=np.uint16).reshape(8, 128)
+    Image.fromarray(grey).save(path, kind)
+    found = np.asarray(load_image(MediaRef(path)))
+    assert np.array_equal(found, np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+
+
+@pytest.mark.parametrize(("colour", "bits"), [(c, b) for c in PNG_DEPTHS for b in PNG_DEPTHS[c]])
+def test_every_png_depth_and_colour_type_is_read(tmp_path, colour, bits):
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    values = np.random.default_rng(0).integers(0, 2**bits, (24, 32, samples))
+    if bits == 16:
+        rows = values.astype(">u2").view(np.uint8).reshape(24, -1)
+    else:
+        planes = (values.reshape(24, -1, 1) >> np.arange(bits)[::-1]) & 1
+        rows = np.packbits(planes.reshape(24, -1), axis=1)
+    (tmp_path / "a.png").write_bytes(png(rows, colour, bits))
+    grey = {3: values, 0: values * 255 // (2**bits - 1)}.get(colour, values >> max(0, bits - 8))
+    if colour == 0 and bits == 16:
+        grey = values >> 8
+    if colour == 3:  # the palette of `png`
+        grey = np.array([[(3 * v + n) % 256 for n in range(3)] for v in values.ravel()])
+        grey = grey.reshape(24, 32, 3)
+    wanted = np.broadcast_to(grey[..., : 3 if colour in (2, 3, 6) else 1], (24, 32, 3))
+    assert np.array_equal(np.asarray(load_image(MediaRef(tmp_path / "a.png"))), wanted)
+
+
+def test_grey_without_a_stated_range_is_refused(tmp_path):
+    for mode in ("F", "I"):
+        path = tmp_path / f"{mode}.tif"
+        picture(2).convert(mode).save(path)
+        with pytest.raises(MediaError) as caught:
+            load_image(MediaRef(path))
+        assert caught.value.what == "has greys without a stated range"
+
+
+@pytest.mark.parametrize(("name", "size"), [("exif_orientation_6.jpg", (200, 320))])
+def test_real_turned_picture(name, size):
+    path = SHARED / "cases" / name
+    if not path.exists():
+        pytest.skip("shared/cases is absent")
+    assert load_image(MediaRef(path)).size == size
+
+
+def test_real_gradient_and_streamed_wav():
+    if not (SHARED / "cases").exists():
+        pytest.skip("shared/cases is absent")
+    image = load_image(MediaRef(SHARED / "cases" / "gradient16.png"))
+    assert len(np.unique(np.asarray(image))) == 256
+    assert len(load_audio(MediaRef(SHARED / "cases" / "stream_7fffffff.wav"), 16000)) == 16000

@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe.errors import MediaError
+from safe.hearing.data.decode import load_image
 from safe.hearing.data.image_integrity import check_integrity
+from safe.hearing.data.sample import MediaRef
+from tests.paths import SHARED
 from tests.tiny_data import picture
+from tests.tiny_media import between_segments
 
 
 def encoded(image, kind, **options) -> bytes:
@@ -80,3 +84,35 @@ def test_damaged_png_chunk_is_found(tmp_path):
 def test_other_formats_are_not_checked(tmp_path):
     picture(3).save(tmp_path / "a.bmp")
     check_integrity(tmp_path / "a.bmp")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("inserted", [b"\xff", b"\xff" * 9, b"\0\1abc", b"abc\xff\0def"])
+def test_bytes_between_jpeg_segments_are_skipped(tmp_path, inserted, progressive):
+    data = encoded(picture(3, 96), "JPEG", progressive=progressive)
+    (tmp_path / "a.jpg").write_bytes(data)
+    data = between_segments(data, inserted)
+    (tmp_path / "b.jpg").write_bytes(data)
+    check_integrity(tmp_path / "b.jpg")
+    images = [load_image(MediaRef(tmp_path / name)) for name in ("a.jpg", "b.jpg")]
+    assert images[0].tobytes() == images[1].tobytes()
+    (tmp_path / "b.jpg").write_bytes(claim(data, 300))
+    with pytest.raises(MediaError, match="does not match its header"):
+        check_integrity(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_bytes_after_the_picture_are_ignored(tmp_path, kind):
+    data = encoded(picture(3, 64), kind)
+    for tail in (b"x" * 50, data):
+        (tmp_path / "a").write_bytes(data + tail)
+        check_integrity(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["jpeg_fill_bytes.jpg", "jpeg_bytes_between_segments.jpg"])
+def test_real_jpegs_are_read(name):
+    path = SHARED / "cases" / name
+    if not path.exists():
+        pytest.skip("shared/cases is absent")
+    check_integrity(path)
+    assert load_image(MediaRef(path)).size == (320, 200)

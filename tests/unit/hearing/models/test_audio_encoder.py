@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -69,3 +71,19 @@ def test_texts_are_embedded_in_the_same_space(audio_encoder):
 def test_vision_model_is_refused_as_audio_encoder(tmp_path):
     with pytest.raises(ModelError, match=r"'blip-2' model, not a CLAP model"):
         load_audio_encoder(save_tiny(tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("truncation", "fusion"), ("feature_size", 32), ("max_length_s", 3600)]
+)
+def test_extractor_of_another_model_is_refused_when_opened(tmp_path, field, value):
+    folder = save_tiny(tmp_path)[1]
+    path = folder / "preprocessor_config.json"
+    config = json.loads(path.read_text())
+    config[field] = value
+    if field == "max_length_s":
+        config["nb_max_samples"] = value * config["sampling_rate"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelError) as caught:
+        load_audio_encoder(folder)
+    assert caught.value.key == field

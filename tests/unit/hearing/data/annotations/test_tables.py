@@ -35,6 +35,7 @@ def test_output_of_the_csv_module_is_read_back(rows, mark):
     [
         (b"one\na\n", r"t\.csv:1 \[two\]: the column 'two' is missing"),
         (b"", "found: nothing"),
+        (b"one,two\na,b\nc,d\0e\n", r"t\.csv:3: contains a NUL character"),
         (b"one,two\na,b\nc\n", r"t\.csv:3: 1 fields where the header has 2"),
         (b'one,two\na,b\n"c,d\n', r"t\.csv:3: broken row"),
         ("one,two\na,\xe9\n".encode("latin-1"), r"t\.csv:2: not UTF-8 \(byte 0xe9\)"),
@@ -51,3 +52,17 @@ def test_faults_name_file_and_line(tmp_path, content, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         list(read_table(tmp_path / "t.csv", ("one",)))
+
+
+def test_table_of_another_layout_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    known = {"first": ("one", "two"), "second": ("three",)}
+    path.write_text("three\na\n")
+    with pytest.raises(DataError) as caught:
+        list(read_table(path, known["first"], known=known))
+    assert caught.value.hint == "this is a table of the layout `second`"
+    path.write_text("four\na\n")
+    with pytest.raises(DataError) as caught:
+        list(read_table(path, known["first"], known=known))
+    assert caught.value.key == "one"
+    assert "second: three" in caught.value.hint

@@ -68,6 +68,90 @@ def test_unknown_option_and_pattern_outside_the_root_are_refused(tmp_path):
             read(dataset("audiocaps", tmp_path, options={"audio": pattern}))
 
 
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        ({}, "audio/aaa_0.WAV"),
+        ({}, "audio/aaa_0.m4a"),
+        ({}, "audio/aaa_0.Opus"),
+        ({"audio": "{youtube_id}.m4a"}, "aaa.m4a"),
+        ({"audio": "{youtube_id}.m4a"}, "aaa.M4A"),
+        ({"audio": "{youtube_id}.WAV"}, "aaa.wav"),
+        ({"audio": "{youtube_id}.xyz"}, "aaa.xyz"),
+        ({"audio": "{youtube_id}.v2"}, "aaa.v2.flac"),
+    ],
+)
+def test_suffix_of_a_sound_is_found(tmp_path, options, file):
+    tiny_data.write_audiocaps(tmp_path, "train", [(1, "aaa", 0, "a")], media=False)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    (sample,) = read(dataset("audiocaps", tmp_path, options=options))
+    assert sample.audio.path == tmp_path / file
+
+
+def test_missing_sound_keeps_the_suffix_of_its_pattern(tmp_path):
+    tiny_data.write_audiocaps(tmp_path, "train", [(1, "aaa", 0, "a")], media=False)
+    (sample,) = read(dataset("audiocaps", tmp_path, options={"audio": "{youtube_id}.m4a"}))
+    assert sample.audio.path == tmp_path / "aaa.m4a"
+
+
+@pytest.mark.parametrize("caption", ["nan", "NaN", "null", "N/A"])
+def test_caption_that_looks_like_a_missing_value_is_noted(tmp_path, caption):
+    rows = [(1, "aaa", 0, "a dog"), (2, "bbb", 0, caption)]
+    tiny_data.write_audiocaps(tmp_path, "train", rows, media=False)
+    problems = []
+    assert len(read(dataset("audiocaps", tmp_path), problems)) == 2
+    assert [(p.count, p.examples) for p in problems] == [(1, (f"{caption!r} (line 3)",))]
+
+
+def test_table_of_clotho_is_named_to_audiocaps(tmp_path):
+    (tmp_path / "train.csv").write_text("file_name," + CLOTHO_HEADER + "\n")
+    with pytest.raises(DataError) as caught:
+        read(dataset("audiocaps", tmp_path))
+    assert "clotho" in caught.value.hint
+    (tmp_path / "train.csv").write_text("filename,scene_label\n")  # as in DCASE's scenes
+    with pytest.raises(DataError) as caught:
+        read(dataset("audiocaps", tmp_path))
+    assert "audiocap_id" in caught.value.hint
+    assert "caption_5" in caught.value.hint
+
+
+# Clotho ------------------------------------------------------------------------------------------
+
+CLOTHO_HEADER = "caption_1,caption_2,caption_3,caption_4,caption_5"
+
+
+def test_clotho_is_read(tmp_path):
+    name = "Distorted AM Radio noise (1).wav"
+    (tmp_path / "clotho_captions_evaluation.csv").write_text(
+        f'file_name,{CLOTHO_HEADER}\n{name},"one, two",b,c,d,e\n'
+    )
+    (sample,) = read(dataset("clotho", tmp_path, splits={"test": "evaluation"}))
+    assert sample.answers == ("one, two", "b", "c", "d", "e")
+    assert sample.audio.path == tmp_path / "evaluation" / name
+    assert (sample.task, sample.answer, sample.source) == ("caption", "one, two", f"clotho:{name}")
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("../x.wav,a,b,c,d,e", "file_name"),
+        (".wav,a,b,c,d,e", "file_name"),
+        ("a.wav,a,b,c,d,e", "file_name"),
+        ("b.wav,a,b,,d,e", "caption_3"),
+    ],
+)
+def test_broken_clotho_rows_are_named(tmp_path, line, key):
+    path = tmp_path / "clotho_captions_development.csv"
+    path.write_text(f"file_name,{CLOTHO_HEADER}\na.wav,a,b,c,d,e\n{line}\n")
+    with pytest.raises(DataError) as caught:
+        read(dataset("clotho", tmp_path, splits={"train": "development"}))
+    assert (caught.value.line, caught.value.key) == (3, key)
+
+
+# -------------------------------------------------------------------------------------------------
+
+
 def test_limit_applies_to_each_split(tmp_path):
     for split in ("train", "val"):
         rows = [(i, f"{split}{i}", 0, "a") for i in range(5)]
@@ -104,6 +188,13 @@ def test_vqa_questions_match_annotations_in_any_order(tmp_path):
     assert samples[0].source == "coco:100"
     assert samples[0].image.path.name == "COCO_train_000000000100.png"
     assert len(samples[0].answers) == 10
+
+
+def test_nul_in_a_question_is_named(tmp_path):
+    tiny_data.write_vqav2(tmp_path, "train", [(1, 7, "is it", "yes"), (2, 7, "is\0it", "no")])
+    with pytest.raises(DataError) as caught:
+        read(dataset("vqav2", tmp_path))
+    assert (caught.value.key, caught.value.what) == ("question", "contains a NUL character")
 
 
 def test_vqa_faults_are_named(tmp_path):
