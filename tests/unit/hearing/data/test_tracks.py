@@ -116,6 +116,26 @@ def test_playlist_is_not_followed(tmp_path):
     assert caught.value.what.startswith("cannot be decoded")
 
 
+def test_more_channels_than_eight_are_averaged(tmp_path):
+    wave = sweep(0.5) * np.linspace(0.1, 1, 16)
+    soundfile.write(tmp_path / "a", wave, 16000, format="CAF", subtype="FLOAT")
+    sound, _ = read_audio(MediaRef(tmp_path / "a"))
+    assert np.allclose(sound, wave.mean(axis=1), atol=1e-6)
+
+
+def test_unknown_codec_is_named(tmp_path):
+    sound, path = bytearray(wav(pcm16())), tmp_path / "a"
+    sound[20:22] = b"\xee\xee"  # the format tag
+    path.write_bytes(sound)
+    with pytest.raises(MediaError) as caught:
+        read_audio(MediaRef(path))
+    assert caught.value.what == "cannot be decoded: unknown codec"
+    path.write_bytes(encoded("mp4", video="libx264").replace(b"avc1\0\0\0\0", b"zzz1\0\0\0\0"))
+    with pytest.raises(MediaError) as caught:
+        load_image(MediaRef(path, frame=1.0))
+    assert caught.value.what == "cannot be decoded: unknown codec"
+
+
 @pytest.mark.parametrize("kind", ["flac", "ogg"])
 def test_damage_inside_is_found(tmp_path, kind):
     data = bytearray(sound_bytes("FLAC") if kind == "flac" else encoded("ogg", audio="flac"))
