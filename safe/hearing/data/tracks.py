@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,16 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", "") or error)
 
 
+def _track(container: Any, kind: Literal["audio", "video"], absent: str, path: Path) -> Any:
+    """Return the track that ffmpeg would choose; cover pictures come last."""
+    stream = container.streams.best(kind)
+    if stream is None:
+        raise media_fault(absent, path)
+    if stream.codec_context is None:
+        raise media_fault("cannot be decoded: unknown codec", path)
+    return stream
+
+
 def read_track(ref: MediaRef) -> tuple[Waveform, int]:
     """Decode a clip of the best sound track: ((n,) float32, mean of the channels; rate in Hz).
 
@@ -68,9 +78,7 @@ def read_track(ref: MediaRef) -> tuple[Waveform, int]:
     """
     end = MAX_SECONDS if ref.duration is None else ref.start + ref.duration
     with _opened(ref.path) as container:
-        stream = container.streams.best("audio")
-        if stream is None:
-            raise media_fault("the video has no sound track", ref.path)
+        stream = _track(container, "audio", "the video has no sound track", ref.path)
         # Without this, a frame of FLAC with a wrong checksum is decoded to noise.
         stream.codec_context.options = {"err_detect": "crccheck"}
         length, sound = _Length(container, ref.path), _Sound(container, ref.path)
@@ -171,7 +179,7 @@ class _Sound:
             self.rate = frame.sample_rate
             late = (frame.time or 0.0) - self.start
             if late > LATE:
-                self._append(np.zeros((1, round(late * self.rate)), np.float32))
+                self._append(np.zeros((round(late * self.rate), 1), np.float32))
         elif self.is_sequence and frame.time is not None:
             missing = frame.time - self.start - self.seconds
             if missing > GAP:
@@ -183,25 +191,33 @@ class _Sound:
             self.finish()
             self._format = form
             self._resampler = av.AudioResampler(
-                format="fltp", layout=frame.layout.name, rate=self.rate
+                format="flt", layout=frame.layout.name, rate=self.rate
             )
         for block in self._resampler.resample(frame):
-            self._append(block.to_ndarray())
+            self._append(_samples(block))
 
     def finish(self) -> None:
         """Add what the resampler still holds."""
         if self._resampler is not None:
             for block in self._resampler.resample(None):
-                self._append(block.to_ndarray())
+                self._append(_samples(block))
             self._resampler = None
 
     def _append(self, block: Waveform) -> None:
-        """Add samples of shape (channels, n)."""
-        self.blocks.append(block.mean(axis=0, dtype=np.float32))
-        self.samples += block.shape[1]
+        """Add samples of shape (n, channels)."""
+        self.blocks.append(block.mean(axis=1, dtype=np.float32))
+        self.samples += len(block)
 
     def wave(self) -> Waveform:
         return np.concatenate(self.blocks) if self.blocks else np.zeros(0, np.float32)
+
+
+def _samples(block: av.AudioFrame) -> Waveform:
+    """Return a frame of interleaved floats as (n, channels).
+
+    PyAV crashes when it copies a frame of more than eight planes.
+    """
+    return block.to_ndarray().reshape(-1, block.layout.nb_channels)
 
 
 def read_frame(path: Path, second: float) -> Image.Image:
@@ -213,9 +229,7 @@ def read_frame(path: Path, second: float) -> Image.Image:
         MediaError: there is no picture track, or the frame cannot be decoded.
     """
     with _opened(path) as container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise media_fault("the file has no picture track", path)
+        stream = _track(container, "video", "the file has no picture track", path)
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > MAX_PIXELS:
             raise media_fault(f"claims {width} x {height} pixels, more than {MAX_PIXELS:,}", path)

@@ -87,12 +87,24 @@ def test_rate_and_channels_may_change_between_joined_files(tmp_path):
     assert len(sound) / rate == pytest.approx(5.0, abs=0.15)
 
 
-def test_tag_in_another_encoding_than_utf8_is_ignored(tmp_path):
-    data = encoded("mp4", metadata={"title": "Caf_e"}, **AV).replace(b"Caf_e", b"Caf\xe9e")
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "avi"])
+def test_tag_in_another_encoding_than_utf8_is_ignored(tmp_path, container):
+    codecs = AV if container != "avi" else {"audio": "libmp3lame", "video": "mpeg4"}
+    data = encoded(container, metadata={"title": "Caf_e"}, **codecs)
+    data = data.replace(b"Caf_e", b"Caf\xe9e")
     assert b"Caf\xe9e" in data
-    (tmp_path / "a.mp4").write_bytes(data)
-    assert len(read_audio(MediaRef(tmp_path / "a.mp4"))[0]) > 40000
-    assert load_image(MediaRef(tmp_path / "a.mp4", frame=1.0)).size == (64, 64)
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    assert len(read_audio(MediaRef(path))[0]) > 40000
+    assert load_image(MediaRef(path, frame=1.0)).size == (64, 64)
+
+
+@pytest.mark.parametrize("codec", ["flac", "libopus"])
+def test_comment_of_an_ogg_or_stream_in_another_encoding_is_ignored(tmp_path, codec):
+    path = tmp_path / "a.mka"
+    data = encoded("matroska", audio=codec, rate=48000, metadata={"artist": "Bj_rk"})
+    path.write_bytes(data.replace(b"Bj_rk", b"Bj\xf6rk"))
+    assert len(read_audio(MediaRef(path))[0]) == 3 * 48000
 
 
 def test_playlist_is_not_followed(tmp_path):
@@ -102,6 +114,26 @@ def test_playlist_is_not_followed(tmp_path):
     with pytest.raises(MediaError) as caught:
         read_audio(MediaRef(path))
     assert caught.value.what.startswith("cannot be decoded")
+
+
+def test_more_channels_than_eight_are_averaged(tmp_path):
+    wave = sweep(0.5) * np.linspace(0.1, 1, 16)
+    soundfile.write(tmp_path / "a", wave, 16000, format="CAF", subtype="FLOAT")
+    sound, _ = read_audio(MediaRef(tmp_path / "a"))
+    assert np.allclose(sound, wave.mean(axis=1), atol=1e-6)
+
+
+def test_unknown_codec_is_named(tmp_path):
+    sound, path = bytearray(wav(pcm16())), tmp_path / "a"
+    sound[20:22] = b"\xee\xee"  # the format tag
+    path.write_bytes(sound)
+    with pytest.raises(MediaError) as caught:
+        read_audio(MediaRef(path))
+    assert caught.value.what == "cannot be decoded: unknown codec"
+    path.write_bytes(encoded("mp4", video="libx264").replace(b"avc1\0\0\0\0", b"zzz1\0\0\0\0"))
+    with pytest.raises(MediaError) as caught:
+        load_image(MediaRef(path, frame=1.0))
+    assert caught.value.what == "cannot be decoded: unknown codec"
 
 
 @pytest.mark.parametrize("kind", ["flac", "ogg"])
@@ -192,3 +224,22 @@ def test_wav_without_a_length_in_an_odd_place_is_whole(tmp_path):
     odd = b"junk" + struct.pack("<I", 5) + b"abcde\0"
     (tmp_path / "a.wav").write_bytes(wav(pcm16(), extra=odd, after=b"LIST\x04\0\0\0INFO"))
     assert len(read_audio(MediaRef(tmp_path / "a.wav"))[0]) == 48000
+
+
+def test_caf_without_a_length_is_read_to_its_end(tmp_path):
+    data = bytearray(sound_bytes("CAF"))
+    at = data.index(b"data") + 4
+    data[at : at + 8] = struct.pack(">q", -1)
+    (tmp_path / "a.caf").write_bytes(data)
+    assert np.abs(read_audio(MediaRef(tmp_path / "a.caf"))[0] - sweep()[:, 0]).max() < 1e-4
+
+
+def test_avi_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path):
+    data = bytearray(encoded("avi", audio="pcm_s16le", video="mjpeg"))
+    (tmp_path / "a.avi").write_bytes(data)
+    data[4:8] = b"\xff\xff\xff\xff"
+    at = data.index(b"avih") + 8 + 16  # total frames
+    data[at : at + 4] = struct.pack("<I", 100_000)
+    (tmp_path / "b.avi").write_bytes(data)
+    sounds = [read_audio(MediaRef(tmp_path / name))[0] for name in ("a.avi", "b.avi")]
+    assert np.array_equal(*sounds)
