@@ -109,7 +109,7 @@ def run_config(folder: Path, datasets: list[DatasetConfig], **more: Any) -> RunC
         "cache": folder / "cache",
         "datasets": datasets,
         "base": BaseConfig(miniature="world"),
-        "preflight": PreflightConfig(recall_copies=16, batches=20),
+        "preflight": PreflightConfig(recall_copies=4, batches=20),
         "curriculum": CurriculumConfig(batch_size=10, stages=[stage]),
     }
     config: RunConfig = config_model("safe.hearing")(**(values | more))
